@@ -1,0 +1,155 @@
+//! Decides the knobs of the core and their defaults.
+//! Does not read files or the environment: settings.py does, and hands over JSON.
+
+use crate::catalog::Task;
+use serde::Deserialize;
+
+/// Everything the gateway is told at start; unknown keys are refused (settings.py names the line).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    #[serde(default)]
+    pub routing: Routing,
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    #[serde(default)]
+    pub stream: Stream,
+    #[serde(default)]
+    pub limits: Limits,
+    #[serde(default)]
+    pub pricing: Pricing,
+    /// Keys by provider id, in order of preference; a provider without auth has one empty key.
+    #[serde(default)]
+    pub keys: std::collections::BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    pub tenants: Vec<Tenant>,
+}
+
+/// A tenant's own defaults and lists; its id is the one its key resolves to.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tenant {
+    pub id: String,
+    pub mode: Option<String>,
+    /// `"pin"` serves plain OpenAI requests as named; `"route"` is the default.
+    pub route_default: Option<String>,
+    pub models_allow: Vec<String>,
+    pub models_deny: Vec<String>,
+    pub providers_allow: Vec<String>,
+    pub providers_deny: Vec<String>,
+    pub cost_details: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Routing {
+    pub mode: String,
+    pub attempts: usize,
+    /// Output bound where a request names none: claimed, and sent upstream.
+    pub max_output_tokens: u64,
+    /// Default task where nothing is known; `None` = spread.
+    pub task: Option<String>,
+    pub session_idle_s: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    pub connect_ms: u64,
+    /// Bounds of the first-byte deadline; 0 in the middle term = derived from p95.
+    pub first_byte_min_ms: u64,
+    pub first_byte_max_ms: u64,
+    /// First byte at high effort.
+    pub first_byte_thinking_ms: u64,
+    pub body_min_ms: u64,
+    pub idle_ms: u64,
+    pub total_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stream {
+    pub usage_wait_ms: u64,
+    /// Silence before the first keep-alive comment, ms; the next ones come every `keepalive_ms`.
+    pub keepalive_first_ms: u64,
+    pub keepalive_ms: u64,
+    pub drain_max: usize,
+    pub drain_ms: u64,
+    pub slow_reader_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    pub body_bytes: usize,
+    /// Largest non-stream answer accepted from an upstream.
+    pub answer_bytes: usize,
+    /// Requests kept for `GET /requests/{id}`.
+    pub requests_kept: usize,
+    pub connections_per_upstream: usize,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pricing {
+    pub platform_fee_bps: u32,
+    /// `"served"` forces the narrow reading of direct_cost.
+    pub direct_basis: Option<String>,
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self {
+            mode: "balanced".to_owned(),
+            attempts: 3,
+            max_output_tokens: 8_192,
+            task: None,
+            session_idle_s: 3_600,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect_ms: 2_000,
+            first_byte_min_ms: 2_000,
+            first_byte_max_ms: 60_000,
+            first_byte_thinking_ms: 300_000,
+            body_min_ms: 30_000,
+            idle_ms: 30_000,
+            total_ms: 600_000,
+        }
+    }
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            usage_wait_ms: 1_000,
+            keepalive_first_ms: 10_000,
+            keepalive_ms: 15_000,
+            drain_max: 64,
+            drain_ms: 60_000,
+            slow_reader_ms: 60_000,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 32 << 20,
+            answer_bytes: 64 << 20,
+            requests_kept: 10_000,
+            connections_per_upstream: 1_024,
+        }
+    }
+}
+
+impl Routing {
+    /// The configured default task, `None` where unset or not one of the nine.
+    pub fn default_task(&self) -> Option<Task> {
+        self.task.as_deref().and_then(Task::parse)
+    }
+}

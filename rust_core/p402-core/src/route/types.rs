@@ -1,0 +1,146 @@
+//! Decides the shape of a routing question and of its answer.
+//! Does not score (score.rs) or order (rank.rs).
+
+use crate::catalog::{Effort, Task};
+use crate::envelope::Scan;
+use crate::id::RequestId;
+use crate::money::Usd;
+
+/// What a request is optimised for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    Cost,
+    Quality,
+    Speed,
+    #[default]
+    Balanced,
+}
+
+impl Mode {
+    pub const ALL: [Self; 4] = [Self::Cost, Self::Quality, Self::Speed, Self::Balanced];
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cost => "cost",
+            Self::Quality => "quality",
+            Self::Speed => "speed",
+            Self::Balanced => "balanced",
+        }
+    }
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
+/// Allow and deny patterns: exact name, alias, `provider/model`, or one trailing `*`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lists {
+    pub allow: Vec<String>,
+    pub deny: Vec<String>,
+}
+
+/// The `p402` field and its header twins, checked (routing.md § 2.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    pub mode: Option<Mode>,
+    /// `None` = auto.
+    pub task: Option<Task>,
+    pub models: Lists,
+    pub providers: Lists,
+    pub pin: bool,
+    pub max_cost: Option<Usd>,
+    pub max_latency_ms: Option<u64>,
+    pub explain: bool,
+    pub session_id: Option<String>,
+    pub cache: Option<bool>,
+    pub cost_details: bool,
+}
+
+/// One routing question: a scanned body, its options and its tenant.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    pub request: RequestId,
+    pub tenant: &'a str,
+    pub body: &'a [u8],
+    pub scan: &'a Scan,
+    pub options: &'a Options,
+}
+
+/// One step of a plan: an offer at an effort, with everything dispatch and settle need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// Index into `Catalog::offers`.
+    pub offer: usize,
+    /// The effort P402 sends; `None` leaves the request's own (or nothing).
+    pub effort: Option<Effort>,
+    pub score: f64,
+    pub expected: Usd,
+    /// Bound of this attempt's bill: input bound + output bound at the dearest reading.
+    pub claim: Usd,
+    pub expected_ttft_ms: u64,
+    pub expected_ms: u64,
+    /// To the first content byte (stream) or to the whole answer (not stream).
+    pub deadline_ms: u64,
+    /// Output tokens sent upstream as the bound, where P402 sets or clamps it.
+    pub output_cap: Option<u64>,
+    pub why: String,
+}
+
+/// What the task reader said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Typing {
+    pub probabilities: [f32; 9],
+    pub difficulty: f32,
+    pub source: TypingSource,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypingSource {
+    Field,
+    Structure,
+    Model,
+    Session,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    None,
+    New,
+    Held,
+    Moved,
+}
+
+/// An ordered, bounded list of attempts and how it came about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub mode: Mode,
+    pub pinned: bool,
+    pub typing: Typing,
+    pub session: SessionState,
+    /// Why the session moved or was held, in words.
+    pub session_why: &'static str,
+    /// What the session's previous turn was served by: its offer and how many input tokens are warm.
+    pub warm: Option<(usize, u64)>,
+    pub attempts: Vec<Attempt>,
+    /// What the name resolved to: the baseline of `direct_cost`; `None` = the served offer.
+    pub baseline: Option<usize>,
+    /// The client's model name is known to the catalogue (or free: `auto`, empty).
+    pub requested_known: bool,
+    pub considered: u32,
+    /// (reason, how many offers), first reason found per offer.
+    pub rejected: Vec<(&'static str, u32)>,
+    pub runner_up: Option<RunnerUp>,
+    /// Estimated input tokens, and the bound used for claims.
+    pub input_tokens: u64,
+    pub input_bound: u64,
+    /// Breakers were ignored because too few endpoints were left.
+    pub panic: bool,
+    /// Notes for `x-p402-warnings`.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunnerUp {
+    pub offer: usize,
+    pub score: f64,
+    pub why_not: String,
+}
