@@ -1,0 +1,5 @@
+//! Names the two instruments of the benches: a mock upstream and a load generator.
+//! Deliberately knows nothing of the gateway: both speak plain HTTP, so any contender can be measured.
+
+pub mod load;
+pub mod mock;
