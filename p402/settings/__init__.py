@@ -1,0 +1,11 @@
+"""Decides what the shell knows of the operator's wishes: one frozen `Settings`, made by `load`.
+
+Does not act on them: no socket, no process. The only package that reads environment and files.
+"""
+
+from p402.settings.errors import SettingsError
+from p402.settings.keys import Secret
+from p402.settings.model import Sandbox, Settings, Tenant
+from p402.settings.sources import load
+
+__all__ = ["Sandbox", "Secret", "Settings", "SettingsError", "Tenant", "load"]

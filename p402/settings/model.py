@@ -1,0 +1,111 @@
+"""Decides the form of resolved settings and what the core is told of them.
+
+Does not read the environment or the configuration file: sources.py does, once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import orjson
+
+from p402.settings.keys import Secret
+from p402.settings.schema import Limits, Pricing, Routing, Server, Stream, Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+DEFAULT_TENANT = "default"
+CATALOG = Path(__file__).parent.parent / "catalog" / "catalog.jsonl"
+REFRESH_BYTES_MAX = 64 << 20
+
+
+class Tenant(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may call: SHA-256 digests of the keys, and the defaults that the core is told."""
+
+    id: str
+    digests: tuple[bytes, ...] = ()
+    options: dict[str, Any] = {}
+
+
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider that can be called: its keys and where they come from."""
+
+    id: str
+    keys: tuple[Secret, ...]
+    source: str
+
+
+class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
+    """The built-in upstream: wanted or not, how fast, and its address once it runs."""
+
+    enabled: bool = True
+    speed: float = 1.0
+    url: str | None = None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the operator wishes, resolved."""
+
+    file: str | None = None
+    server: Server = Server()
+    routing: Routing = Routing()
+    timeouts: Timeouts = Timeouts()
+    stream: Stream = Stream()
+    limits: Limits = Limits()
+    pricing: Pricing = Pricing()
+    sandbox: Sandbox = Sandbox()
+    tenants: tuple[Tenant, ...] = ()
+    providers: tuple[Live, ...] = ()
+    records: tuple[dict[str, Any], ...] = ()
+    refresh_file: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def open(self) -> bool:
+        """No tenant is configured: every caller is `default`."""
+        return not self.tenants
+
+    def with_sandbox(self, url: str) -> Settings:
+        """The same settings, with the sandbox answering at `url`."""
+        box = msgspec.structs.replace(self.sandbox, enabled=True, url=url)
+        return msgspec.structs.replace(self, sandbox=box)
+
+    def core_config(self, *, pretend: Iterable[str] = ()) -> bytes:
+        """The core's configuration as JSON; keys of `pretend`ed providers are empty stand-ins."""
+        keys = {name: [""] for name in pretend}
+        keys |= {live.id: [key.reveal() for key in live.keys] or [""] for live in self.providers}
+        keys |= {record["id"]: [""] for record in self.sandbox_records() if record["t"] == "provider"}
+        sections = ("routing", "timeouts", "stream", "limits", "pricing")
+        told: dict[str, Any] = {name: msgspec.to_builtins(getattr(self, name)) for name in sections}
+        if told["pricing"].get("direct_basis") == "requested":
+            del told["pricing"]["direct_basis"]
+        told["keys"] = keys
+        told["tenants"] = [{"id": tenant.id, **tenant.options} for tenant in self.tenants] or [
+            {"id": DEFAULT_TENANT}
+        ]
+        return orjson.dumps(told)
+
+    def catalog_layers(
+        self, sandbox_records: Iterable[Mapping[str, Any]] | None = None
+    ) -> list[bytes]:
+        """Layers of the catalogue, later ones ruling: compiled, refreshed, the operator's own."""
+        layers = [CATALOG.read_bytes()]
+        if self.refresh_file is not None:
+            with Path(self.refresh_file).open("rb") as file:
+                layers.append(file.read(REFRESH_BYTES_MAX))
+        extra = self.sandbox_records() if sandbox_records is None else sandbox_records
+        own = [*extra, *self.records]
+        if own:
+            layers.append(b"".join(orjson.dumps(record) + b"\n" for record in own))
+        return layers
+
+    def sandbox_records(self) -> list[dict[str, Any]]:
+        """The sandbox's providers and offers, while it runs for these settings."""
+        if not self.sandbox.enabled or self.sandbox.url is None:
+            return []
+        from p402.sandbox.models import catalog_records  # noqa: PLC0415  (only with a sandbox)
+
+        return catalog_records(self.sandbox.url)

@@ -1,0 +1,193 @@
+"""Decides the shape of the configuration file: sections, keys, types, bounds.
+
+Does not read files, the environment or the catalogue, and knows no default of the core.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+ModelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+/-]{0,191}$")]
+Decimal = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,12})?$")]
+Count = Annotated[int, Meta(ge=0, le=1 << 40)]
+Positive = Annotated[int, Meta(ge=1, le=1 << 40)]
+Score = Annotated[float, Meta(ge=0, le=100)]
+Mode = Literal["cost", "quality", "speed", "balanced"]
+Task = Literal[
+    "reasoning",
+    "coding",
+    "agentic",
+    "math",
+    "extraction",
+    "summarisation",
+    "creative",
+    "chat",
+    "instruction",
+]
+Words = str | list[str]
+
+
+class Server(Struct, frozen=True):
+    """`[server]`: where the gateway listens and how it leaves."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 4020
+    workers: Annotated[int, Meta(ge=1, le=1)] = 1
+    drain_s: Annotated[int, Meta(ge=0, le=3_600)] = 30
+    allow_open: bool = False
+
+
+class Routing(Struct, frozen=True):
+    """`[routing]`: the defaults of a request that says nothing."""
+
+    mode: Mode | UnsetType = UNSET
+    attempts: Annotated[int, Meta(ge=1, le=5)] | UnsetType = UNSET
+    max_output_tokens: Positive | UnsetType = UNSET
+    task: Task | UnsetType = UNSET
+    session_idle_s: Positive | UnsetType = UNSET
+
+
+class Timeouts(Struct, frozen=True):
+    """`[timeouts]`: how long each part of an attempt may take."""
+
+    connect_ms: Positive | UnsetType = UNSET
+    first_byte_min_ms: Positive | UnsetType = UNSET
+    first_byte_max_ms: Positive | UnsetType = UNSET
+    first_byte_thinking_ms: Positive | UnsetType = UNSET
+    body_min_ms: Positive | UnsetType = UNSET
+    idle_ms: Positive | UnsetType = UNSET
+    total_ms: Positive | UnsetType = UNSET
+
+
+class Stream(Struct, frozen=True):
+    """`[stream]`: keep-alive, the wait for usage, what happens when a client leaves."""
+
+    usage_wait_ms: Count | UnsetType = UNSET
+    keepalive_first_ms: Positive | UnsetType = UNSET
+    keepalive_ms: Positive | UnsetType = UNSET
+    drain_max: Count | UnsetType = UNSET
+    drain_ms: Count | UnsetType = UNSET
+    slow_reader_ms: Positive | UnsetType = UNSET
+
+
+class Limits(Struct, frozen=True):
+    """`[limits]`: sizes and numbers that bound memory."""
+
+    body_bytes: Annotated[int, Meta(ge=1_024, le=1 << 30)] = 32 << 20
+    answer_bytes: Annotated[int, Meta(ge=1_024, le=1 << 32)] | UnsetType = UNSET
+    requests_kept: Count | UnsetType = UNSET
+    connections_per_upstream: Positive | UnsetType = UNSET
+
+
+class Pricing(Struct, frozen=True):
+    """`[pricing]`: the platform fee and how direct_cost is read."""
+
+    platform_fee_bps: Annotated[int, Meta(ge=0, le=100_000)] | UnsetType = UNSET
+    direct_basis: Literal["requested", "served"] | UnsetType = UNSET
+
+
+class Sandbox(Struct, frozen=True):
+    """`[sandbox]`: the built-in upstream that answers without any provider."""
+
+    enabled: bool | None = None
+    speed: Annotated[float, Meta(ge=0, le=1_000)] = 1.0
+    url: str | None = None
+
+
+class CatalogFiles(Struct, frozen=True):
+    """`[catalog]`: the file that `p402 catalog refresh` writes."""
+
+    refresh_file: str | None = None
+
+
+class Provider(Struct, frozen=True):
+    """`[provider.NAME]`: a new provider, or overrides of a catalogued one."""
+
+    dialect: Literal["openai"] | None = None
+    base_url: str | None = None
+    auth: Literal["bearer", "bearer_optional", "none", "x-api-key", "api-key"] | None = None
+    api_key: Words | None = None
+    api_key_env: Words | None = None
+    api_key_file: str | None = None
+    hardware: Literal["inference", "lpu", "wse", "rdu", "tpu", "gpu_tuned", "mixed"] | None = None
+    flags: list[str] | None = None
+    insecure: bool = False
+    enabled: bool = True
+
+
+class Capability(Struct, frozen=True):
+    """`capability = { … }`: the operator's own scores, 0 to 100, by task."""
+
+    reasoning: Score | None = None
+    coding: Score | None = None
+    agentic: Score | None = None
+    math: Score | None = None
+    extraction: Score | None = None
+    summarisation: Score | None = None
+    creative: Score | None = None
+    chat: Score | None = None
+    instruction: Score | None = None
+
+
+class Model(Struct, frozen=True):
+    """`[[model]]`: a new offer, or overrides of a catalogued one."""
+
+    id: ModelName
+    provider: Name
+    upstream_id: str | None = None
+    canonical: ModelName | None = None
+    aliases: list[ModelName] | None = None
+    input_usd_per_mtok: Decimal | None = None
+    output_usd_per_mtok: Decimal | None = None
+    cache_read_usd_per_mtok: Decimal | None = None
+    cache_write_usd_per_mtok: Decimal | None = None
+    per_request_usd: Decimal | None = None
+    free: bool | None = None
+    context: Positive | None = None
+    max_input: Positive | None = None
+    max_output: Positive | None = None
+    tools: bool | None = None
+    vision: bool | None = None
+    audio: bool | None = None
+    files: bool | None = None
+    structured: bool | None = None
+    reasoning: bool | None = None
+    efforts: list[str] | None = None
+    flags: list[str] | None = None
+    capability: Score | Capability | None = None
+    ttft_ms: Count | None = None
+    tokens_per_s: Count | None = None
+
+
+class Tenant(Struct, frozen=True):
+    """`[[tenant]]`: who may call, by which key, with which defaults."""
+
+    id: Name
+    key_env: Words | None = None
+    key_sha256: Words | None = None
+    mode: Mode | None = None
+    route_default: Literal["pin", "route"] | None = None
+    models_allow: list[str] | None = None
+    models_deny: list[str] | None = None
+    providers_allow: list[str] | None = None
+    providers_deny: list[str] | None = None
+    cost_details: bool | None = None
+
+
+class File(Struct, frozen=True):
+    """The whole file, every section checked."""
+
+    server: Server = Server()
+    routing: Routing = Routing()
+    timeouts: Timeouts = Timeouts()
+    stream: Stream = Stream()
+    limits: Limits = Limits()
+    pricing: Pricing = Pricing()
+    sandbox: Sandbox = Sandbox()
+    catalog: CatalogFiles = CatalogFiles()
+    provider: dict[str, Provider] = {}
+    model: tuple[Model, ...] = ()
+    tenant: tuple[Tenant, ...] = ()
