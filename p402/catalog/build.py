@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from . import homes, quality, quirks, speed
+from . import homes, quality, quirks
 from .merge import Chosen, Evidence, add_off_peak, add_tiers, add_write_rates, choose
 from .providers import provider_records, spoken, window_records
 from .sources import Facts, Json, Row, genai_match, genai_price, genai_providers, quotes, read_facts
@@ -116,9 +116,11 @@ def records(run: Build) -> list[Json]:
             run.report.dropped[reason or "no price"] += 1
             continue
         offer = _offer(run, model, provider, chosen)
-        offer["flags"] = quirks.offer_flags(
+        own = quirks.offer_flags(
             f"{model['provider']}/{model['model']}", model["flags"], flags[model["provider"]]
         )
+        if own:
+            offer["flags"] = own
         if (window := windowed.get((model["provider"], model["model"]))) is not None:
             offer["window"] = window.id
             offer["prices"] = add_off_peak(offer["prices"], window.multiplier)
@@ -208,24 +210,23 @@ def _offer(run: Build, model: Row, provider: Row, chosen: Chosen) -> Json:
     where = f"{model['provider']}/{model['model']}"
     if chosen.confidence == "disputed" and provider["kind"] == "first_party":
         run.report.disputed.append(where)
-    ttft_ms, tokens_per_s = speed.prior(provider["kind"], provider["hardware"], model["model"])
     offer: Json = {
         "t": "offer",
         "provider": model["provider"],
         "model": model["model"],
         "canonical": model["canonical"],
         "context": int(model["context"]),
-        "modalities": _modalities(model["input_modalities"]),
         "prices": chosen.rows,
-        "ttft_ms": ttft_ms,
-        "tokens_per_s": tokens_per_s,
         "source": chosen.source,
         "as_of": chosen.dated.isoformat()[:7],
         "n_agree": chosen.n_agree,
         "confidence": chosen.confidence,
     }
+    if (modalities := _modalities(model["input_modalities"])) != ["text"]:
+        offer["modalities"] = modalities
     for key in ("max_input", "max_output"):
-        if model[key] and int(model[key]) > 0:
+        # A bound that is the whole context bounds nothing.
+        if model[key] and 0 < int(model[key]) < offer["context"]:
             offer[key] = int(model[key])
     for key, column in (
         ("tools", "tools"),
@@ -276,8 +277,6 @@ def _in_order(offer: Json) -> Json:
         "prices",
         "window",
         "capability",
-        "ttft_ms",
-        "tokens_per_s",
         "deprecates",
         "source",
         "as_of",
@@ -287,6 +286,11 @@ def _in_order(offer: Json) -> Json:
     if unknown := offer.keys() - set(keys):
         raise ValueError(f"offer keys outside the schema: {sorted(unknown)}")
     offer = {**offer, "prices": [_price_in_order(row) for row in offer["prices"]]}
+    # What every reader assumes of an absent field is not said again, 3,000 times over.
+    if offer["canonical"] == offer["model"]:
+        del offer["canonical"]
+    if offer["n_agree"] == 1:
+        del offer["n_agree"]
     return {key: offer[key] for key in keys if key in offer}
 
 
@@ -304,25 +308,19 @@ def _price_in_order(row: Json) -> Json:
 
 
 def _capability(rows: list[Row], offers: list[Json]) -> list[Json]:
-    """Measured rows, and a guess for every canonical model without one."""
-    priced = {
-        name: quality.Priced(name, dearness)
-        for name, dearness in homes.dearness_by_canonical(offers).items()
-    }
-    by_model = homes.dearness_by_capability(offers)
-    guesses = quality.Guesses(rows, {n: quality.Priced(n, d) for n, d in by_model.items()})
+    """Measured rows, and guesses for the canonical models without one."""
+    prices = homes.dearness_by_canonical(offers)
+    guesses = quality.Guesses(rows, homes.dearness_by_capability(offers))
     made: dict[str, Json] = {}
     for offer in offers:
-        if "capability" in offer:
-            continue
+        if "capability" in offer or offer["confidence"] == "stale":
+            continue  # a stale price is no evidence, and no mode ever ranks the offer
         canonical = offer["canonical"]
         before = guesses.predecessor(canonical)
-        match = "family" if before else "price_band"
-        guess = (
-            guesses.by_family(canonical, before)
-            if before
-            else guesses.by_band(priced[canonical])
-        )
+        if before is not None:
+            guess, match = guesses.by_family(canonical, before), "family"
+        else:
+            guess, match = guesses.by_band(prices[canonical]), "price_band"
         made[guess["model"]] = guess
         offer["capability"] = {"model": guess["model"], "match": match}
     return [*quality.measured(rows), *made.values()]

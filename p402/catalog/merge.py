@@ -122,7 +122,6 @@ def _with_cache(quote: Quote, agreeing: Sequence[Quote]) -> Band:
     for other in agreeing:
         for key, rate in other.rates.items():
             rates.setdefault(key, rate)
-    # A zero write rate means "not billed apart" where it is stated at all.
     return {key: rates[key] for key in ("in", "out", "cache_read", "cache_write") if key in rates}
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
 from decimal import Decimal
 from statistics import median
 
@@ -33,14 +32,6 @@ _VERSION = re.compile(r"^([a-z]*?)(\d+(?:[.p]\d+)*)$")
 _STAGE = frozenset({"preview", "latest", "exp", "experimental", "beta", "instruct", "chat"})
 
 Family = tuple[tuple[str, ...], tuple[int, ...]]
-
-
-@dataclass(frozen=True)
-class Priced:
-    """What the guesses need of one canonical model: its price by the blend of merge.Quote."""
-
-    canonical: str
-    dearness: int
 
 
 def measured(rows: list[Row]) -> list[Json]:
@@ -88,16 +79,14 @@ def family(name: str) -> Family:
 class Guesses:
     """Families and price bands over the measured models."""
 
-    def __init__(self, rows: list[Row], priced: dict[str, Priced]) -> None:
+    def __init__(self, rows: list[Row], dearness: dict[str, int]) -> None:
         self._best = {row["model"]: _scores(row) for row in rows if row["effort"] == "best"}
         self._families: dict[tuple[str, ...], list[tuple[tuple[int, ...], str]]] = {}
         for model in sorted(self._best):
             key, version = family(model)
             if version:
                 self._families.setdefault(key, []).append((version, model))
-        ranked = sorted(
-            (priced[model].dearness, model) for model in self._best if model in priced
-        )
+        ranked = sorted((dearness[model], model) for model in self._best if model in dearness)
         self._edges, self._bands = self._deciles(ranked)
 
     def predecessor(self, canonical: str) -> str | None:
@@ -110,10 +99,11 @@ class Guesses:
         scores = {task: score - FAMILY_STEP for task, score in self._best[predecessor].items()}
         return _guess(f"~family:{canonical}", scores, FAMILY_CONF, f"family {predecessor}")
 
-    def by_band(self, priced: Priced) -> Json:
-        band = bisect_left(self._edges, priced.dearness)
+    def by_band(self, dearness: int) -> Json:
+        """All models of one price band share one row."""
+        band = bisect_left(self._edges, dearness)
         scores = {task: score - BAND_STEP for task, score in self._bands[band].items()}
-        return _guess(f"~band:{priced.canonical}", scores, BAND_CONF, f"price band {band + 1}")
+        return _guess(f"~band:{band + 1}", scores, BAND_CONF, f"price band {band + 1} of {BANDS}")
 
     def _deciles(
         self, ranked: list[tuple[int, str]]

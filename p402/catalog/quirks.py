@@ -4,7 +4,7 @@ Does not know what a quirk does to a request: that is the dialect's business.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # Typed quirk → the values it may take; None = a bare name, "" = any text.
 VOCABULARY: dict[str, frozenset[str] | None] = {
@@ -61,7 +61,9 @@ VOCABULARY: dict[str, frozenset[str] | None] = {
     "error_in_stream": None,
     "sse_comments": None,
 }
-LIST_VALUED = frozenset({"drop", "empty_choices"})
+# Several values of one name: drop in one string ("drop=store|strict"), the other as two strings.
+LIST_VALUED = frozenset({"drop"})
+REPEATED = frozenset({"empty_choices"})
 
 # Flag in providers.tsv or models.tsv → typed quirk. "name=value" flags that are already typed
 # pass through `VOCABULARY` and need no line here.
@@ -204,13 +206,17 @@ def _typed(flags: Iterable[str], where: str) -> list[str]:
     return typed
 
 
-def _joined(flags: Iterable[str]) -> list[str]:
+def _joined(flags: Sequence[str]) -> list[str]:
     """One string a quirk: list values joined, the last of single values kept, sorted."""
     merged: dict[str, str | None] = {}
+    repeated = {flag for flag in flags if flag.partition("=")[0] in REPEATED}
     for flag in flags:
         name, equals, value = flag.partition("=")
+        if name in REPEATED:
+            continue
         before = merged.get(name)
         if name in LIST_VALUED and before:
             value = "|".join(sorted({*before.split("|"), value}))
         merged[name] = value if equals else None
-    return [name if value is None else f"{name}={value}" for name, value in sorted(merged.items())]
+    single = [name if value is None else f"{name}={value}" for name, value in merged.items()]
+    return sorted([*single, *repeated])

@@ -53,7 +53,7 @@ SERVICES = {
     "flex": {"service_tier": "flex"},
     "priority": {"service_tier": "priority"},
     "fast": {"service_tier": "fast"},
-    "fast_speed": {"speed": "fast"},
+    "fast_speed": {"speed": "fast"},  # Anthropic's word for it
 }
 
 Row = dict[str, str]
@@ -136,8 +136,9 @@ def quotes(facts: Facts, provider: str, model: str) -> list[Quote]:
             for key, text in cells.items()
             if text
         }
-        # A half-filled or half-zero row is an unfinished one, not a price.
-        if rates.get("in") and rates.get("out"):
+        # Zero stands for "unknown" in these files as often as for "free": it is never a rate.
+        rates = {key: rate for key, rate in rates.items() if rate}
+        if "in" in rates and "out" in rates:
             found.append(Quote(source, dated, rates))
     return found
 
@@ -193,8 +194,10 @@ def _row(info: ModelInfo, at: datetime, rounding: Rounding) -> Json | None:
         row["per_request"] = nano_per_request(_base(per_thousand))
     service: Json = {}
     for name, context in SERVICES.items():
-        merged = {**standard, **_variant(info, at, context)}
-        priced = _bands(merged, f"{info.id} {name}", rounding)
+        variant = _variant(info, at, context)
+        if not variant:
+            continue
+        priced = _bands({**standard, **variant}, f"{info.id} {name}", rounding)
         if priced != bands:
             service.setdefault(name.removesuffix("_speed"), priced)
     if service:
