@@ -1,0 +1,75 @@
+"""Decides what the bare hop answers: two ASGI apps that do nothing, and nothing but JSON.
+
+Deliberately no gateway: they say what granian and the ASGI protocol cost by themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+CONTENT = "every answer from here is the same text, every answer from here is the same text, "
+REPLY: dict[str, Any] = {
+    "id": "chatcmpl-mock",
+    "object": "chat.completion",
+    "created": 1_795_305_600,
+    "model": "mock",
+    "choices": [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": CONTENT,
+                "refusal": None,
+                "annotations": [],
+            },
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {
+        "prompt_tokens": 42,
+        "completion_tokens": 16,
+        "total_tokens": 58,
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+    },
+    "service_tier": "default",
+    "system_fingerprint": "fp_mock",
+}
+BODY = json.dumps(REPLY, separators=(",", ":")).encode()
+HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(BODY)).encode())]
+
+
+async def _read(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
+async def _reply(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def hello(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Reads the body, answers fixed bytes: the hop."""
+    if scope["type"] == "http":
+        await _read(receive)
+        await _reply(send, BODY)
+
+
+async def parsed(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """The hop, and the JSON of request and reply parsed and dumped in Python."""
+    if scope["type"] == "http":
+        request = json.loads(await _read(receive))
+        reply = json.loads(BODY)
+        reply["model"] = request["model"]
+        await _reply(send, json.dumps(reply, separators=(",", ":")).encode())
