@@ -78,6 +78,7 @@ pub struct TextBytes {
 
 /// Everything the gateway knows of a chat body. Spans are raw JSON (quotes and escapes inside).
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, none a state")]
 pub struct Scan {
     /// The model's name, unescaped; may be empty.
     pub model: String,
@@ -113,6 +114,8 @@ pub struct Scan {
     pub user_texts: Vec<Span>,
     pub first_user: Option<Span>,
     pub user_turns: u32,
+    /// Role values (quotes inside) that say `developer`: some upstreams know only `system`.
+    pub developer_roles: Vec<Span>,
     pub last_role: Role,
     /// The last assistant message has tool calls that no tool message has answered, or the last
     /// message is a tool result.
