@@ -1,6 +1,26 @@
 //! Decides which models exist, where they run, what they cost at a second, how good and fast they are.
 //! Does not choose among them (route/) and opens no file: the compiled file's bytes come in.
 
-mod types;
+mod build;
+mod calibrate;
+mod estimate;
+mod flags;
 
+mod load;
+mod offers;
+mod price;
+mod rates;
+mod record;
+mod resolve;
+mod speed;
+mod task;
+mod types;
+mod window;
+
+pub use calibrate::Calibration;
+pub use estimate::{Input, Script, bound_input, estimate_input, estimate_output};
+pub use load::CatalogError;
+pub use price::{Charge, Priced};
+pub use resolve::Resolved;
+pub use task::*;
 pub use types::*;

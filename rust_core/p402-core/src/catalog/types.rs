@@ -1,40 +1,10 @@
 //! Decides the shape of the catalogue in memory: providers, offers, prices, capability.
 //! Does not parse (load.rs), price (price.rs) or resolve names (resolve.rs).
 
+use super::resolve::Names;
+use super::task::Effort;
 use crate::money::{Rate, Usd};
-use crate::time::Timestamp;
-use std::collections::HashMap;
-
-/// The nine task types, in the column order of every table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Task {
-    Reasoning,
-    Coding,
-    Agentic,
-    Math,
-    Extraction,
-    Summarisation,
-    Creative,
-    Chat,
-    Instruction,
-}
-
-/// How hard a reasoning model is asked to think; ordered from least to most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Effort {
-    /// No thinking (`none`, or a toggle switched off).
-    None,
-    Minimal,
-    Low,
-    Medium,
-    High,
-    /// `xhigh` and `max`.
-    Max,
-    /// The provider's own default: nothing is sent.
-    Default,
-}
+use crate::time::{Day, Timestamp};
 
 /// What kind of hardware an offer runs on; the first three are dedicated inference hardware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -204,7 +174,7 @@ pub struct Band {
 /// Prices valid from an instant on, until a later row begins.
 #[derive(Clone, Debug, Default)]
 pub struct PriceRow {
-    /// `Timestamp::from_micros(i64::MIN)` where the file says nothing.
+    /// `Timestamp::BEGINNING` where the file says nothing.
     pub from: Timestamp,
     /// Sorted by `above`, the first one at 0.
     pub bands: Vec<Band>,
@@ -232,10 +202,10 @@ pub struct WindowPeriod {
     /// ISO weekdays 1–7 as a bit set (bit 1 = Monday) on the calendar at `offset_min`.
     pub days: u8,
     pub offset_min: i32,
-    /// Days since 1970-01-01 on that calendar.
-    pub holidays: Vec<i32>,
-    /// Last day the holiday table covers, days since 1970-01-01.
-    pub covers_to: Option<i32>,
+    /// Days on that calendar without a peak.
+    pub holidays: Vec<Day>,
+    /// Last day the holiday table covers.
+    pub covers_to: Option<Day>,
 }
 
 /// One row of measured quality: scores on LiveBench's scale and the share of evidence present.
@@ -314,7 +284,7 @@ pub struct Offer {
     pub capability: Vec<usize>,
     pub capability_effort: Option<Effort>,
     pub capability_match: Option<CapabilityMatch>,
-    /// Priors of speed (catalog.md § 8): to the first answer token at the lowest effort.
+    /// Priors of speed (catalog.md § 8), without thinking: `Effort::thinking_ms` comes on top.
     pub ttft_ms: u32,
     pub tokens_per_s: u32,
     /// Declared free by the operator's config.
@@ -361,68 +331,19 @@ pub struct Catalog {
     pub capabilities: Vec<Capability>,
     pub offers: Vec<Offer>,
     pub aliases: Vec<Alias>,
-    /// Private indices, filled by load.rs, read by resolve.rs.
-    pub(super) by_name: HashMap<Box<str>, Vec<usize>>,
-    pub(super) by_provider: HashMap<Box<str>, usize>,
-    pub(super) alias_by_name: HashMap<Box<str>, usize>,
+    /// The build date as an instant: list prices are those in force then or later.
+    pub(super) built: Timestamp,
+    pub(super) names: Names,
 }
 
-impl Task {
-    pub const ALL: [Self; 9] = [
-        Self::Reasoning,
-        Self::Coding,
-        Self::Agentic,
-        Self::Math,
-        Self::Extraction,
-        Self::Summarisation,
-        Self::Creative,
-        Self::Chat,
-        Self::Instruction,
-    ];
+impl Confidence {
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Reasoning => "reasoning",
-            Self::Coding => "coding",
-            Self::Agentic => "agentic",
-            Self::Math => "math",
-            Self::Extraction => "extraction",
-            Self::Summarisation => "summarisation",
-            Self::Creative => "creative",
-            Self::Chat => "chat",
-            Self::Instruction => "instruction",
+            Self::Agree => "agree",
+            Self::Single => "single",
+            Self::Disputed => "disputed",
+            Self::Stale => "stale",
+            Self::Config => "config",
         }
-    }
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|task| task.name() == name)
-    }
-}
-
-impl Effort {
-    pub const ALL: [Self; 7] = [
-        Self::None,
-        Self::Minimal,
-        Self::Low,
-        Self::Medium,
-        Self::High,
-        Self::Max,
-        Self::Default,
-    ];
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Minimal => "minimal",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Max => "max",
-            Self::Default => "default",
-        }
-    }
-    /// Reads an effort word; `xhigh` is `Max`.
-    pub fn parse(name: &str) -> Option<Self> {
-        if name == "xhigh" {
-            return Some(Self::Max);
-        }
-        Self::ALL.into_iter().find(|effort| effort.name() == name)
     }
 }

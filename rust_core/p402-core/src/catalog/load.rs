@@ -1,0 +1,169 @@
+//! Decides how layers of records become one catalogue: compiled file, then refresh, then config.
+//! Does not judge a single field (build.rs) and opens no file: each layer's bytes come in.
+
+use super::build;
+use super::record::{
+    AliasRecord, CapabilityRecord, HeaderRecord, OfferRecord, Overlay, ProviderRecord, Record,
+    WindowRecord,
+};
+use super::types::Catalog;
+use siphasher::sip::SipHasher13;
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Deterministic hashing: the keys come from the operator's own files, never from a request.
+pub(super) type Hashing = BuildHasherDefault<SipHasher13>;
+
+/// Why a catalogue is refused, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogError {
+    /// 0 = the compiled file.
+    pub layer: usize,
+    /// From 1; 0 where no single line is to blame.
+    pub line: usize,
+    pub reason: String,
+}
+
+/// Where a record was last written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    pub(super) layer: usize,
+    pub(super) line: usize,
+}
+
+/// A merged record with its last place.
+#[derive(Debug)]
+pub(super) struct Placed<R> {
+    pub(super) record: R,
+    pub(super) place: Place,
+    /// The price is a later layer's and that layer names no confidence: the operator's own word.
+    pub(super) own_word: bool,
+}
+
+/// All records of all layers, one per key.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    pub(super) header: Option<HeaderRecord>,
+    pub(super) providers: Table<ProviderRecord>,
+    pub(super) windows: Table<WindowRecord>,
+    pub(super) capabilities: Table<CapabilityRecord>,
+    pub(super) offers: Table<OfferRecord>,
+    pub(super) aliases: Table<AliasRecord>,
+}
+
+/// Records in order of arrival, found by key.
+#[derive(Debug)]
+pub(super) struct Table<R> {
+    pub(super) rows: Vec<Placed<R>>,
+    by_key: HashMap<String, usize, Hashing>,
+}
+
+impl Catalog {
+    /// Reads layer 0 (the compiled file) and lays each later one over it, field by field.
+    pub fn load(layers: &[&[u8]]) -> Result<Self, CatalogError> {
+        let mut merged = Merged::default();
+        let mut digest = SipHasher13::new();
+        for (layer, bytes) in layers.iter().enumerate() {
+            digest.write(bytes);
+            digest.write_usize(bytes.len());
+            for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+                let place = Place { layer, line: index + 1 };
+                if !line.trim_ascii().is_empty() {
+                    merged.take(line, place).map_err(|reason| place.error(reason))?;
+                }
+            }
+        }
+        let mut catalog = build::catalog(merged)?;
+        catalog.digest = format!("{:08x}", digest.finish() >> 32).into();
+        Ok(catalog)
+    }
+}
+
+impl Merged {
+    fn take(&mut self, line: &[u8], place: Place) -> Result<(), String> {
+        let record = serde_json::from_slice(line).map_err(|error| plain(&error))?;
+        match record {
+            Record::Header(header) => match &mut self.header {
+                Some(known) => known.overlay(header),
+                None => self.header = Some(header),
+            },
+            Record::Provider(row) => self.providers.put(row.id.to_string(), row, place)?,
+            Record::Window(row) => self.windows.put(row.id.to_string(), row, place)?,
+            Record::Capability(row) => {
+                self.capabilities.put(format!("{}@{}", row.model, row.effort), row, place)?;
+            }
+            Record::Offer(row) => {
+                let priced = row.prices.is_some() || row.free.is_some();
+                let own_word = place.layer > 0 && row.confidence.is_none();
+                let key = format!("{}/{}", row.provider, row.model);
+                let placed = self.offers.put_at(key, *row, place)?;
+                if priced {
+                    placed.own_word = own_word;
+                }
+            }
+            Record::Alias(row) => self.aliases.put(row.name.to_string(), row, place)?,
+        }
+        Ok(())
+    }
+}
+
+impl<R: Overlay> Table<R> {
+    fn put(&mut self, key: String, record: R, place: Place) -> Result<(), String> {
+        self.put_at(key, record, place).map(|_| ())
+    }
+
+    /// Adds a record or lays it over the one of an earlier layer; twice in one layer is an error.
+    fn put_at(
+        &mut self,
+        key: String,
+        record: R,
+        place: Place,
+    ) -> Result<&mut Placed<R>, String> {
+        let next = self.rows.len();
+        let at = match self.by_key.entry(key) {
+            std::collections::hash_map::Entry::Occupied(known) => *known.get(),
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(next);
+                self.rows.push(Placed { record, place, own_word: false });
+                return self.rows.last_mut().ok_or_else(String::new);
+            }
+        };
+        let known = self.rows.get_mut(at).ok_or_else(String::new)?;
+        if known.place.layer == place.layer {
+            return Err(format!("stands twice in this layer, first in line {}", known.place.line));
+        }
+        known.record.overlay(record);
+        known.place = place;
+        Ok(known)
+    }
+}
+
+impl<R> Default for Table<R> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), by_key: HashMap::default() }
+    }
+}
+
+impl Place {
+    pub(super) fn error(self, reason: impl Into<String>) -> CatalogError {
+        CatalogError { layer: self.layer, line: self.line, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for CatalogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "catalog layer {}, line {}: {}", self.layer, self.line, self.reason)
+    }
+}
+
+impl std::error::Error for CatalogError {}
+
+/// serde's words without its own line, which is always 1 here.
+fn plain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" at line ") {
+        Some((reason, _)) => reason.to_owned(),
+        None => text,
+    }
+}
