@@ -5,7 +5,7 @@ mod build;
 mod calibrate;
 mod estimate;
 mod flags;
-
+mod listing;
 mod load;
 mod offers;
 mod price;

@@ -21,11 +21,12 @@ pub enum Resolved<'a> {
     Alias { offers: &'a [usize] },
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Aliases and canonical names first, then pins: the order a listing shows them in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Alias,
-    Pin,
     Canonical,
+    Pin,
     /// A provider's own id that is nobody's canonical name.
     Own,
 }
@@ -60,9 +61,13 @@ impl Names {
             .map(|(name, offers)| (*name, first_party(catalog, offers)))
             .collect();
         let home_of = |offer: usize| {
-            let canonical = catalog.offers.get(offer).map_or("", |offer| &*offer.canonical);
             let named = Some(offer).filter(|offer| catalog.is_priced(*offer));
-            homes.get(canonical).copied().flatten().or(named)
+            let maker = catalog.offers.get(offer).and_then(|row| *homes.get(&*row.canonical)?);
+            // The maker sells one model under several ids: the one that was named stands.
+            let same_house = |home: &usize| {
+                named.is_none() || catalog.provider(*home).id != catalog.provider(offer).id
+            };
+            maker.filter(same_house).or(named)
         };
         for alias in &catalog.aliases {
             let offers: Vec<usize> = std::iter::once(alias.to).chain(alias.next.clone()).collect();
@@ -137,6 +142,14 @@ impl Catalog {
         found.into_iter().take(NEAR_MAX).map(|(_, known)| known).collect()
     }
 
+    /// Every name worth listing, in order; a provider's bare own ids are understood but not shown.
+    pub(super) fn listed(&self) -> Vec<&str> {
+        let shown = self.names.by_name.iter().filter(|(_, entry)| entry.kind != Kind::Own);
+        let mut names: Vec<_> = shown.map(|(name, entry)| (entry.kind, &**name)).collect();
+        names.sort_unstable();
+        names.into_iter().map(|(_, name)| name).collect()
+    }
+
     /// The provider of an offer; an index that is not the catalogue's own gives the first one.
     #[expect(clippy::indexing_slicing, reason = "load.rs checked every offer's provider index")]
     pub fn provider(&self, offer: usize) -> &Provider {
@@ -163,9 +176,12 @@ fn groups<'a>(
 }
 
 /// The maker's own offer of a model: the id that is the model's name first, then the cheapest.
+/// The builder marks a host as home too where the maker sells nothing; that one is no maker.
 fn first_party(catalog: &Catalog, offers: &[usize]) -> Option<usize> {
     let own = offers.iter().copied().filter(|at| {
-        catalog.is_priced(*at) && catalog.offers.get(*at).is_some_and(|offer| offer.home)
+        let house = catalog.provider(*at).kind;
+        let maker = !matches!(house, ProviderKind::InferenceHost | ProviderKind::Aggregator);
+        maker && catalog.is_priced(*at) && catalog.offers.get(*at).is_some_and(|row| row.home)
     });
     own.min_by_key(|at| {
         let offer = catalog.offers.get(*at);

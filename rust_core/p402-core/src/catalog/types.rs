@@ -5,6 +5,7 @@ use super::resolve::Names;
 use super::task::Effort;
 use crate::money::{Rate, Usd};
 use crate::time::{Day, Timestamp};
+pub use crate::usage::UsageShape;
 
 /// What kind of hardware an offer runs on; the first three are dedicated inference hardware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,18 +98,6 @@ pub enum StreamUsage {
     OptIn,
     Always,
     Never,
-}
-
-/// How an upstream counts (catalog.md § 11).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UsageShape {
-    #[default]
-    OpenAi,
-    AnthropicExclCache,
-    GeminiExclThoughts,
-    XaiExclReasoning,
-    DeepseekHitMiss,
-    OpenRouterCost,
 }
 
 /// Which request field steers thinking (catalog.md § 6).
