@@ -4,9 +4,12 @@ Does not resolve names a client sends; an alias or a pin names its own provider.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from .sources import Json
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .sources import Json
 
 # First token of a canonical name → who makes the model.
 MAKERS: dict[str, tuple[str, ...]] = {

@@ -4,13 +4,24 @@ Does not read files and does not decide which offers exist (build.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from .rates import Rounding, pico, ratio, scaled
-from .sources import FRESH_DAYS, GENAI, GENAI_DATE, Band, GenaiPrice, Json, Quote
+from .sources import FRESH_DAYS, GENAI, GENAI_DATE, Band, Json, Quote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+    from decimal import Decimal
+
+
+@dataclass(frozen=True)
+class GenaiPrice:
+    """genai-prices' whole answer for one offer: its history, tiers and service classes."""
+
+    rows: list[Json]
+    exact: bool
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ def _current(genai: GenaiPrice | None, built: date) -> Quote | None:
         return None
     now = f"{built.isoformat()}T00:00:00Z"
     valid = [row for row in genai.rows if row.get("from", "") <= now]
-    rates = {key: rate for key, rate in (valid or genai.rows)[-1]["bands"][0].items()}
+    rates = dict((valid or genai.rows)[-1]["bands"][0])
     rates.pop("above")
     return Quote(GENAI, GENAI_DATE, rates)
 
@@ -78,7 +89,9 @@ def _with_genai(evidence: Evidence, genai: Quote) -> Chosen:
     rivals = [
         quote
         for quote in evidence.quotes
-        if quote.pair != genai.pair and _backing(evidence, quote) >= 2 and _fresh_among(evidence, quote)
+        if quote.pair != genai.pair
+        and _backing(evidence, quote) >= 2
+        and _fresh_among(evidence, quote)
     ]
     if rivals and backing < 2:
         return _made(evidence, max([genai, *rivals], key=lambda quote: quote.dearness), "disputed")
@@ -126,7 +139,7 @@ def _with_cache(quote: Quote, agreeing: Sequence[Quote]) -> Band:
 
 
 def add_tiers(rows: list[Json], text: str, where: str, rounding: Rounding) -> list[Json]:
-    """Lays `>N:in/out/cache_read;…` over flat rows; rows that already have tiers stay as they are."""
+    """Lays `>N:in/out/cache_read;…` over flat rows; rows that have tiers stay as they are."""
     if not text or any(len(row["bands"]) > 1 for row in rows):
         return rows
     laid = []

@@ -7,9 +7,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from .quirks import provider_flags
-from .sources import Json, Row
+
+if TYPE_CHECKING:
+    from .sources import Json, Row
 
 DIALECTS_WITH_CODEC = frozenset({"openai"})
 AUTH_ROUTED_NOT = frozenset({"oauth2", "sigv4", "exchange"})
@@ -34,11 +37,14 @@ def spoken(row: Row) -> bool:
     return (compat or row["dialect"] in DIALECTS_WITH_CODEC) and row["auth"] not in AUTH_ROUTED_NOT
 
 
-def provider_records(rows: list[Row]) -> list[Json]:
-    return [_provider(row) for row in rows]
+def provider_records(rows: list[Row], env: dict[str, list[str]]) -> list[Json]:
+    """One record a provider; `env` replaces key variables that name somebody else's account."""
+    if unknown := env.keys() - {row["provider_id"] for row in rows}:
+        raise ValueError(f"exceptions.toml: [[env]] for unknown providers: {sorted(unknown)}")
+    return [_provider(row, env) for row in rows]
 
 
-def _provider(row: Row) -> Json:
+def _provider(row: Row, env: dict[str, list[str]]) -> Json:
     name = row["provider_id"]
     base = COMPAT_BASE.get(name, row["base_url"].rstrip("/"))
     record: Json = {
@@ -48,7 +54,7 @@ def _provider(row: Row) -> Json:
         "dialect": "openai" if name in COMPAT_BASE else row["dialect"],
         "base_url": base,
         "auth": "bearer" if name in COMPAT_BASE else row["auth"],
-        "env": _env(row["env_var"]),
+        "env": env.get(name) or _env(row["env_var"]),
     }
     if "+" in row["env_var"]:
         record["env_all"] = True

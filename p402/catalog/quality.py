@@ -1,4 +1,4 @@
-"""Decides what is believed of a model's quality: measured rows, and guesses that say they are guesses.
+"""Decides what is believed of a model's quality: measured rows, and guesses that say they are.
 Does not rank models and does not learn from traffic.
 """
 
@@ -8,8 +8,10 @@ import re
 from bisect import bisect_left
 from decimal import Decimal
 from statistics import median
+from typing import TYPE_CHECKING
 
-from .sources import Json, Row
+if TYPE_CHECKING:
+    from .sources import Json, Row
 
 TASKS = (
     "reasoning",
@@ -90,9 +92,9 @@ class Guesses:
         self._edges, self._bands = self._deciles(ranked)
 
     def predecessor(self, canonical: str) -> str | None:
-        """The nearest measured model of the same family with an older version."""
+        """The nearest measured model of the same family, no newer than this one."""
         key, version = family(canonical)
-        older = [found for found in self._families.get(key, []) if found[0] < version]
+        older = [found for found in self._families.get(key, []) if found[0] <= version]
         return max(older)[1] if older else None
 
     def by_family(self, canonical: str, predecessor: str) -> Json:
@@ -105,9 +107,7 @@ class Guesses:
         scores = {task: score - BAND_STEP for task, score in self._bands[band].items()}
         return _guess(f"~band:{band + 1}", scores, BAND_CONF, f"price band {band + 1} of {BANDS}")
 
-    def _deciles(
-        self, ranked: list[tuple[int, str]]
-    ) -> tuple[list[int], list[dict[str, Decimal]]]:
+    def _deciles(self, ranked: list[tuple[int, str]]) -> tuple[list[int], list[dict[str, Decimal]]]:
         """Upper price edge of all deciles but the last, and the median scores inside each."""
         edges: list[int] = []
         bands: list[dict[str, Decimal]] = []

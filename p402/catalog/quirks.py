@@ -4,9 +4,12 @@ Does not know what a quirk does to a request: that is the dialect's business.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-# Typed quirk → the values it may take; None = a bare name, "" = any text.
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# Typed quirk → the values it may take; None = a bare name, the empty set = any text.
 VOCABULARY: dict[str, frozenset[str] | None] = {
     "max_tokens_field": frozenset({"max_tokens", "max_completion_tokens"}),
     "system_role": frozenset({"system", "developer"}),
@@ -131,33 +134,31 @@ WITHOUT_MEANING: dict[str, str] = {
     "unpriced": "a gate: no price",
 }
 
-# Flags of a provider's own API that are untrue of its OpenAI-compatible endpoint.
-NATIVE_ONLY: dict[str, frozenset[str]] = {
-    "anthropic": frozenset(
-        {
-            "max_tokens_required",
-            "system_top_level",
-            "usage_shape=anthropic_excl_cache",
-            "cache_control",
-        }
-    ),
-    "google": frozenset(
-        {"usage_shape=gemini_excl_thoughts", "reasoning_control=gemini_thinking_config"}
-    ),
+# Flags of a provider that are untrue of the endpoint we call, or too doubtful to act on.
+NOT_HERE: dict[str, dict[str, str]] = {
+    "anthropic": {
+        "max_tokens_required": "of the native dialect; the compatible endpoint has a default",
+        "system_top_level": "of the native dialect",
+        "usage_shape=anthropic_excl_cache": "the compatible endpoint counts as OpenAI does",
+        "cache_control": "of the native dialect",
+    },
+    "google": {
+        "usage_shape=gemini_excl_thoughts": "the compatible endpoint counts as OpenAI does",
+        "reasoning_control=gemini_thinking_config": "the compatible endpoint takes efforts",
+    },
+    "deepinfra": {"reported_cost": "unverified, and it would decide what a tenant pays"},
+    "volcengine": {"model_is_deployment": "an endpoint id may stand there, a model id as well"},
 }
 
-# Quirks the tables mark as general knowledge: they may add to a reply's reading, never cut a
-# field of the client's request.
-UNVERIFIED: dict[str, frozenset[str]] = {
-    "azure": frozenset({"empty_choices_first_chunk"}),
-    "deepinfra": frozenset({"reported_cost"}),
-}
+# Quirks the tables mark as general knowledge: such a flag may change how a reply is read, never
+# cut a field of the client's request.
+UNVERIFIED: dict[str, frozenset[str]] = {"azure": frozenset({"empty_choices_first_chunk"})}
 
 
 def provider_flags(provider: str, text: str) -> list[str]:
     """`providers.tsv` flags as typed quirks; an unknown flag fails the build."""
-    native = NATIVE_ONLY.get(provider, frozenset())
-    flags = [flag for flag in _split(text, ";") if flag not in native]
+    not_here = NOT_HERE.get(provider, {})
+    flags = [flag for flag in _split(text, ";") if flag not in not_here]
     typed = _typed(flags, provider)
     for flag in UNVERIFIED.get(provider, frozenset()) & set(flags):
         if TYPED.get(flag, flag).startswith("drop="):

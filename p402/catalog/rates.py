@@ -1,4 +1,4 @@
-"""Decides how a price text becomes an integer rate: pico-dollars per token, rounded up, never float.
+"""Decides how a price text becomes an integer rate: pico-dollars per token, rounded up.
 Does not know which source a price comes from, nor which of two prices is right.
 """
 
