@@ -4,7 +4,7 @@ Does not start anything on import.
 """
 
 from p402.sandbox.fault_table import FAULTS
-from p402.sandbox.faults import Fault, UnknownFault
+from p402.sandbox.faults import Fault, UnknownFaultError
 from p402.sandbox.journal import Record
 from p402.sandbox.models import MODELS, PROVIDERS, catalog_records
 from p402.sandbox.server import Sandbox, serve
@@ -16,7 +16,7 @@ __all__ = [
     "Fault",
     "Record",
     "Sandbox",
-    "UnknownFault",
+    "UnknownFaultError",
     "catalog_records",
     "serve",
 ]

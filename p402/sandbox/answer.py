@@ -6,16 +6,21 @@ Does not shape or send it, and never looks at a clock or at chance.
 from __future__ import annotations
 
 import hashlib
-import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from p402.sandbox import prose, schema, toolplay
-from p402.sandbox.models import SandboxModel
-from p402.sandbox.request import ChatRequest
-from p402.sandbox.toolplay import Call
+from p402.sandbox.dice import roll
+
+if TYPE_CHECKING:
+    import random
+
+    from p402.sandbox.models import SandboxModel
+    from p402.sandbox.request import ChatRequest
+    from p402.sandbox.toolplay import Call
 
 HELLO_PIECES = ("Hello", ",", " world", "!")
 HELLO_PROMPT_TOKENS = 11
@@ -71,7 +76,7 @@ def count(request: ChatRequest, answers: list[Answer], cached: int) -> Counts:
 
 def _choice(request: ChatRequest, index: int) -> Answer:
     seed = dice_seed(request, index)
-    dice = random.Random(seed)  # noqa: S311 - reproducible on purpose, protects nothing
+    dice = roll(seed)
     thought, reasoning = _reason(request, dice)
     budget = request.max_tokens - thought
     if budget <= 0 and not request.model.lenient:

@@ -5,11 +5,11 @@ Does not perform faults: the table of names and the scripts are elsewhere.
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from p402.sandbox.dice import roll
 from p402.sandbox.models import FAULT_PREFIX
 from p402.sandbox.perform import Job
 from p402.sandbox.script import Script
@@ -18,7 +18,7 @@ SPEC_CHARS_MAX = 256
 PROBABILITY = "p"
 
 
-class UnknownFault(ValueError):
+class UnknownFaultError(ValueError):
     """A fault name or parameter that no table row explains."""
 
 
@@ -41,7 +41,7 @@ class Fault:
         try:
             return float(self.params[key])
         except ValueError:
-            raise UnknownFault(f"{self.name}: {key} must be a number") from None
+            raise UnknownFaultError(f"{self.name}: {key} must be a number") from None
 
     def integer(self, key: str) -> int:
         """A parameter as a whole number."""
@@ -74,17 +74,19 @@ def parse(spec: str, table: FaultTable) -> Fault:
     try:
         return complete(Fault(name.strip(), params, probability=float(probability)), table)
     except ValueError as error:
-        raise UnknownFault(str(error)) from error
+        raise UnknownFaultError(str(error)) from error
 
 
 def complete(fault: Fault, table: FaultTable) -> Fault:
     """The fault with the table's defaults; unknown names and parameters are errors."""
     kind = table.get(fault.name)
     if kind is None:
-        raise UnknownFault(f"unknown fault {fault.name!r}; python -m p402.sandbox --list-faults")
+        raise UnknownFaultError(
+            f"unknown fault {fault.name!r}; python -m p402.sandbox --list-faults"
+        )
     unknown = sorted(set(fault.params) - set(kind.defaults))
     if unknown:
-        raise UnknownFault(f"{fault.name} takes {sorted(kind.defaults)}, not {unknown}")
+        raise UnknownFaultError(f"{fault.name} takes {sorted(kind.defaults)}, not {unknown}")
     params = {**kind.defaults, **fault.params}
     return Fault(fault.name, params, fault.probability, fault.count, fault.model)
 
@@ -98,7 +100,7 @@ class Chooser:
     def __init__(self, table: FaultTable, by_path: Faults, seed: int) -> None:
         self._table = table
         self._by_path = by_path
-        self._dice = random.Random(seed)  # noqa: S311 - reproducible on purpose
+        self._dice = roll(seed)
 
     def choose(self, base: str, model_id: str, header: str | None) -> Fault | None:
         """The fault to perform, None for a regular reply."""

@@ -6,12 +6,15 @@ Does not look at any other field of the body.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from p402.sandbox.models import SandboxModel
-from p402.sandbox.refusal import Refused, wrong_type
+from p402.sandbox.refusal import RefusedError, wrong_type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from p402.sandbox.models import SandboxModel
 
 CHARS_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 3
@@ -41,7 +44,7 @@ def text_tokens(text: str) -> int:
 
 def read_messages(messages: object, model: SandboxModel) -> Prompt:
     if messages is None:
-        raise Refused(
+        raise RefusedError(
             "Missing required parameter: 'messages'.",
             param="messages",
             code="missing_required_parameter",
@@ -49,7 +52,7 @@ def read_messages(messages: object, model: SandboxModel) -> Prompt:
     if not isinstance(messages, list):
         raise wrong_type("messages", "an array of objects", messages)
     if not messages:
-        raise Refused(
+        raise RefusedError(
             "Invalid 'messages': empty array. Expected an array with minimum length 1, but got "
             "an empty array instead.",
             param="messages",
@@ -69,13 +72,13 @@ def read_messages(messages: object, model: SandboxModel) -> Prompt:
         if role == "user":
             last_user = text
     if open_calls and not model.lenient:
-        raise Refused(
+        raise RefusedError(
             "An assistant message with 'tool_calls' must be followed by tool messages responding "
             f"to each 'tool_call_id'. Not answered: {', '.join(sorted(open_calls))}",
             param="messages",
         )
     if images and not model.vision:
-        raise Refused(
+        raise RefusedError(
             "Invalid content type. image_url is only supported by certain models.",
             param="messages",
         )
@@ -90,7 +93,7 @@ def _read_message(message: object, index: int) -> tuple[str, str, int, int]:
         raise wrong_type(where, "an object", message)
     role = message.get("role")
     if role not in ROLES:
-        raise Refused(
+        raise RefusedError(
             f"Invalid value: {json.dumps(role)}. Supported values are: "
             f"{', '.join(repr(name) for name in sorted(ROLES))}.",
             param=f"{where}.role",
@@ -104,7 +107,7 @@ def _read_message(message: object, index: int) -> tuple[str, str, int, int]:
     if content is None:
         if role == "assistant" and (calls or message.get("function_call") or "refusal" in message):
             return role, "", extra, 0
-        raise Refused(
+        raise RefusedError(
             f"Invalid value for 'content': expected a string, got null. ({where}.content)",
             param=f"{where}.content",
         )
@@ -124,7 +127,7 @@ def _read_part(part: object, where: str) -> tuple[str, int, int]:
     """Text, tokens beside the text, pictures."""
     kind = part.get("type") if isinstance(part, dict) else None
     if not isinstance(part, dict) or kind not in PART_TYPES:
-        raise Refused(
+        raise RefusedError(
             f"Invalid value: {json.dumps(kind)}. Supported values are: "
             f"{', '.join(repr(name) for name in sorted(PART_TYPES))}.",
             param=f"{where}.type",
@@ -138,9 +141,10 @@ def _read_part(part: object, where: str) -> tuple[str, int, int]:
     if kind != "image_url":
         return "", TOKENS_PER_MEDIA, 0
     image = part.get("image_url")
-    url = image.get("url") if isinstance(image, dict) else None
+    image = image if isinstance(image, dict) else {}
+    url = image.get("url")
     if not isinstance(url, str) or not url.startswith(("http://", "https://", "data:image/")):
-        raise Refused(
+        raise RefusedError(
             "Invalid image_url.", param=f"{where}.image_url.url", code="invalid_image_url"
         )
     low = image.get("detail") == "low"
@@ -155,7 +159,7 @@ def _pair_tool_messages(
         return
     if role == "tool":
         if message.get("tool_call_id") not in open_calls:
-            raise Refused(
+            raise RefusedError(
                 "Invalid parameter: messages with role 'tool' must be a response to a preceeding "
                 "message with 'tool_calls'.",
                 param=f"messages[{index}].role",

@@ -240,7 +240,7 @@ def catalog_records(base_url: str) -> list[dict[str, Any]]:
         for model_id in sorted(provider.models):
             home = model_id not in homes
             homes.add(model_id)
-            records.append(_offer_record(provider, MODELS[model_id], home))
+            records.append(_offer_record(provider, MODELS[model_id], home=home))
     return records
 
 
@@ -276,7 +276,7 @@ def _capability_records(model: SandboxModel) -> list[dict[str, Any]]:
     ]
 
 
-def _offer_record(provider: SandboxProvider, model: SandboxModel, home: bool) -> dict[str, Any]:
+def _offer_record(provider: SandboxProvider, model: SandboxModel, *, home: bool) -> dict[str, Any]:
     record: dict[str, Any] = {
         "t": "offer",
         "provider": provider.id,

@@ -6,12 +6,16 @@ Does not sleep: it yields pauses that `wire.py` keeps. A factor of 0 means no pa
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from p402.sandbox.messages import CHARS_PER_TOKEN
-from p402.sandbox.models import SandboxModel
 from p402.sandbox.script import Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from p402.sandbox.models import SandboxModel
 
 JITTER_STEPS = 51
 PREFILL_MS_PER_TOKEN = 0.02

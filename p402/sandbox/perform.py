@@ -5,16 +5,12 @@ Does not misbehave; the faults reuse its parts with one of them bent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from p402.sandbox import reply
-from p402.sandbox.answer import Answer, Counts
-from p402.sandbox.journal import Record
 from p402.sandbox.pace import Metronome, first_wait_s
 from p402.sandbox.reply import Chunk, dumps
-from p402.sandbox.request import ChatRequest
 from p402.sandbox.script import (
     JSON_TYPE,
     LAST_CHUNK,
@@ -26,6 +22,13 @@ from p402.sandbox.script import (
     head,
     sized,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from p402.sandbox.answer import Answer, Counts
+    from p402.sandbox.journal import Record
+    from p402.sandbox.request import ChatRequest
 
 DONE = b"data: [DONE]\n\n"
 

@@ -5,11 +5,13 @@ Does not know which request is refused or why: readers raise these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that is answered with an error object instead of a completion."""
 
     def __init__(
@@ -33,7 +35,7 @@ def integer(body: Mapping[str, Any], key: str, least: int, most: int | None) -> 
         raise wrong_type(key, "an integer", value)
     if value < least or (most is not None and value > most):
         side = "below minimum" if value < least else "above maximum"
-        raise Refused(
+        raise RefusedError(
             f"Invalid '{key}': integer {side} value.",
             param=key,
             code=f"integer_{side.replace(' ', '_')}_value",
@@ -48,17 +50,17 @@ def boolean(body: Mapping[str, Any], key: str) -> bool:
     return bool(value)
 
 
-def unsupported(param: str, model_id: str) -> Refused:
-    return Refused(
+def unsupported(param: str, model_id: str) -> RefusedError:
+    return RefusedError(
         f"Unsupported parameter: '{param}' is not supported with this model ({model_id}).",
         param=param,
         code="unsupported_parameter",
     )
 
 
-def wrong_type(param: str, expected: str, value: object) -> Refused:
+def wrong_type(param: str, expected: str, value: object) -> RefusedError:
     found = "null" if value is None else type(value).__name__
-    return Refused(
+    return RefusedError(
         f"Invalid type for '{param}': expected {expected}, but got {found} instead.",
         param=param,
         code="invalid_type",

@@ -8,16 +8,19 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import random
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from p402.sandbox.answer import Answer, Counts
+from p402.sandbox.dice import roll
 from p402.sandbox.models import CREATED_S, MODELS, PLAIN, PROVIDERS
-from p402.sandbox.request import ChatRequest
-from p402.sandbox.toolplay import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from p402.sandbox.answer import Answer, Counts
+    from p402.sandbox.request import ChatRequest
+    from p402.sandbox.toolplay import Call
 
 OWNER = "p402-sandbox"
 _numbers = itertools.count(1)
@@ -170,7 +173,7 @@ def _logprobs(
         return None
     rows = []
     for place, piece in enumerate(pieces, start=offset):
-        dice = random.Random(answer.dice_seed + place)  # noqa: S311 - reproducible on purpose
+        dice = roll(answer.dice_seed + place)
         row = _token_row(piece, -round(dice.random() / 2, 6))
         alternatives = [
             _token_row(f"{piece}{rank or ''}", float(row["logprob"]) - rank)

@@ -1,30 +1,31 @@
 """Decides whether a chat request is acceptable, the way api.openai.com would, and reads it.
 
-Does not answer it: the outcome is a `ChatRequest` or a `Refused` with OpenAI's error object.
+Does not answer it: the outcome is a `ChatRequest` or a `RefusedError` with OpenAI's error object.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from p402.sandbox.messages import Prompt, read_messages
 from p402.sandbox.models import SandboxModel, find
-from p402.sandbox.refusal import Refused, boolean, integer, unsupported, wrong_type
+from p402.sandbox.refusal import RefusedError, boolean, integer, unsupported, wrong_type
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 N_MAX = 128
 TOP_LOGPROBS_MAX = 20
 STOP_MAX = 4
 TOOLS_MAX = 128
-KNOWN_KEYS = frozenset(
-    """audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens
+_KEYS = """audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens
     max_tokens messages metadata modalities model moderation n parallel_tool_calls prediction
     presence_penalty prompt_cache_key prompt_cache_options prompt_cache_retention reasoning_effort
     response_format safety_identifier seed service_tier stop store stream stream_options
-    temperature tool_choice tools top_logprobs top_p user verbosity web_search_options""".split()
-)
+    temperature tool_choice tools top_logprobs top_p user verbosity web_search_options"""
+KNOWN_KEYS = frozenset(_KEYS.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +45,18 @@ class ChatRequest:
     effort: str | None
 
 
-def read_chat(raw: bytes, refused_keys: Collection[str], strict: bool) -> ChatRequest:
+def read_chat(raw: bytes, refused_keys: Collection[str], *, strict: bool) -> ChatRequest:
     """Parse and check a body; `strict` refuses every key that OpenAI does not know."""
     body = parse_object(raw)
     for key in body:
         if key in refused_keys or (strict and key not in KNOWN_KEYS):
-            raise Refused(f"Unrecognized request argument supplied: {key}")
+            raise RefusedError(f"Unrecognized request argument supplied: {key}")
     model_id = body.get("model")
     if not isinstance(model_id, str) or not model_id:
-        raise Refused("you must provide a model parameter")
+        raise RefusedError("you must provide a model parameter")
     model = find(model_id)
     if model is None:
-        raise Refused(
+        raise RefusedError(
             f"The model `{model_id}` does not exist or you do not have access to it.",
             code="model_not_found",
             status=404,
@@ -69,7 +70,7 @@ def read_chat(raw: bytes, refused_keys: Collection[str], strict: bool) -> ChatRe
         body=body,
         prompt=prompt,
         stream=stream,
-        include_usage=_stream_usage(body, stream),
+        include_usage=_stream_usage(body, stream=stream),
         n=integer(body, "n", 1, N_MAX) or 1,
         max_tokens=_output_bound(body, model),
         stop=_stop(body),
@@ -85,13 +86,13 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     try:
         body = json.loads(raw, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise Refused(
+        raise RefusedError(
             "We could not parse the JSON body of your request. (HINT: This likely means you "
             "aren't using your HTTP library correctly. The OpenAI API expects a JSON payload, "
             "but what was sent was not valid JSON.)"
         ) from error
     if not isinstance(body, dict):
-        raise Refused("The JSON body of your request must be an object.", code="invalid_type")
+        raise RefusedError("The JSON body of your request must be an object.", code="invalid_type")
     return body
 
 
@@ -104,7 +105,7 @@ def _check_features(body: Mapping[str, Any], model: SandboxModel) -> None:
     if tools is not None and not isinstance(tools, list):
         raise wrong_type("tools", "an array of objects", tools)
     if tools and len(tools) > TOOLS_MAX:
-        raise Refused(
+        raise RefusedError(
             f"Invalid 'tools': array too long. Expected at most {TOOLS_MAX}.",
             param="tools",
             code="array_above_max_length",
@@ -114,7 +115,7 @@ def _check_features(body: Mapping[str, Any], model: SandboxModel) -> None:
     if tools and not model.tools:
         raise unsupported("tools", model.id)
     if body.get("tool_choice") is not None and not (tools or model.lenient):
-        raise Refused(
+        raise RefusedError(
             "'tool_choice' is only allowed when 'tools' are specified.", param="tool_choice"
         )
     form = body.get("response_format")
@@ -123,7 +124,7 @@ def _check_features(body: Mapping[str, Any], model: SandboxModel) -> None:
     if form and form.get("type") != "text" and not model.structured:
         raise unsupported("response_format", model.id)
     if form and form.get("type") == "json_schema" and not _has_schema(form):
-        raise Refused(
+        raise RefusedError(
             "Missing required parameter: 'response_format.json_schema'.",
             param="response_format.json_schema",
             code="missing_required_parameter",
@@ -132,7 +133,7 @@ def _check_features(body: Mapping[str, Any], model: SandboxModel) -> None:
     if temperature is not None and not (
         isinstance(temperature, (int, float)) and 0 <= temperature <= 2
     ):
-        raise Refused(
+        raise RefusedError(
             "Invalid 'temperature': expected a number between 0 and 2.",
             param="temperature",
             code="invalid_value",
@@ -147,14 +148,14 @@ def _has_schema(form: Mapping[str, Any]) -> bool:
 def _check_tool(tool: object, index: int) -> None:
     kind = tool.get("type") if isinstance(tool, dict) else None
     if not isinstance(tool, dict) or kind not in ("function", "custom"):
-        raise Refused(
+        raise RefusedError(
             f"Invalid value: {json.dumps(kind)}. Supported values are: 'function', 'custom'.",
             param=f"tools[{index}].type",
             code="invalid_value",
         )
     inner = tool.get(kind)
     if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
-        raise Refused(
+        raise RefusedError(
             f"Missing required parameter: 'tools[{index}].{kind}.name'.",
             param=f"tools[{index}].{kind}.name",
             code="missing_required_parameter",
@@ -165,7 +166,7 @@ def _check_context(request: ChatRequest) -> None:
     asked = request.prompt.tokens
     if asked <= request.model.context:
         return
-    raise Refused(
+    raise RefusedError(
         f"This model's maximum context length is {request.model.context} tokens. However, your "
         f"messages resulted in {asked} tokens. Please reduce the length of the messages.",
         param="messages",
@@ -173,14 +174,14 @@ def _check_context(request: ChatRequest) -> None:
     )
 
 
-def _stream_usage(body: Mapping[str, Any], stream: bool) -> bool:
+def _stream_usage(body: Mapping[str, Any], *, stream: bool) -> bool:
     options = body.get("stream_options")
     if options is None:
         return False
     if not isinstance(options, dict):
         raise wrong_type("stream_options", "an object", options)
     if not stream:
-        raise Refused(
+        raise RefusedError(
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
             param="stream_options",
         )
@@ -192,7 +193,7 @@ def _output_bound(body: Mapping[str, Any], model: SandboxModel) -> int:
     bounds = [integer(body, key, least, None) for key in ("max_tokens", "max_completion_tokens")]
     given = [bound for bound in bounds if bound]
     if given and min(given) > model.max_output:
-        raise Refused(
+        raise RefusedError(
             f"max_tokens is too large: {min(given)}. This model supports at most "
             f"{model.max_output} completion tokens.",
             param="max_tokens",
@@ -209,7 +210,7 @@ def _stop(body: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(stops, list) or not all(isinstance(text, str) for text in stops):
         raise wrong_type("stop", "a string or an array of strings", stop)
     if len(stops) > STOP_MAX:
-        raise Refused(
+        raise RefusedError(
             f"Invalid 'stop': array too long. Expected at most {STOP_MAX}.",
             param="stop",
             code="array_above_max_length",
@@ -221,7 +222,7 @@ def _top_logprobs(body: Mapping[str, Any]) -> int | None:
     top = integer(body, "top_logprobs", 0, TOP_LOGPROBS_MAX)
     if not boolean(body, "logprobs"):
         if top is not None:
-            raise Refused(
+            raise RefusedError(
                 "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.",
                 param="top_logprobs",
             )
@@ -236,7 +237,7 @@ def _effort(body: Mapping[str, Any], model: SandboxModel) -> str | None:
     if not model.efforts:
         raise unsupported("reasoning_effort", model.id)
     if effort not in model.efforts:
-        raise Refused(
+        raise RefusedError(
             f"Invalid value: {json.dumps(effort)}. Supported values are: "
             f"{', '.join(repr(name) for name in model.efforts)}.",
             param="reasoning_effort",

@@ -6,11 +6,13 @@ Does not know objects or arrays.
 from __future__ import annotations
 
 import math
-import random
 import re
 import uuid
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Iterable, Mapping
 
 PAD = "sandbox "
 LENGTH_MAX = 4_096
@@ -29,7 +31,7 @@ def number(
     if whole and step != int(step):
         step = math.lcm(1, *_ratio(step))
     low, high = _limits(schema, step)
-    if hint is not None and low <= hint <= high and _fits(hint, grain, whole):
+    if hint is not None and low <= hint <= high and _fits(hint, grain, whole=whole):
         return int(hint) if whole else hint
     first = math.ceil(round(low / step, 9))
     last = math.floor(round(high / step, 9))
@@ -38,7 +40,7 @@ def number(
     return int(value) if whole else min(max(round(value, 9), low), high)
 
 
-def _fits(hint: float, grain: float | None, whole: bool) -> bool:
+def _fits(hint: float, grain: float | None, *, whole: bool) -> bool:
     if whole and hint != int(hint):
         return False
     return grain is None or hint % grain == 0
@@ -137,27 +139,14 @@ def _of_pattern(pattern: str, dice: random.Random) -> str | None:
 
 
 def _piece(op: object, argument: Any, dice: random.Random) -> str:
-    """One node of a parsed regular expression; LookupError for nodes without an inverse."""
-    name = str(op)
-    if name == "LITERAL":
-        return chr(argument)
-    if name == "NOT_LITERAL":
-        return "a" if argument != ord("a") else "b"
-    if name == "ANY":
-        return "a"
-    if name == "AT":
-        return ""
-    if name == "IN":
-        return _of_set(argument, dice)
-    if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
-        fewest, most, inner = argument
-        times = dice.randint(fewest, min(int(most), fewest + REPEAT_EXTRA, LENGTH_MAX))
-        return "".join(_sequence(inner, dice) for _ in range(times))
-    if name == "SUBPATTERN":
-        return _sequence(argument[-1], dice)
-    if name == "BRANCH":
-        return _sequence(dice.choice(argument[1]), dice)
-    raise LookupError(name)
+    """One node of a parsed regular expression; KeyError for nodes without an inverse."""
+    return INVERSES[str(op)](argument, dice)
+
+
+def _repeat(argument: Any, dice: random.Random) -> str:
+    fewest, most, inner = argument
+    times = dice.randint(fewest, min(int(most), fewest + REPEAT_EXTRA, LENGTH_MAX))
+    return "".join(_sequence(inner, dice) for _ in range(times))
 
 
 def _sequence(nodes: Iterable[tuple[object, Any]], dice: random.Random) -> str:
@@ -175,3 +164,16 @@ def _of_set(nodes: list[tuple[object, Any]], dice: random.Random) -> str:
     if str(op) == "CATEGORY":
         return categories[str(value)]
     return chr(value)
+
+
+INVERSES: dict[str, Callable[[Any, random.Random], str]] = {
+    "LITERAL": lambda argument, _: chr(argument),
+    "NOT_LITERAL": lambda argument, _: "b" if argument == ord("a") else "a",
+    "ANY": lambda *_: "a",
+    "AT": lambda *_: "",
+    "IN": _of_set,
+    "MAX_REPEAT": _repeat,
+    "MIN_REPEAT": _repeat,
+    "SUBPATTERN": lambda argument, dice: _sequence(argument[-1], dice),
+    "BRANCH": lambda argument, dice: _sequence(dice.choice(argument[1]), dice),
+}

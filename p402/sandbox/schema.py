@@ -6,13 +6,15 @@ Does not validate and never fails: what a schema forbids in every branch comes o
 from __future__ import annotations
 
 import json
-import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from p402.sandbox import scalars
+
+if TYPE_CHECKING:
+    import random
 
 DEPTH_MAX = 5
 REF_MAX = 32

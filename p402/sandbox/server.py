@@ -8,23 +8,25 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections.abc import Collection
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from p402.sandbox import reply
 from p402.sandbox.answer import compose, count
 from p402.sandbox.fault_table import FAULTS
-from p402.sandbox.faults import Chooser, Fault, Faults, UnknownFault
+from p402.sandbox.faults import Chooser, Fault, Faults, UnknownFaultError
 from p402.sandbox.journal import Journal, Record
 from p402.sandbox.models import FAULT_PREFIX, HELLO, catalog_records
 from p402.sandbox.pace import PromptMemory
 from p402.sandbox.perform import Job, regular
-from p402.sandbox.refusal import Refused
+from p402.sandbox.refusal import RefusedError
 from p402.sandbox.request import ChatRequest, read_chat
 from p402.sandbox.script import JSON_TYPE, Script, sized
 from p402.sandbox.wire import Arrival, Connection, Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 LOOPBACK = "127.0.0.1"
 LOG_PATH = "/_sandbox/log"
@@ -38,6 +40,7 @@ class Sandbox:
 
     `faults[base]` breaks a provider: a `Fault`, or several tried in order. `speed` multiplies
     every delay (0 none, 1 realistic). `log` holds what arrived; a `log_limit` of 0 keeps nothing.
+    `changed` is set whenever a request arrives or its reply ends.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Sandbox:
         self.strict = strict
         self.in_flight = 0
         self.in_flight_peak = 0
+        self.changed = asyncio.Event()
         self._chooser = Chooser(FAULTS, self.faults, seed=0)
         self._memory = PromptMemory()
         self._connections: set[Connection] = set()
@@ -125,18 +129,20 @@ class Sandbox:
             raw_body=arrival.body,
         )
         self.log.add(record)
+        self.changed.set()
         self.in_flight += 1
         self.in_flight_peak = max(self.in_flight_peak, self.in_flight)
         try:
             script = self._script(arrival.method, route["rest"] if route else None, record)
-        except Refused as refused:
+        except RefusedError as refused:
             script = _refuse(refused, record)
         return Exchange(script, partial(self._ended, record))
 
-    def _ended(self, record: Record, whole: bool) -> None:
+    def _ended(self, record: Record, *, whole: bool) -> None:
         record.finished = whole
         record.aborted = not whole
         self.in_flight -= 1
+        self.changed.set()
 
     def _script(self, method: str, rest: str | None, record: Record) -> Script:
         if rest == "chat/completions" and method == "POST":
@@ -144,20 +150,20 @@ class Sandbox:
         if rest is not None and method == "GET" and rest.partition("/")[0] == "models":
             return _models(unquote(rest), record)
         if rest in ("chat/completions", "models"):
-            raise Refused(f"Not allowed to {method} on {record.path}.", status=405)
-        raise Refused(f"Invalid URL ({method} {record.path})", status=404)
+            raise RefusedError(f"Not allowed to {method} on {record.path}.", status=405)
+        raise RefusedError(f"Invalid URL ({method} {record.path})", status=404)
 
     def _chat(self, record: Record) -> Script:
         header = record.header(FAULT_HEADER)
-        request = read_chat(record.raw_body, self.refused_keys, self.strict)
+        request = read_chat(record.raw_body, self.refused_keys, strict=self.strict)
         record.model = request.model_id
         record.prompt_tokens = request.prompt.tokens
         job = self._job(request, record)
         try:
             fault = self._chooser.choose(record.base, request.model_id, header)
             return regular(job) if fault is None else self._misbehave(job, fault)
-        except UnknownFault as error:
-            raise Refused(str(error), param="model", code="unknown_fault") from error
+        except UnknownFaultError as error:
+            raise RefusedError(str(error), param="model", code="unknown_fault") from error
 
     def _job(self, request: ChatRequest, record: Record) -> Job:
         cached = self._memory.cached_tokens(
@@ -196,16 +202,16 @@ def _models(rest: str, record: Record) -> Script:
     model_id = rest.removeprefix("models/")
     if model_id != HELLO and not (reply.is_listed(model_id) or model_id.startswith(FAULT_PREFIX)):
         message = f"The model '{model_id}' does not exist"
-        refused = Refused(message, param="model", code="model_not_found", status=404)
+        refused = RefusedError(message, param="model", code="model_not_found", status=404)
         yield from _refuse(refused, record)
         return
     yield sized(200, JSON_TYPE, {}, reply.dumps(reply.model_entry(model_id)))
 
 
-def _refuse(refused: Refused, record: Record) -> Script:
+def _refuse(refused: RefusedError, record: Record) -> Script:
     record.status = refused.status
     yield sized(refused.status, JSON_TYPE, {}, reply.dumps({"error": refused.error}))
 
 
-def _nobody(whole: bool) -> None:
+def _nobody(*, whole: bool) -> None:
     """The log's own page is not logged."""

@@ -6,14 +6,17 @@ Does not run tools or judge their results.
 from __future__ import annotations
 
 import json
-import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from p402.sandbox import schema
-from p402.sandbox.request import ChatRequest
+
+if TYPE_CHECKING:
+    import random
+
+    from p402.sandbox.request import ChatRequest
 
 FRAGMENT = re.compile(r".{1,6}", re.DOTALL)
 MANY = re.compile(r"\b(and|both|each|parallel|und)\b")

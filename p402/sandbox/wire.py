@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, cast
 
 import h11
 
@@ -35,12 +36,18 @@ class Arrival:
     body: bytes
 
 
+class OnEnd(Protocol):
+    """Is told once whether the reply was played to its end."""
+
+    def __call__(self, *, whole: bool) -> None: ...
+
+
 @dataclass(slots=True)
 class Exchange:
     """The script that answers a request, and who wants to know how it ended."""
 
     script: Script
-    on_end: Callable[[bool], None]
+    on_end: OnEnd
 
 
 Answerer = Callable[[Arrival], Exchange]
@@ -69,10 +76,11 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register the socket and switch Nagle's delay off."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._open.add(self)
-        self._socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._transport.get_extra_info("socket").setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what was being played; the client went first."""
@@ -120,8 +128,8 @@ class Connection(asyncio.Protocol):
                 self._body_bytes += len(event.data)
                 if self._body_bytes > BODY_BYTES_MAX:
                     self._refuse(413, "The request body is too large.")
-            elif isinstance(event, h11.EndOfMessage):
-                self._begin()
+            elif isinstance(event, h11.EndOfMessage) and self._request is not None:
+                self._begin(self._request)
             else:
                 self._ask_for_body()
                 return
@@ -131,9 +139,7 @@ class Connection(asyncio.Protocol):
             self._told_to_continue = True
             self._write(CONTINUE)
 
-    def _begin(self) -> None:
-        request = self._request
-        assert request is not None
+    def _begin(self, request: h11.Request) -> None:
         headers = [(name.decode(), value.decode("latin-1")) for name, value in request.headers]
         tokens = next((value.lower() for name, value in headers if name == "connection"), "")
         self._keep_alive = request.http_version == b"1.1" and "close" not in tokens
@@ -196,7 +202,8 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if how is Cut.RST:
-            self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+            peer = self._transport.get_extra_info("socket")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
             self._transport.abort()
         else:
             self._transport.close()
@@ -207,7 +214,7 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         if exchange is not None:
-            exchange.on_end(whole)
+            exchange.on_end(whole=whole)
 
     def _refuse(self, status: int, message: str) -> None:
         body = b'{"error":{"message":"%b","type":"invalid_request_error","param":null,"code":null}}'
@@ -217,8 +224,3 @@ class Connection(asyncio.Protocol):
     def _write(self, payload: bytes) -> None:
         if self._transport is not None:
             self._transport.write(payload)
-
-    def _socket(self) -> socket.socket:
-        assert self._transport is not None
-        found: socket.socket = self._transport.get_extra_info("socket")
-        return found
