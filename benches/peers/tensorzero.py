@@ -53,7 +53,8 @@ def _launch(site: Site) -> Launch:
     address = site.folder / "address"
     return Launch(
         command=[str(PYTHON), str(starter), str(config), str(address)],
-        path="/openai/v1/chat/completions",
+        path="/chat/completions",  # the address it tells ends in /openai/v1
+        environment={"RUST_LOG": "error"},
         model="tensorzero::model_name::bench",
         address=address,
     )
