@@ -32,15 +32,19 @@ class Authenticator:
 
     def __init__(self, tenants: Iterable[Tenant]) -> None:
         self._pepper = secrets.token_bytes(32)
+        self.admit(tenants)
+
+    def admit(self, tenants: Iterable[Tenant]) -> None:
+        """Takes these tenants in place of all known ones (start and reload)."""
+        known = list(tenants)
         self._by_digest: dict[bytes, tuple[bytes, str]] = {}
         # Keys already proven, by one cheaper peppered hash; at most one entry per configured key.
         self._seen: dict[bytes, str] = {}
-        self._open = True
-        for tenant in tenants:
-            self._open = False
+        for tenant in known:
             for digest in tenant.digests:
                 peppered = hmac.digest(self._pepper, digest, "sha256")
                 self._by_digest[peppered] = (peppered, tenant.id)
+        self._open = not known
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Authenticator:

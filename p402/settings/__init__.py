@@ -5,7 +5,16 @@ Does not act on them: no socket, no process. The only package that reads environ
 
 from p402.settings.errors import SettingsError
 from p402.settings.keys import Secret
-from p402.settings.model import Sandbox, Settings, Tenant
-from p402.settings.sources import load
+from p402.settings.model import Sandbox, Settings, Tenant, catalogued_providers
+from p402.settings.sources import bare_environment, load
 
-__all__ = ["Sandbox", "Secret", "Settings", "SettingsError", "Tenant", "load"]
+__all__ = [
+    "Sandbox",
+    "Secret",
+    "Settings",
+    "SettingsError",
+    "Tenant",
+    "bare_environment",
+    "catalogued_providers",
+    "load",
+]

@@ -88,7 +88,7 @@ def secrets_of(words: Iterable[str]) -> tuple[Secret, ...]:
 def keys_in_env(
     names: list[str], env: Mapping[str, str], *, need_all: bool
 ) -> tuple[str, tuple[Secret, ...]]:
-    """The first variable that holds keys, and the keys; with `need_all` every variable must be set."""
+    """The first variable that holds keys, and the keys; `need_all`: every variable must be set."""
     if need_all and not all(env.get(name, "").strip() for name in names):
         return "", ()
     for name in names[:1] if need_all else names:

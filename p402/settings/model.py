@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from p402.settings.keys import Secret
-from p402.settings.schema import Limits, Pricing, Routing, Server, Stream, Timeouts
+from p402.settings.schema import Cors, Limits, Pricing, Routing, Server, Stream, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,6 +46,26 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = None
 
 
+def catalogued_providers() -> dict[str, dict[str, Any]]:
+    """Provider records of the compiled file by id; they stand first, the rest is not read."""
+    found: dict[str, dict[str, Any]] = {}
+    with CATALOG.open("rb") as file:
+        for line in file:
+            if line.startswith(b'{"t":"provider"'):
+                record = orjson.loads(line)
+                found[record["id"]] = record
+            elif found:
+                break
+    return found
+
+
+def catalogued_offers() -> frozenset[tuple[str, str]]:
+    """(provider, model) of every offer of the compiled file."""
+    with CATALOG.open("rb") as file:
+        rows = (orjson.loads(line) for line in file if line.startswith(b'{"t":"offer"'))
+        return frozenset((row["provider"], row["model"]) for row in rows)
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All that the operator wishes, resolved."""
 
@@ -56,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stream: Stream = Stream()
     limits: Limits = Limits()
     pricing: Pricing = Pricing()
+    cors: Cors = Cors()
     sandbox: Sandbox = Sandbox()
     tenants: tuple[Tenant, ...] = ()
     providers: tuple[Live, ...] = ()
@@ -77,7 +98,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The core's configuration as JSON; keys of `pretend`ed providers are empty stand-ins."""
         keys = {name: [""] for name in pretend}
         keys |= {live.id: [key.reveal() for key in live.keys] or [""] for live in self.providers}
-        keys |= {record["id"]: [""] for record in self.sandbox_records() if record["t"] == "provider"}
+        keys |= {
+            record["id"]: [""] for record in self.sandbox_records() if record["t"] == "provider"
+        }
         sections = ("routing", "timeouts", "stream", "limits", "pricing")
         told: dict[str, Any] = {name: msgspec.to_builtins(getattr(self, name)) for name in sections}
         if told["pricing"].get("direct_basis") == "requested":

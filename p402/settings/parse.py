@@ -25,6 +25,7 @@ _TABLES: dict[str, type] = {
     "pricing": schema.Pricing,
     "sandbox": schema.Sandbox,
     "catalog": schema.CatalogFiles,
+    "cors": schema.Cors,
 }
 _LISTS: dict[str, type] = {"model": schema.Model, "tenant": schema.Tenant}
 _EVERY = (*_TABLES, "provider", *_LISTS)
@@ -43,7 +44,7 @@ class Document:
         self.lines = key_lines(text)
 
     def fail(self, path: Path, message: str, mend: str | None = None) -> NoReturn:
-        """Raises the mistake at `path`, with the line of the nearest key that stands in the file."""
+        """Raises the mistake at `path`, with the line of the nearest key that is in the file."""
         known = path
         while known and known not in self.lines:
             known = known[:-1]
@@ -56,9 +57,9 @@ class Document:
         for name in self.raw:
             if name not in _EVERY:
                 self._unknown((), name, _EVERY)
-        tables = {name: self._table(name, kind) for name, kind in _TABLES.items()}
-        lists = {name: self._list(name, kind) for name, kind in _LISTS.items()}
-        return schema.File(**tables, **lists, provider=self._providers())
+        found: dict[str, Any] = {name: self._table(name, kind) for name, kind in _TABLES.items()}
+        found |= {name: self._list(name, kind) for name, kind in _LISTS.items()}
+        return schema.File(provider=self._providers(), **found)
 
     def _table(self, name: str, kind: type[T]) -> T:
         return self._convert((name,), self.raw.get(name, {}), kind)
@@ -204,7 +205,9 @@ def _choices(path: Path) -> str | None:
     kind = _TABLES.get(section) or _LISTS.get(section)
     if section == "provider":
         kind = schema.Provider
-    field = next((f for f in msgspec.structs.fields(kind) if f.name == name), None) if kind else None
+    field = (
+        next((f for f in msgspec.structs.fields(kind) if f.name == name), None) if kind else None
+    )
     words = sorted(_literals(field.type)) if field else []
     return "accepted: " + ", ".join(words) if words else None
 

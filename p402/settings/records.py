@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 PICO_PER_USD_PER_MTOK = 1_000_000
 NANO_PER_USD = 1_000_000_000
-CONTEXT_DEFAULT = 128_000
-CONF_STATED = 1.0
-CONF_INFERRED = 0.5
 
 _RATES = {
     "in": "input_usd_per_mtok",
@@ -28,6 +25,8 @@ _RATES = {
     "cache_write": "cache_write_usd_per_mtok",
 }
 _COPIED = (
+    "canonical",
+    "context",
     "upstream_id",
     "max_input",
     "max_output",
@@ -51,7 +50,7 @@ class BadValueError(ValueError):
 
 
 def checked_base_url(url: str, *, insecure: bool) -> str:
-    """The address as it is dialled: https, or loopback, or declared insecure; nothing hidden in it."""
+    """The address as it is dialled: https, loopback or declared insecure; nothing hidden in it."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if any(c.isspace() or ord(c) < 33 or ord(c) > 126 for c in url) or not host or "{" in url:
@@ -114,17 +113,9 @@ def provider_record(name: str, section: Provider, *, known: bool, keyed: bool) -
     return record
 
 
-def model_records(model: Model, *, known: bool) -> list[dict[str, Any]]:
-    """The offer, its capability row and its aliases."""
+def model_records(model: Model) -> list[dict[str, Any]]:
+    """The offer, with the stated fields only (the core knows what to assume), and its aliases."""
     offer: dict[str, Any] = {"t": "offer", "provider": model.provider, "model": model.id}
-    if not known:
-        offer |= {"canonical": model.id, "context": CONTEXT_DEFAULT, "modalities": ["text"]}
-        offer |= {"tools": False, "structured": False, "reasoning": bool(model.efforts)}
-        offer |= {"efforts": [], "flags": []}
-    if model.canonical is not None:
-        offer["canonical"] = model.canonical
-    if model.context is not None:
-        offer["context"] = model.context
     kinds = {"image": model.vision, "audio": model.audio, "file": model.files}
     if any(value is not None for value in kinds.values()):
         offer["modalities"] = ["text", *(kind for kind, value in kinds.items() if value)]
@@ -133,19 +124,13 @@ def model_records(model: Model, *, known: bool) -> list[dict[str, Any]]:
         if value is not None:
             offer[key] = value
     offer |= _price(model)
-    records: list[dict[str, Any]] = []
     if model.capability is not None:
-        row = f"config/{model.provider}/{model.id}"
-        offer["capability"] = {"model": row, "match": "config"}
-        records.append(_capability(row, model.capability))
-    if "prices" in offer or "free" in offer or not known:
-        offer |= {"source": "config", "as_of": "config", "n_agree": 1, "confidence": "config"}
-    records.append(offer)
+        offer["capability"] = _capability(model.capability)
+    if "prices" in offer or "free" in offer:
+        offer |= {"source": "config", "n_agree": 1, "confidence": "config"}
     to = f"{model.provider}/{model.id}"
-    records.extend(
-        {"t": "alias", "name": name, "to": to, "note": "config"} for name in model.aliases or ()
-    )
-    return records
+    aliases = ({"t": "alias", "name": name, "to": to} for name in model.aliases or ())
+    return [offer, *aliases]
 
 
 def _price(model: Model) -> dict[str, Any]:
@@ -158,8 +143,7 @@ def _price(model: Model) -> dict[str, Any]:
     if free and any(rates.values()):
         raise BadValueError("free", "contradicts the price", "drop one of the two")
     if free:
-        bands = [{"above": 0, "in": 0, "out": 0}]
-        return {"prices": [{"bands": bands}], "free": True}
+        return {"free": True}
     if not rates:
         return {}
     row: dict[str, Any] = {"bands": [{"above": 0, **rates}]}
@@ -178,23 +162,12 @@ def _pico(name: str, text: str) -> int:
     return int(pico)
 
 
-def _capability(row: str, stated: float | Capability) -> dict[str, Any]:
-    """One figure counts for all tasks; of a table the unstated tasks get its mean, half trusted."""
+def _capability(stated: float | Capability) -> float | dict[str, float]:
     if isinstance(stated, int | float):
-        scores, conf = [float(stated)] * 9, [CONF_STATED] * 9
-    else:
-        given = list(msgspec.structs.asdict(stated).values())
-        values = [float(value) for value in given if value is not None]
-        if not values:
-            raise BadValueError("capability", "names no task", "write capability = 80, or tasks")
-        mean = sum(values) / len(values)
-        scores = [mean if value is None else float(value) for value in given]
-        conf = [CONF_INFERRED if value is None else CONF_STATED for value in given]
-    return {
-        "t": "capability",
-        "model": row,
-        "effort": "best",
-        "scores": scores,
-        "conf": conf,
-        "basis": "config",
+        return stated
+    given = {
+        task: score for task, score in msgspec.structs.asdict(stated).items() if score is not None
     }
+    if not given:
+        raise BadValueError("capability", "names no task", "write capability = 80, or tasks")
+    return given

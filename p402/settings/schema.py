@@ -103,6 +103,12 @@ class CatalogFiles(Struct, frozen=True):
     refresh_file: str | None = None
 
 
+class Cors(Struct, frozen=True):
+    """`[cors]`: exact origins of browser pages that may call; none by default."""
+
+    origins: list[Annotated[str, Meta(pattern=r"^https?://[^/*\s]+$")]] = []
+
+
 class Provider(Struct, frozen=True):
     """`[provider.NAME]`: a new provider, or overrides of a catalogued one."""
 
@@ -188,6 +194,7 @@ class File(Struct, frozen=True):
     pricing: Pricing = Pricing()
     sandbox: Sandbox = Sandbox()
     catalog: CatalogFiles = CatalogFiles()
+    cors: Cors = Cors()
     provider: dict[str, Provider] = {}
     model: tuple[Model, ...] = ()
     tenant: tuple[Tenant, ...] = ()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import orjson
 
 from p402.settings import keys, model, records, schema
 from p402.settings.errors import SettingsError
@@ -44,7 +43,7 @@ class _Loader:
         text = "" if self.path is None else _read_config(self.path)
         self.doc = Document(text, str(self.path) if self.path else "configuration")
         self.file = self.doc.file()
-        self.known = {} if not model.CATALOG.exists() else _providers_of(model.CATALOG)
+        self.known = model.catalogued_providers()
         self.warnings: list[str] = []
 
     def settings(self, host: str | None, port: int | None) -> model.Settings:
@@ -67,6 +66,7 @@ class _Loader:
             stream=self.file.stream,
             limits=self.file.limits,
             pricing=self.file.pricing,
+            cors=self.file.cors,
             sandbox=box,
             tenants=tenants,
             providers=tuple(live[name] for name in sorted(live)),
@@ -100,7 +100,9 @@ class _Loader:
     def _sandbox_url(self) -> str | None:
         url = self.file.sandbox.url or self.env.get("P402_SANDBOX_URL") or None
         if url is not None and not url.startswith("http://"):
-            self.doc.fail(("sandbox", "url"), "is no http address", "write http://127.0.0.1:PORT/v1")
+            self.doc.fail(
+                ("sandbox", "url"), "is no http address", "write http://127.0.0.1:PORT/v1"
+            )
         return url
 
     def _live(self) -> tuple[dict[str, model.Live], list[dict[str, Any]]]:
@@ -108,7 +110,8 @@ class _Loader:
         live: dict[str, model.Live] = {}
         extra: list[dict[str, Any]] = []
         for name, record in self.known.items():
-            if name not in self.file.provider and record.get("routable"):
+            fillable = record.get("env_all") and "{" in str(record.get("base_url"))
+            if name not in self.file.provider and (record.get("routable", True) or fillable):
                 self._from_env(name, record, live, extra)
         for name, section in self.file.provider.items():
             self._from_section(name, section, live, extra)
@@ -140,7 +143,7 @@ class _Loader:
                     f"{name} has a key but its address needs a name: add [provider.{name}] base_url"
                 )
                 return
-            extra.append({"t": "provider", "id": name, "base_url": filled})
+            extra.append({"t": "provider", "id": name, "base_url": filled, "routable": True})
         live[name] = model.Live(id=name, keys=found, source=source)
 
     def _from_section(
@@ -178,7 +181,8 @@ class _Loader:
         else:
             looked = _words(section.api_key_env) or record.get("env", [])
             self.warnings.append(
-                f"provider {name} has no key" + (f": {' or '.join(looked)} is not set" * bool(looked))
+                f"provider {name} has no key"
+                + (f": {' or '.join(looked)} is not set" * bool(looked))
             )
 
     def _section_keys(
@@ -205,6 +209,8 @@ class _Loader:
                 texts = [self.env.get(word, "") for word in _words(section.api_key_env)]
                 told = ", ".join(_words(section.api_key_env))
                 return told, keys.split_keys(",".join(texts))
+            if section.auth == "none" or (section.auth is None and record.get("auth") == "none"):
+                return "", ()  # a local server's variable names its address, not a key
             return keys.keys_in_env(record.get("env", []), self.env, need_all=False)
         except keys.BadKeyError as error:
             self.doc.fail((*path, *stated), str(error), "one key, or several as a list")
@@ -222,7 +228,7 @@ class _Loader:
     def _models(self, live: dict[str, model.Live]) -> list[dict[str, Any]]:
         if not self.file.model:
             return []
-        offers = _offers_of(model.CATALOG) if model.CATALOG.exists() else frozenset()
+        offers = model.catalogued_offers()
         found: list[dict[str, Any]] = []
         for at, row in enumerate(self.file.model):
             path = ("model", at)
@@ -234,7 +240,7 @@ class _Loader:
                 self.doc.fail((*path, "id"), "has an empty or '..' part", "name the model plainly")
             known = (row.provider, row.id) in offers
             try:
-                found.extend(records.model_records(row, known=known))
+                found.extend(records.model_records(row))
             except records.BadValueError as error:
                 self.doc.fail((*path, error.key), str(error), error.mend)
             self._warn_model(row, known=known, live=row.provider in live)
@@ -245,7 +251,7 @@ class _Loader:
         if not known and row.input_usd_per_mtok is None and not row.free:
             self.warnings.append(f"{told} has no price: it is listed but never routed to")
         if not known and row.context is None:
-            self.warnings.append(f"{told} states no context: {records.CONTEXT_DEFAULT} is assumed")
+            self.warnings.append(f"{told} states no context: a default is assumed")
         if not live:
             self.warnings.append(f"{told} belongs to a provider without a key")
 
@@ -307,8 +313,22 @@ def state_dir(env: Mapping[str, str]) -> Path:
     """Where P402 keeps what outlives a process."""
     if env.get("P402_STATE_DIR"):
         return Path(env["P402_STATE_DIR"])
-    home = env.get("XDG_STATE_HOME") or str(Path(env.get("HOME") or "~").expanduser() / ".local/state")
+    home = env.get("XDG_STATE_HOME") or str(
+        Path(env.get("HOME") or "~").expanduser() / ".local/state"
+    )
     return Path(home) / "p402"
+
+
+def bare_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment without P402's own variables and without any provider's key."""
+    known = model.catalogued_providers().values()
+    taken = {name for record in known for name in record.get("env", [])}
+    whole = os.environ if env is None else env
+    return {
+        name: value
+        for name, value in whole.items()
+        if name not in taken and not name.startswith("P402_")
+    }
 
 
 def _words(value: str | list[str] | None) -> list[str]:
@@ -321,7 +341,9 @@ def _read_config(path: Path) -> str:
             raw = file.read(CONFIG_BYTES_MAX + 1)
     except OSError as error:
         raise SettingsError(
-            f"cannot be read: {error.strerror}", file=str(path), mend="check --config or P402_CONFIG"
+            f"cannot be read: {error.strerror}",
+            file=str(path),
+            mend="check --config or P402_CONFIG",
         ) from None
     if len(raw) > CONFIG_BYTES_MAX:
         raise SettingsError("is larger than 4 MiB", file=str(path), mend="name the right file")
@@ -329,22 +351,3 @@ def _read_config(path: Path) -> str:
         return raw.decode().removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise SettingsError("is no UTF-8 text", file=str(path), mend="save it as UTF-8") from None
-
-
-def _providers_of(catalog: Path) -> dict[str, dict[str, Any]]:
-    """Provider records stand first in the compiled file: the rest of it is not read here."""
-    found: dict[str, dict[str, Any]] = {}
-    with catalog.open("rb") as file:
-        for line in file:
-            if line.startswith(b'{"t":"provider"'):
-                record = orjson.loads(line)
-                found[record["id"]] = record
-            elif found:
-                break
-    return found
-
-
-def _offers_of(catalog: Path) -> frozenset[tuple[str, str]]:
-    with catalog.open("rb") as file:
-        rows = (orjson.loads(line) for line in file if line.startswith(b'{"t":"offer"'))
-        return frozenset((row["provider"], row["model"]) for row in rows)

@@ -1,0 +1,89 @@
+"""Decides what `p402 check` shows: providers with keys, tenants, offers, warnings.
+
+Does not call a provider: a key that is wrong shows only when it is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from p402.cli.core import gateway
+from p402.settings import Settings, load
+
+
+def run(options: argparse.Namespace) -> int:
+    """Validates; 0 where the gateway could serve."""
+    settings = load(options.config)
+    models = orjson.loads(gateway(settings).models())["data"]
+    facts = _facts(settings, models)
+    if options.json:
+        sys.stdout.write(orjson.dumps(facts, option=orjson.OPT_INDENT_2).decode() + "\n")
+    else:
+        _show(settings, facts)
+    return 0
+
+
+def _facts(settings: Settings, models: list[dict[str, Any]]) -> dict[str, Any]:
+    offers = sum(len(_providers(model)) for model in models)
+    counts = {
+        each.id: sum(each.id in _providers(model) for model in models)
+        for each in settings.providers
+    }
+    return {
+        "object": "check",
+        "file": settings.file,
+        "listen": f"{settings.server.host}:{settings.server.port}",
+        "providers": [
+            {
+                "id": each.id,
+                "keys": len(each.keys),
+                "source": each.source,
+                "models": counts[each.id],
+            }
+            for each in settings.providers
+        ],
+        "sandbox": settings.sandbox.enabled,
+        "tenants": [tenant.id for tenant in settings.tenants] or ["default"],
+        "open": settings.open,
+        "models": len(models),
+        "offers": offers,
+        "refresh_file": settings.refresh_file,
+        "warnings": list(settings.warnings),
+    }
+
+
+def _providers(model: dict[str, Any]) -> list[str]:
+    found = model.get("p402", {}).get("providers", [])
+    return [each["id"] if isinstance(each, dict) else str(each) for each in found]
+
+
+def _show(settings: Settings, facts: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold cyan", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("file", facts["file"] or "none (environment and defaults)")
+    grid.add_row("listen", facts["listen"])
+    grid.add_row("catalogue", f"{facts['models']} names, {facts['offers']} offers")
+    grid.add_row("sandbox", "on" if settings.sandbox.enabled else "off")
+    told = "open: every caller is `default`" if settings.open else ", ".join(facts["tenants"])
+    grid.add_row("tenants", told)
+    console.print(grid)
+    if facts["providers"]:
+        table = Table(box=None, header_style="bold", padding=(0, 2), title_justify="left")
+        for head in ("provider", "keys", "from", "models"):
+            table.add_column(head, justify="right" if head in {"keys", "models"} else "left")
+        for each in facts["providers"]:
+            table.add_row(each["id"], str(each["keys"]), each["source"], str(each["models"]))
+        console.print()
+        console.print(table)
+    for warning in settings.warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"))
+    console.print(Text("the configuration is right", style="green"))

@@ -1,0 +1,274 @@
+"""Decides the demonstration: a gateway, a stream of varied traffic, one table that tells its cost.
+
+Does not use any of the operator's keys and measures nothing: the sandbox's delays are made up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import orjson
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from p402.server import claim_address
+from p402.settings import bare_environment
+from p402.traffic import Ask, asks
+
+READY_MAX_S = 20.0
+READY_PAUSE_S = 0.05
+REPLY_MAX_S = 120.0
+STOP_MAX_S = 10.0
+AT_ONCE = 4
+ROWS_SHOWN = 18
+SVG_COLUMNS = 118
+MODE_STYLE = {"cost": "green", "quality": "magenta", "speed": "cyan", "balanced": "yellow"}
+
+
+class Show(NamedTuple):
+    """How the demonstration is wanted."""
+
+    requests: int
+    plain: bool
+    svg: str | None
+    speed: float
+
+
+class Row(NamedTuple):
+    """What one reply told: p402_metadata, and how it came."""
+
+    number: int
+    ask: Ask
+    meta: dict[str, Any]
+    task: str
+    first_ms: float
+    problem: str
+
+
+class Totals:
+    """The rows so far and their sums, in integers of nano-dollars."""
+
+    def __init__(self, rows_max: int) -> None:
+        self.rows: deque[Row] = deque(maxlen=rows_max)
+        self.done = self.failed = 0
+        self.cost_nano = self.direct_nano = 0
+        self.first_ms: list[float] = []
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
+        self.done += 1
+        if row.problem:
+            self.failed += 1
+            return
+        self.cost_nano += nano(row.meta["cost_usd"])
+        self.direct_nano += nano(row.meta["direct_cost"])
+        self.first_ms.append(row.first_ms)
+
+
+def nano(dollars: float) -> int:
+    """Nano-dollars of a metadata field: nine decimals at most, so rounding restores the integer."""
+    return round(dollars * 1_000_000_000)
+
+
+def sandbox(show: Show) -> int:
+    """The demonstration against the sandbox, which costs nothing."""
+    config = f"[sandbox]\nenabled = true\nspeed = {show.speed}\n"
+    with gateway(config) as base_url:
+        return run(show, base_url, "sandbox models, made-up answers, real routing and accounting")
+
+
+def run(show: Show, base_url: str, subtitle: str) -> int:
+    """Sends the traffic and shows it; 1 where a request failed."""
+    console = Console(highlight=False, record=show.svg is not None)
+    if show.svg is not None:
+        console = Console(highlight=False, record=True, width=SVG_COLUMNS)
+    totals = Totals(ROWS_SHOWN)
+    live = not show.plain and console.is_terminal
+    asyncio.run(_watch(show, base_url, totals, console if live else None))
+    if show.svg is not None:
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            paper = Console(record=True, width=SVG_COLUMNS, file=nowhere, highlight=False)
+            paper.print(_picture(totals, base_url, subtitle))
+            paper.save_svg(show.svg, title="p402 demo")
+        sys.stdout.write(f"wrote {show.svg}\n")
+    sys.stdout.write(_sums(totals) + "\n")
+    return 1 if totals.failed else 0
+
+
+async def _watch(show: Show, base_url: str, totals: Totals, console: Console | None) -> None:
+    rows = _traffic(show.requests, base_url)
+    if console is None:
+        async for row in rows:
+            totals.add(row)
+            sys.stdout.write(_line(row) + "\n")
+            sys.stdout.flush()
+        return
+    with Live(console=console, refresh_per_second=8, transient=False) as screen:
+        async for row in rows:
+            totals.add(row)
+            screen.update(_picture(totals, base_url, "live"))
+
+
+async def _traffic(count: int, base_url: str) -> AsyncIterator[Row]:
+    """`count` replies in the order they end, a few at once."""
+    numbered = iter(enumerate(asks(count), start=1))
+    async with httpx.AsyncClient(base_url=base_url, timeout=REPLY_MAX_S, trust_env=False) as client:
+        pending: set[asyncio.Task[Row]] = set()
+        while True:
+            while len(pending) < AT_ONCE and (following := next(numbered, None)) is not None:
+                pending.add(asyncio.create_task(_send(client, *following)))
+            if not pending:
+                return
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                yield task.result()
+
+
+async def _send(client: httpx.AsyncClient, number: int, ask: Ask) -> Row:
+    started = time.monotonic()
+    first_ms = 0.0
+    told: dict[str, Any] = {}
+    try:
+        async with client.stream("POST", "/chat/completions", json=ask.body) as reply:
+            task = reply.headers.get("x-p402-task", "")
+            if not ask.body.get("stream"):
+                told = orjson.loads(await reply.aread())
+                first_ms = (time.monotonic() - started) * 1000
+            else:
+                async for line in reply.aiter_lines():
+                    if line.startswith("data: {"):
+                        first_ms = first_ms or (time.monotonic() - started) * 1000
+                        frame = orjson.loads(line.removeprefix("data: "))
+                        told = frame if "p402_metadata" in frame or "error" in frame else told
+    except httpx.HTTPError as error:
+        return Row(number, ask, {}, "", 0.0, type(error).__name__)
+    problem = str(told["error"].get("code")) if "error" in told else ""
+    if not problem and "p402_metadata" not in told:
+        problem = "no metadata"
+    return Row(
+        number, ask, told.get("p402_metadata", {}), task.partition(";")[0], first_ms, problem
+    )
+
+
+def _picture(totals: Totals, base_url: str, subtitle: str) -> RenderableType:
+    table = Table(box=None, header_style="bold", padding=(0, 1), pad_edge=False, expand=True)
+    table.add_column("request", overflow="ellipsis", no_wrap=True, ratio=1)
+    for head in ("mode", "task", "model", "provider"):
+        table.add_column(head, no_wrap=True)
+    for head in ("tokens", "cost", "direct", "saved", "first ms", "total ms"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in totals.rows:
+        table.add_row(*_cells(row))
+    title = Text.assemble(("p402 demo", "bold"), f"  {base_url}  ", (subtitle, "dim"))
+    return Group(title, Text(), table, Text(), Text(_sums(totals), style="bold"))
+
+
+def _cells(row: Row) -> list[str | Text]:
+    if row.problem:
+        problem = Text(row.problem, style="red")
+        return [row.ask.title, row.ask.mode, "", problem, *[""] * 7]
+    meta = row.meta
+    saved = meta["savings"]
+    return [
+        row.ask.title,
+        Text(meta["routing_mode"], style=MODE_STYLE.get(meta["routing_mode"], "")),
+        row.task,
+        Text(meta["model"], style="bold"),
+        meta["provider"],
+        f"{meta['input_tokens']}+{meta['output_tokens']}",
+        f"${meta['cost_usd']:.6f}",
+        f"${meta['direct_cost']:.6f}",
+        Text(f"{saved:+.6f}", style="green" if saved > 0 else "red" if saved < 0 else "dim"),
+        f"{row.first_ms:,.0f}",
+        f"{meta['latency_ms']:,.0f}",
+    ]
+
+
+def _line(row: Row) -> str:
+    if row.problem:
+        return f"{row.number:>4} {row.ask.mode:<8} {row.ask.title:<28} {row.problem}"
+    meta = row.meta
+    served = f"{meta['provider']}/{meta['model']}"
+    return (
+        f"{row.number:>4} {meta['routing_mode']:<8} {row.task:<13} {served}"
+        f" {meta['input_tokens']}+{meta['output_tokens']} tokens cost ${meta['cost_usd']:.9f}"
+        f" direct ${meta['direct_cost']:.9f} saved {meta['savings']:+.9f}"
+        f" first {row.first_ms:.0f} ms total {meta['latency_ms']:.0f} ms"
+    )
+
+
+def _sums(totals: Totals) -> str:
+    saved = totals.direct_nano - totals.cost_nano
+    percent = 100 * saved // totals.direct_nano if totals.direct_nano else 0
+    firsts = sorted(totals.first_ms)
+    median = f"{firsts[len(firsts) // 2]:,.0f} ms" if firsts else "–"
+    return (
+        f"{totals.done} requests, {totals.failed} failed · cost {dollars(totals.cost_nano)} ·"
+        f" direct {dollars(totals.direct_nano)} · saved {dollars(saved)} ({percent} %) ·"
+        f" first byte p50 {median}"
+    )
+
+
+def dollars(amount_nano: int) -> str:
+    """Nano-dollars as dollars, from the integer."""
+    sign = "-" if amount_nano < 0 else ""
+    whole, rest = divmod(abs(amount_nano), 1_000_000_000)
+    return f"{sign}${whole}.{rest:09d}"
+
+
+@contextlib.contextmanager
+def gateway(config: str) -> Iterator[str]:
+    """A gateway of its own on a free port, without any of the operator's keys."""
+    host, port = claim_address("127.0.0.1", 0)
+    with tempfile.TemporaryDirectory(prefix="p402-demo-") as folder:
+        file = Path(folder) / "p402.toml"
+        file.write_text(config, encoding="utf-8")
+        with (Path(folder) / "stderr").open("wb") as noise:
+            child = subprocess.Popen(  # noqa: S603  (our own module, our own interpreter)
+                [
+                    *(sys.executable, "-P", "-m", "p402", "serve", "--config", str(file)),
+                    *("--host", host, "--port", str(port)),
+                ],
+                env=bare_environment(),
+                stdin=subprocess.DEVNULL,
+                stderr=noise,
+                start_new_session=True,
+            )
+            try:
+                _await_ready(child, f"http://{host}:{port}/readyz", Path(folder) / "stderr")
+                yield f"http://{host}:{port}/api/v2"
+            finally:
+                _end(child)
+
+
+def _await_ready(child: subprocess.Popen[bytes], url: str, noise: Path) -> None:
+    deadline = time.monotonic() + READY_MAX_S
+    while time.monotonic() < deadline and child.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url, timeout=1.0, trust_env=False).status_code == 200:
+                return
+        time.sleep(READY_PAUSE_S)
+    told = noise.read_text("utf-8", "replace")[-2_000:]
+    raise RuntimeError(f"the gateway of the demonstration did not start:\n{told}")
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(STOP_MAX_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait(STOP_MAX_S)

@@ -1,0 +1,237 @@
+"""Decides how the gateway runs as a server: granian, its worker, the sandbox child, the signals.
+
+Does not answer requests (app.py) and does not read settings itself: the worker asks for them anew,
+so that a reload sees the file and the environment as they are then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import multiprocessing.synchronize
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from p402.app import App
+from p402.auth import Authenticator
+from p402.settings import Settings, SettingsError, load
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+READY_WAIT_S = 30.0
+DRAIN_SLACK_S = 3.0
+BACKPRESSURE = 4_096
+HEADER_BUFFER_BYTES = 65_536
+KEEP_ALIVE_MS = 30_000
+
+
+class Plan(NamedTuple):
+    """What a worker needs to make its application; picklable, so that it may be spawned."""
+
+    config: str | None
+    host: str
+    port: int
+    sandbox_url: str | None
+    ready: multiprocessing.synchronize.Event
+    drained: multiprocessing.synchronize.Event
+
+    def settings(self) -> Settings:
+        """The settings as file and environment are now."""
+        settings = load(self.config, host=self.host, port=self.port)
+        if self.sandbox_url is not None and settings.sandbox.enabled:
+            return settings.with_sandbox(self.sandbox_url)
+        return settings
+
+
+class _Served(App):
+    """The application under this server: it also hears signals."""
+
+    def __init__(self, plan: Plan) -> None:
+        from p402 import _core
+
+        settings = plan.settings()
+        gateway = _core.Gateway(settings.core_config(), catalog=settings.catalog_layers())
+        self._authenticator = Authenticator.from_settings(settings)
+        super().__init__(settings, gateway, self._authenticator.tenant)
+        self._plan = plan
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    async def _lifespan(
+        self,
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ) -> None:
+        async def noted(message: MutableMapping[str, Any]) -> None:
+            await send(message)
+            if message["type"] == "lifespan.startup.complete":
+                self._listen_to_signals()
+                self._plan.ready.set()
+
+        await super()._lifespan(receive, noted)
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        # The terminal's Ctrl-C reaches this process too; the parent alone decides what it means.
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        loop.add_signal_handler(signal.SIGHUP, self._start, self._reload)
+        loop.add_signal_handler(signal.SIGUSR1, self._start, self._leave)
+
+    def _start(self, job: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.ensure_future(job())
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+
+    async def _reload(self) -> None:
+        """SIGHUP: validate off the loop, then swap; a mistake changes nothing and is told."""
+        try:
+            settings = await asyncio.to_thread(self._plan.settings)
+            layers = await asyncio.to_thread(settings.catalog_layers)
+            await asyncio.to_thread(self.gateway.reload, settings.core_config(), layers)
+        except SettingsError as error:
+            say(f"reload refused, nothing changed:\n{error.block()}")
+        except (OSError, ValueError) as error:
+            say(f"reload refused, nothing changed: {error}")
+        else:
+            self._authenticator.admit(settings.tenants)
+            self.settings = settings
+            say("reloaded")
+
+    async def _leave(self) -> None:
+        """SIGUSR1, the parent's first word on its way out: refuse what is new, finish what runs."""
+        self.gateway.refuse_new()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.settings.server.drain_s
+        while self.gateway.in_flight and loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        if self.gateway.in_flight:
+            await loop.run_in_executor(None, self.gateway.stop, 0)
+        self._plan.drained.set()
+
+
+def worker(plan: Plan) -> App:
+    """The application of one worker; a mistake is told in words and ends it."""
+    try:
+        return _Served(plan)
+    except SettingsError as error:
+        say(error.block())
+    except ValueError as error:
+        say(f"  problem {error}")
+    raise SystemExit(2)
+
+
+def serve(settings: Settings, config: str | None, started: float) -> int:
+    """Runs until told to stop. `started` is the monotonic time the command began."""
+    from p402.sandbox_child import SandboxChild
+
+    host, port = claim_address(settings.server.host, settings.server.port)
+    child = None
+    if settings.sandbox.enabled and settings.sandbox.url is None:
+        child = SandboxChild(settings.sandbox.speed)
+    try:
+        server = _server(host, port, settings)
+        url = settings.sandbox.url if child is None else child.wait()
+        plan = Plan(config, host, port, url, multiprocessing.Event(), multiprocessing.Event())
+        told = settings if url is None else settings.with_sandbox(url)
+        server.prepare(plan, partial(_greet, told, port, started))
+        server.serve(target_loader=partial(worker, plan), wrap_loader=False)
+    finally:
+        if child is not None:
+            child.stop()
+    return 0
+
+
+def _server(host: str, port: int, settings: Settings) -> Any:
+    from granian.constants import HTTPModes, Interfaces, Loops
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+    from granian.server import Server
+
+    class Serving(Server):  # type: ignore[misc, valid-type]  # granian has no stub of its base
+        """granian's parent process, with a drain before the end and a reload that keeps state."""
+
+        plan: Plan
+        greet: Callable[[], None]
+
+        def prepare(self, plan: Plan, greet: Callable[[], None]) -> None:
+            self.plan, self.greet = plan, greet
+
+        def _spawn_workers(self, spawn_target: Any, target_loader: Any) -> None:
+            super()._spawn_workers(spawn_target, target_loader)
+            # After the fork: a process with threads should not fork.
+            threading.Thread(target=self._announce, daemon=True).start()
+
+        def _announce(self) -> None:
+            if self.plan.ready.wait(READY_WAIT_S):
+                self.greet()
+
+        def signal_handler_reload(self, *_: Any) -> None:
+            self._tell(signal.SIGHUP)
+
+        def shutdown(self, exit_code: int = 0) -> None:
+            if self._tell(signal.SIGUSR1):
+                self.plan.drained.wait(settings.server.drain_s + DRAIN_SLACK_S)
+            super().shutdown(exit_code)
+
+        def _tell(self, number: int) -> bool:
+            alive = [each for each in self.wrks if each.is_alive()]
+            for each in alive:
+                os.kill(each.inner.pid, number)
+            return bool(alive) and self.plan.ready.is_set()
+
+    return Serving(
+        "p402.server:worker",
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        workers=1,
+        loop=Loops.uvloop,
+        http=HTTPModes.http1,
+        websockets=False,
+        backpressure=BACKPRESSURE,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=KEEP_ALIVE_MS, max_buffer_size=HEADER_BUFFER_BYTES
+        ),
+        log_level=LogLevels.warning,
+        log_access=False,
+        workers_kill_timeout=int(DRAIN_SLACK_S) + 2,
+        process_name=None,
+    )
+
+
+def claim_address(host: str, port: int) -> tuple[str, int]:
+    """The numeric address to listen on; refuses one that is taken.
+
+    granian binds with SO_REUSEPORT, so two gateways on one port would silently share its callers.
+    """
+    try:
+        family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found)
+            return str(found[0]), int(probe.getsockname()[1])
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            key="server.port",
+            mend="stop what listens there, or choose another with --port",
+        ) from None
+
+
+def say(text: str) -> None:
+    """One message to the operator; never a body, a prompt or a key."""
+    sys.stderr.write(f"p402: {text}\n")
+    sys.stderr.flush()
+
+
+def _greet(settings: Settings, port: int, started: float) -> None:
+    from p402.banner import banner
+
+    banner(settings, port, time.monotonic() - started)
