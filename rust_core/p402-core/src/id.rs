@@ -2,7 +2,9 @@
 //! Does not draw randomness: the 80 random bits of a request id come in.
 
 use crate::time::Timestamp;
+use siphasher::sip128::{Hasher128, SipHasher13};
 use std::fmt;
+use std::hash::Hasher;
 
 /// `req_` + 32 hex digits: 48 bits of milliseconds, 80 bits handed in by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +15,13 @@ impl RequestId {
     pub const fn new(at: Timestamp, random: u128) -> Self {
         let ms = (at.millis() as u128) & ((1 << 48) - 1);
         Self((ms << 80) | (random & ((1 << 80) - 1)))
+    }
+    /// An id no other request of this node has and nobody outside can guess: the 80 bits are a
+    /// keyed hash of a counter; `seed` is drawn once per process by the caller.
+    pub fn draw(at: Timestamp, seed: u64, count: u64) -> Self {
+        let mut hasher = SipHasher13::new_with_keys(seed, !seed);
+        hasher.write_u64(count);
+        Self::new(at, hasher.finish128().as_u128())
     }
     /// Reads `req_` + 32 lower-case hex digits, `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {

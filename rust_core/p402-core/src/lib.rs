@@ -13,6 +13,7 @@ pub mod chat;
 pub mod config;
 pub mod envelope;
 
+pub mod bill;
 pub mod dialect;
 pub mod route;
 

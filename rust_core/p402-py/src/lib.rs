@@ -1,1 +1,24 @@
-//! placeholder doc
+//! Crosses into Python: `Gateway`, `Reply` and `ManualClock`, and the loop's wake-up.
+//! Decides nothing; a binding here is a conversion and a call.
+
+mod answers;
+mod clock;
+mod gateway;
+mod reply;
+mod runtime;
+
+use pyo3::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The extension module `p402._core`.
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<gateway::PyGateway>()?;
+    module.add_class::<reply::PyReply>()?;
+    module.add_class::<clock::PyManualClock>()?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
+    Ok(())
+}

@@ -1,0 +1,86 @@
+"""The Rust core, as Python sees it: three classes, no decision left to the caller.
+
+Nothing here reads a file or the environment; settings come in as JSON, the catalogue as bytes.
+"""
+
+from asyncio import Future
+from collections.abc import Sequence
+from typing import Any, TypeAlias, final
+
+__version__: str
+DEBUG_BUILD: bool
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+Answer: TypeAlias = tuple[int, Headers, bytes | None]
+
+@final
+class ManualClock:
+    """A clock that stands until it is moved; for tests and replays."""
+
+    def __new__(cls, utc_micros: int) -> ManualClock:
+        """Starts at this many microseconds since 1970-01-01T00:00:00Z."""
+    def advance_ms(self, ms: int) -> None:
+        """Moves the wall clock and the monotonic clock forward by milliseconds."""
+    @property
+    def utc_micros(self) -> int:
+        """Microseconds since 1970-01-01T00:00:00Z."""
+
+@final
+class Reply:
+    """One reply on its way. Dropping or closing it says that the client has left."""
+
+    def next(self, future: Future[Any]) -> Any | None:
+        """The next part: first `(status, headers, body | None)`; where body is None, `bytes`
+        follow, and `b""` ends them. Returned at once if it is there; otherwise None, and `future`
+        is resolved with it. One call at a time, on the event loop's thread."""
+    def close(self) -> None:
+        """The client has left: the upstream is cut or drained, the usage still accounted."""
+
+@final
+class Gateway:
+    """One gateway process: catalogue, routing state, upstream connections."""
+
+    def __new__(
+        cls,
+        config: bytes,
+        *,
+        catalog: Sequence[bytes],
+        transport: str = "http",
+        clock: ManualClock | None = None,
+    ) -> Gateway:
+        """`config` is the JSON of the core's `Config`, `catalog` its JSON-lines layers, later ones
+        overriding. `transport` is "http" or a JSON list of scripts. Raises ValueError naming
+        layer, line or key."""
+    def start(self) -> int:
+        """Starts the lane (a thread with its own runtime) once; returns the descriptor that turns
+        readable when `drain` is due. Call it in the worker, never before a fork."""
+    @property
+    def wake_fd(self) -> int:
+        """The descriptor that `start` returned."""
+    def drain(self) -> None:
+        """Resolves every future whose part has come."""
+    def stop(self, drain_ms: int) -> None:
+        """Refuses new requests, waits `drain_ms` for open ones, ends the rest, stops the lane."""
+    def refuse_new(self) -> None:
+        """Open requests go on; new ones are told `shutting_down`."""
+    @property
+    def draining(self) -> bool: ...
+    @property
+    def in_flight(self) -> int:
+        """Requests on their way."""
+    def ticks(self) -> int:
+        """Microseconds of the gateway's monotonic clock."""
+    def reload(self, config: bytes, catalog: Sequence[bytes]) -> None:
+        """Swaps configuration and catalogue whole. ValueError changes nothing."""
+    def chat(self, tenant: str, headers: Headers, body: bytes, received: int) -> Reply:
+        """Starts one chat request; `received` is `ticks()` when its head was read."""
+    def models(self) -> bytes:
+        """The body of `GET /models`."""
+    def model(self, id: str) -> Answer:
+        """The reply to `GET /models/{id}`."""
+    def explain(self, tenant: str, headers: Headers, body: bytes, all: bool) -> Answer:
+        """The reply to `POST /route`: the decision, without calling anyone."""
+    def request(self, tenant: str, id: str) -> Answer:
+        """The reply to `GET /requests/{id}` for this tenant."""
+    def refusal(self, code: str, message: str, param: str | None = None) -> Answer:
+        """The error reply of a stable code. ValueError where the table has no such code."""

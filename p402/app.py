@@ -1,0 +1,388 @@
+"""Decides how HTTP, as ASGI tells it, becomes calls on the gateway and replies become messages.
+
+The only file that knows ASGI. Does not parse a chat request, compare money or know a provider.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from p402 import _core
+from p402.auth import Authenticator
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    from p402.settings import Settings
+
+    Scope = MutableMapping[str, Any]
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    Headers = list[tuple[bytes, bytes]]
+    Answer = tuple[int, Headers, bytes | None]
+
+BASE = "/api/v2"
+_BASES = (BASE + "/v1", BASE, "/v1")
+HEADERS_MAX = 100
+HEADERS_BYTES_MAX = 64 * 1024
+READING_BYTES_MAX = 256 * 1024 * 1024
+SILENT_BODY_S = 15.0
+WHOLE_BODY_S = 60.0
+# A client that leaves sooner than this is noticed when the watcher starts: within the 100 ms bound,
+# and a request answered sooner needs no watcher at all.
+WATCH_AFTER_S = 0.05
+_JSON = (b"content-type", b"application/json")
+_TOO_BIG = "the body is larger than this gateway accepts"
+
+
+class _Refused(Exception):
+    """A request that ends before it reaches the gateway: its code, its message, and who is at it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = message
+
+
+class _Disconnected(Exception):
+    """The client left while its body was being read: nobody is there to answer."""
+
+
+class App:
+    """The ASGI application. Construct through `create_app`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        gateway: _core.Gateway,
+        authenticate: Callable[[Headers], str | None] | None = None,
+    ) -> None:
+        self.gateway = gateway
+        self.settings = settings
+        self._tenant = authenticate or Authenticator.from_settings(settings).tenant
+        self._body_max: int = settings.limits.body_bytes
+        self._drain_ms = int(settings.server.drain_s * 1000)
+        self._origins = frozenset(origin.encode() for origin in settings.cors.origins)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reading = 0
+        self._openapi = files("p402").joinpath("openapi.json").read_bytes()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            received = self.gateway.ticks()
+            if self._loop is not asyncio.get_running_loop():
+                self._attach()
+            await self._http(scope, receive, send, received)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+
+    def _attach(self) -> None:
+        """Starts the core's lane in this process and listens for its wake-ups on this loop."""
+        loop = asyncio.get_running_loop()
+        descriptor = self.gateway.start()
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(descriptor)
+        loop.add_reader(descriptor, self.gateway.drain)
+        self._loop = loop
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._attach()
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                self.gateway.refuse_new()
+                await self._drained()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _drained(self) -> None:
+        """Waits until nothing is in flight, at most `drain_s`; then ends what is left."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._drain_ms / 1000
+        while self.gateway.in_flight and loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        await loop.run_in_executor(None, self.gateway.stop, 0)
+        loop.remove_reader(self.gateway.wake_fd)
+        self._loop = None
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send, received: int) -> None:
+        path: str = scope["path"]
+        method: str = scope["method"]
+        if path == "/api/v2/chat/completions" and method == "POST":
+            await self._chat(scope, receive, send, received)
+            return
+        try:
+            answer = await self._route(scope, receive, method, path, received, send)
+        except _Refused as refused:
+            answer = self.gateway.refusal(refused.code, refused.message)
+        except _Disconnected:
+            return
+        if answer is not None:
+            await self._send(send, answer, scope)
+
+    async def _route(
+        self,
+        scope: Scope,
+        receive: Receive,
+        method: str,
+        path: str,
+        received: int,
+        send: Send,
+    ) -> Answer | None:
+        """The one table of exact routes; default deny. Every path but two asks for a key first."""
+        name = _name(scope, path)
+        if name in ("/healthz", "/readyz") or path in ("/healthz", "/readyz"):
+            return self._health(method)
+        if name == "/openapi.json":
+            self._only("GET", method)
+            return 200, [_JSON, _length(self._openapi)], self._openapi
+        if method == "OPTIONS" and self._origins:
+            return 204, [], b""
+        headers: Headers = scope["headers"]
+        tenant = self._known(headers)
+        if name is None:
+            raise _Refused("unknown_url", f"no such URL: {method} {_shown(path)}")
+        if name == "/chat/completions":
+            self._only("POST", method)
+            await self._chat(scope, receive, send, received)
+            return None
+        if name == "/route":
+            self._only("POST", method)
+            body = await self._body(scope, receive)
+            wants_all = scope.get("query_string", b"") == b"all=1"
+            return self.gateway.explain(tenant, headers, body, wants_all)
+        if name == "/models":
+            self._only("GET", method)
+            listing = self.gateway.models()
+            return 200, [_JSON, _length(listing)], listing
+        if name.startswith("/models/"):
+            self._only("GET", method)
+            return self.gateway.model(name.removeprefix("/models/"))
+        if name.startswith("/requests/") and name.count("/") == 2:
+            self._only("GET", method)
+            return self.gateway.request(tenant, name.removeprefix("/requests/"))
+        raise _Refused("unknown_url", f"no such URL: {method} {_shown(path)}")
+
+    def _health(self, method: str) -> Answer:
+        self._only("GET", method)
+        draining = self.gateway.draining
+        body = b'{"status":"draining"}' if draining else b'{"status":"ok"}'
+        return (503 if draining else 200), [_JSON, _length(body)], body
+
+    @staticmethod
+    def _only(allowed: str, method: str) -> None:
+        if method != allowed and not (allowed == "GET" and method == "HEAD"):
+            raise _Refused("method_not_allowed", f"this URL answers {allowed}, not {method}")
+
+    def _known(self, headers: Headers) -> str:
+        """The tenant of this request; header bounds come first, the body is read later."""
+        if len(headers) > HEADERS_MAX:
+            raise _Refused("headers_too_large", f"more than {HEADERS_MAX} headers")
+        if sum(len(name) + len(value) for name, value in headers) > HEADERS_BYTES_MAX:
+            raise _Refused("headers_too_large", f"more than {HEADERS_BYTES_MAX} bytes of headers")
+        tenant = self._tenant(headers)
+        if tenant is None:
+            raise _Refused(
+                "invalid_api_key",
+                "no tenant has this key; send it as `Authorization: Bearer KEY`",
+            )
+        return tenant
+
+    async def _chat(self, scope: Scope, receive: Receive, send: Send, received: int) -> None:
+        headers: Headers = scope["headers"]
+        try:
+            tenant = self._known(headers)
+            body = await self._body(scope, receive)
+        except _Refused as refused:
+            await self._send(send, self.gateway.refusal(refused.code, refused.message), scope)
+            return
+        except _Disconnected:
+            return
+        reply = self.gateway.chat(tenant, headers, body, received)
+        watch = _Watch(receive, reply)
+        try:
+            await self._forward(reply, send, scope, watch)
+        finally:
+            watch.stop()
+            reply.close()
+
+    async def _forward(self, reply: _core.Reply, send: Send, scope: Scope, watch: _Watch) -> None:
+        """Writes one reply: head and body, or head and batches of frames until the last."""
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        part = reply.next(future)
+        if part is None:
+            watch.start(loop)
+            part = await future
+        status, headers, body = part
+        if self._origins:
+            headers.extend(self._cors(scope))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        if body is not None:
+            await send({"type": "http.response.body", "body": body})
+            return
+        while not watch.left:
+            future = loop.create_future()
+            chunk = reply.next(future)
+            if chunk is None:
+                chunk = await future
+            await send({"type": "http.response.body", "body": chunk, "more_body": bool(chunk)})
+            if not chunk:
+                return
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body within its bounds: bytes, silence, total time."""
+        self._check_head(scope["headers"])
+        message = await self._receive(receive, SILENT_BODY_S)
+        if not message.get("more_body"):
+            body: bytes = message.get("body", b"")
+            if len(body) > self._body_max:
+                raise _Refused("request_too_large", _TOO_BIG)
+            return body
+        pieces = bytearray(message.get("body", b""))
+        deadline = asyncio.get_running_loop().time() + WHOLE_BODY_S
+        self._reading += len(pieces)
+        counted = len(pieces)
+        try:
+            while message.get("more_body"):
+                left = min(SILENT_BODY_S, deadline - asyncio.get_running_loop().time())
+                message = await self._receive(receive, left)
+                piece = message.get("body", b"")
+                pieces += piece
+                counted += len(piece)
+                self._reading += len(piece)
+                if len(pieces) > self._body_max:
+                    raise _Refused("request_too_large", _TOO_BIG)
+                if self._reading > READING_BYTES_MAX:
+                    raise _Refused("overloaded", "too many bodies are being read at once")
+        finally:
+            self._reading -= counted
+        return bytes(pieces)
+
+    @staticmethod
+    async def _receive(receive: Receive, seconds: float) -> Message:
+        try:
+            async with asyncio.timeout(max(seconds, 0.0)):
+                message = await receive()
+        except TimeoutError:
+            raise _Refused("body_timeout", "the body did not come in time") from None
+        if message["type"] == "http.disconnect":
+            raise _Disconnected
+        return message
+
+    def _check_head(self, headers: Headers) -> None:
+        length = chunked = None
+        for name, value in headers:
+            if name == b"content-length":
+                length = value
+            elif name == b"transfer-encoding":
+                chunked = value
+            elif name == b"content-type" and value.startswith(b"multipart/"):
+                raise _Refused("unsupported_media_type", "send the body as application/json")
+        if length is not None:
+            if chunked is not None:
+                raise _Refused("invalid_value", "both content-length and transfer-encoding")
+            if length.isdigit() and int(length[:20]) > self._body_max:
+                raise _Refused("request_too_large", _TOO_BIG)
+
+    def _cors(self, scope: Scope) -> Headers:
+        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
+        if origin is None or origin not in self._origins:
+            return []
+        return [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", b"x-request-id, x-p402-request-id"),
+            (b"vary", b"origin"),
+        ]
+
+    async def _send(self, send: Send, answer: Answer, scope: Scope) -> None:
+        status, headers, body = answer
+        if self._origins:
+            headers.extend(self._cors(scope))
+            if scope["method"] == "OPTIONS":
+                asked = dict(scope["headers"]).get(b"access-control-request-headers", b"")
+                headers.append((b"access-control-allow-headers", asked))
+                headers.append((b"access-control-allow-methods", b"GET, POST"))
+        if status in (408, 413, 431):
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        shown = b"" if scope["method"] == "HEAD" else body or b""
+        await send({"type": "http.response.body", "body": shown})
+
+
+class _Watch:
+    """Notices that the client has left while its reply is on the way (compat.md § 4.5)."""
+
+    __slots__ = ("_reply", "_receive", "_task", "_timer", "left")
+
+    def __init__(self, receive: Receive, reply: _core.Reply) -> None:
+        self._receive = receive
+        self._reply = reply
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.left = False
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(WATCH_AFTER_S, self._begin)
+
+    def _begin(self) -> None:
+        self._task = asyncio.ensure_future(self._wait())
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.left = True
+        self._reply.close()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+
+def _name(scope: Scope, path: str) -> str | None:
+    """The route's own name under any of the three bases; None where there is none."""
+    if "//" in path or re.search(r"/\.\.?(/|$)", path) or "\0" in path:
+        return None
+    raw = scope.get("raw_path")
+    if raw is not None:
+        # Ids hold `/` and `:`; whatever was encoded, the id is the rest of the decoded path.
+        path = unquote_to_bytes(raw.split(b"?", 1)[0]).decode("utf-8", "replace")
+        if "//" in path or re.search(r"/\.\.?(/|$)", path) or "\0" in path:
+            return None
+    for base in _BASES:
+        if path.startswith(base + "/"):
+            name = path.removeprefix(base)
+            return name.removesuffix("/") if len(name) > 1 else name
+    return None
+
+
+def _shown(path: str) -> str:
+    return path[:200].encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _length(body: bytes) -> tuple[bytes, bytes]:
+    return b"content-length", str(len(body)).encode()
+
+
+def create_app(settings: Settings | None = None) -> App:
+    """The application for any ASGI host: `granian --interface asgi --factory p402.app:create_app`.
+
+    Reads `P402_CONFIG` and the environment where no settings are handed in. Raises
+    `p402.settings.SettingsError`, which names file, line, key and the mend.
+    """
+    from p402.settings import load
+
+    chosen = settings if settings is not None else load()
+    gateway = _core.Gateway(chosen.core_config(), catalog=chosen.catalog_layers())
+    return App(chosen, gateway)

@@ -1,0 +1,153 @@
+//! Carries one reply from the line to whoever writes it out: head first, then bytes, bounded.
+//! Does not know what front reads it: anything with a `std::task::Waker` can.
+
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use tokio::sync::Notify;
+
+/// Bytes a stream may run ahead of its reader before the upstream is no longer read.
+pub const AHEAD_BYTES_MAX: usize = 256 << 10;
+
+/// Status, headers and, where the answer is whole, its body.
+#[derive(Debug, Default)]
+pub struct Head {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    /// `None`: a stream follows.
+    pub body: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    head: Option<Head>,
+    /// A head was given once: later heads are dropped.
+    headed: bool,
+    bytes: Vec<u8>,
+    ended: bool,
+    waker: Option<Waker>,
+}
+
+/// The one reply of one request. The line writes, a front reads; either may leave first.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    state: Mutex<State>,
+    gone: AtomicBool,
+    left: Notify,
+    taken: Notify,
+}
+
+impl Outbox {
+    /// Gives the head; only the first one counts. A whole answer ends the reply.
+    pub fn head(&self, head: Head) {
+        let waker = {
+            let mut state = self.state.lock();
+            if state.headed {
+                return;
+            }
+            state.headed = true;
+            state.ended = head.body.is_some();
+            state.head = Some(head);
+            state.waker.take()
+        };
+        wake(waker);
+    }
+
+    /// A head has been given.
+    pub fn headed(&self) -> bool {
+        self.state.lock().headed
+    }
+
+    /// Adds bytes of a stream.
+    pub fn push(&self, bytes: &[u8]) {
+        if self.gone() {
+            return;
+        }
+        let waker = {
+            let mut state = self.state.lock();
+            state.bytes.extend_from_slice(bytes);
+            state.waker.take()
+        };
+        wake(waker);
+    }
+
+    /// No more bytes will come.
+    pub fn end(&self) {
+        let waker = {
+            let mut state = self.state.lock();
+            state.ended = true;
+            state.waker.take()
+        };
+        wake(waker);
+    }
+
+    /// The reader has left; nothing pushed from now on is read.
+    pub fn leave(&self) {
+        self.gone.store(true, Ordering::Release);
+        self.left.notify_waiters();
+        self.taken.notify_waiters();
+    }
+
+    pub fn gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Resolves when the reader has left.
+    pub async fn until_gone(&self) {
+        loop {
+            let left = self.left.notified();
+            if self.gone() {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// The reader is more than `AHEAD_BYTES_MAX` behind.
+    pub fn full(&self) -> bool {
+        self.state.lock().bytes.len() > AHEAD_BYTES_MAX
+    }
+
+    /// Resolves when the reader has caught up, or left.
+    pub async fn until_room(&self) {
+        loop {
+            let taken = self.taken.notified();
+            if self.gone() || !self.full() {
+                return;
+            }
+            taken.await;
+        }
+    }
+
+    /// The head, once it is there.
+    pub fn poll_head(&self, context: &Context<'_>) -> Poll<Head> {
+        let mut state = self.state.lock();
+        if let Some(head) = state.head.take() {
+            return Poll::Ready(head);
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// All bytes that are there; `None` after the last ones.
+    pub fn poll_bytes(&self, context: &Context<'_>) -> Poll<Option<Vec<u8>>> {
+        let mut state = self.state.lock();
+        if !state.bytes.is_empty() {
+            let bytes = std::mem::take(&mut state.bytes);
+            drop(state);
+            self.taken.notify_waiters();
+            return Poll::Ready(Some(bytes));
+        }
+        if state.ended {
+            return Poll::Ready(None);
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

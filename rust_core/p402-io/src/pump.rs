@@ -1,0 +1,265 @@
+//! Forwards a committed stream frame by frame and ends it truthfully: sealed, or with an error frame.
+//! Does not choose upstreams (dispatch.rs) nor mend frames (core's dialect/openai).
+
+use crate::dispatch::Busy;
+use crate::outbox::Outbox;
+use crate::settling::{Served, Settling, Used};
+use crate::transport::{TransportError, WireBody};
+use bytes::Bytes;
+use p402_core::dialect::openai::{ChatStream, Seal, StreamFault};
+use p402_core::reply::{ApiError, Code, scrub};
+use p402_core::route::Outcome;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A comment that every SSE reader skips (compat.md § 4.2).
+pub const KEEPALIVE: &[u8] = b": p402\n\n";
+/// After the seal the upstream's last bytes are read for this long, so its connection is reused.
+const TAIL_WAIT: Duration = Duration::from_millis(200);
+
+/// A committed stream on its way.
+#[derive(Debug)]
+pub struct Pump {
+    pub served: Served,
+    pub body: WireBody,
+    pub stream: Box<ChatStream>,
+    pub busy: Busy,
+    pub settling: Settling,
+    pub outbox: Arc<Outbox>,
+}
+
+/// What happened next.
+enum Event {
+    Chunk(Bytes),
+    Ended,
+    Failed(TransportError),
+    /// The timer fired: silence has lasted long enough to look at the clock.
+    Quiet,
+    ReaderLeft,
+    Closing,
+}
+
+/// Why a stream stops before its regular end.
+enum Stop {
+    Fault(StreamFault),
+    Idle,
+    Total,
+    /// The client is gone and its answer is not worth, or not allowed, further reading.
+    Abandoned,
+    ShuttingDown,
+}
+
+/// The clock of one stream: what silence means and when.
+struct Watch {
+    started: Instant,
+    heard: Instant,
+    commented: Instant,
+    timer: std::pin::Pin<Box<Sleep>>,
+}
+
+impl Pump {
+    /// Runs the stream to its end. Exactly one of `settle`, `fail_stream` is called.
+    pub async fn run(mut self) {
+        let began = self.settling.turn.node.clock.now().ticks;
+        self.give();
+        let stop = self.forward().await;
+        let now = self.settling.turn.node.clock.now();
+        self.settling.provider_us += now.ticks.since(began);
+        match stop {
+            Ok(()) => self.seal().await,
+            Err(stop) => self.fail(&stop),
+        }
+    }
+
+    async fn forward(&mut self) -> Result<(), Stop> {
+        let tick_ms = self.settling.turn.world.config.stream.usage_wait_ms.clamp(50, 1_000);
+        let mut watch = Watch::new(Duration::from_millis(tick_ms));
+        let mut drain = None;
+        loop {
+            if self.stream.ready() {
+                return Ok(());
+            }
+            if !self.outbox.gone() && self.outbox.full() {
+                self.wait_for_reader().await;
+            }
+            let gone = drain.is_some();
+            match self.next(&mut watch, gone).await {
+                Event::Chunk(bytes) => {
+                    watch.heard = Instant::now();
+                    self.stream.push(&bytes).map_err(Stop::Fault)?;
+                }
+                Event::Ended => {
+                    self.stream.end().map_err(Stop::Fault)?;
+                    self.give();
+                    return Ok(());
+                }
+                Event::Failed(_) if self.stream.finishing() => return Ok(()),
+                Event::Failed(_) => return Err(Stop::Fault(StreamFault::Cut)),
+                Event::Quiet => {
+                    if self.quiet(&mut watch)? {
+                        return Ok(());
+                    }
+                }
+                Event::ReaderLeft => {
+                    let node = &self.settling.turn.node;
+                    let permit = Arc::clone(&node.drains).try_acquire_owned();
+                    drain = Some(permit.map_err(|_| Stop::Abandoned)?);
+                    // From here the whole drain has its own, shorter life.
+                    watch.started = Instant::now();
+                }
+                Event::Closing => return Err(Stop::ShuttingDown),
+            }
+            self.give();
+        }
+    }
+
+    /// Hands over what may leave now.
+    fn give(&mut self) {
+        if let Some(bytes) = self.stream.take_output() {
+            self.outbox.push(&bytes);
+        }
+    }
+
+    async fn next(&mut self, watch: &mut Watch, gone: bool) -> Event {
+        let node = Arc::clone(&self.settling.turn.node);
+        if node.closed.load(std::sync::atomic::Ordering::Acquire) {
+            return Event::Closing;
+        }
+        let closing = node.closing.notified();
+        tokio::select! {
+            biased;
+            chunk = self.body.chunk() => match chunk {
+                Some(Ok(bytes)) => Event::Chunk(bytes),
+                Some(Err(error)) => Event::Failed(error),
+                None => Event::Ended,
+            },
+            () = self.outbox.until_gone(), if !gone => Event::ReaderLeft,
+            () = closing => Event::Closing,
+            () = &mut watch.timer => Event::Quiet,
+        }
+    }
+
+    /// Silence: sends a comment, gives up, or waits on. `true` = seal without the upstream's usage.
+    fn quiet(&mut self, watch: &mut Watch) -> Result<bool, Stop> {
+        let config = &self.settling.turn.world.config;
+        let (stream, timeouts) = (&config.stream, &config.timeouts);
+        let now = Instant::now();
+        let silent = now.duration_since(watch.heard);
+        if self.stream.finishing() {
+            if silent >= Duration::from_millis(stream.usage_wait_ms) {
+                return Ok(true);
+            }
+            watch.arm(watch.heard + Duration::from_millis(stream.usage_wait_ms));
+            return Ok(false);
+        }
+        let whole_ms = if self.outbox.gone() { stream.drain_ms } else { timeouts.total_ms };
+        if now.duration_since(watch.started) >= Duration::from_millis(whole_ms) {
+            return Err(if self.outbox.gone() { Stop::Abandoned } else { Stop::Total });
+        }
+        if silent >= Duration::from_millis(timeouts.idle_ms) {
+            return Err(Stop::Idle);
+        }
+        let first = Duration::from_millis(stream.keepalive_first_ms);
+        let every = Duration::from_millis(stream.keepalive_ms);
+        let due = if watch.commented > watch.heard {
+            watch.commented + every
+        } else {
+            watch.heard + first
+        };
+        if now >= due && !self.outbox.gone() {
+            self.outbox.push(KEEPALIVE);
+            watch.commented = now;
+        }
+        watch.arm(now + Duration::from_millis(stream.usage_wait_ms.clamp(50, 1_000)));
+        Ok(false)
+    }
+
+    /// A reader that takes nothing for `slow_reader_ms` counts as gone.
+    async fn wait_for_reader(&self) {
+        let slow = Duration::from_millis(self.settling.turn.world.config.stream.slow_reader_ms);
+        if tokio::time::timeout(slow, self.outbox.until_room()).await.is_err() {
+            self.outbox.leave();
+        }
+    }
+
+    fn used(&self) -> Used {
+        Used {
+            reported: self.stream.reported().cloned().filter(|_| !self.stream.usage_fault()),
+            text_bytes: self.stream.text_bytes(),
+            service_tier: self.stream.service_tier().map(str::to_owned),
+        }
+    }
+
+    async fn seal(mut self) {
+        let used = self.used();
+        let now = self.settling.turn.node.clock.now();
+        self.busy.verdict(Outcome::Success, now);
+        let settled = self.settling.settle(&self.served, &used, now);
+        let bytes = self.stream.seal(&Seal {
+            metadata: &settled.metadata,
+            metadata_again: &settled.metadata,
+            cost: settled.cost,
+            usage: &settled.usage,
+        });
+        self.outbox.push(&bytes);
+        self.outbox.end();
+        let tail = async { while let Some(Ok(_)) = self.body.chunk().await {} };
+        // Past the bound the connection is closed instead of reused; the reply is out already.
+        drop(tokio::time::timeout(TAIL_WAIT, tail).await);
+    }
+
+    fn fail(mut self, stop: &Stop) {
+        let now = self.settling.turn.node.clock.now();
+        let used = self.used();
+        if matches!(stop, Stop::Abandoned) {
+            // Nobody listens: what was delivered is metered, counted and booked as estimated.
+            self.settling.settle(&self.served, &used, now);
+            self.outbox.end();
+            return;
+        }
+        if !matches!(stop, Stop::ShuttingDown) {
+            self.busy.verdict(Outcome::Failure, now);
+        }
+        let error = stop.error();
+        let failed = self.settling.fail_stream(&self.served, &used, now);
+        let mut object = Vec::new();
+        error.write(&mut object, self.settling.turn.id);
+        let frame = ChatStream::error_frame(&object, Some(&failed.metadata));
+        self.outbox.push(&frame);
+        self.outbox.end();
+    }
+}
+
+impl Watch {
+    fn new(tick: Duration) -> Self {
+        let now = Instant::now();
+        let timer = Box::pin(sleep_until(now + tick));
+        Self { started: now, heard: now, commented: now, timer }
+    }
+
+    fn arm(&mut self, at: Instant) {
+        self.timer.as_mut().reset(at);
+    }
+}
+
+impl Stop {
+    fn error(&self) -> ApiError {
+        let (code, text) = match self {
+            Self::Fault(StreamFault::Cut) => {
+                (Code::UpstreamStreamCut, "the upstream ended the stream before its answer did")
+            }
+            Self::Fault(StreamFault::Malformed(_) | StreamFault::TooLarge) => {
+                (Code::UpstreamStreamMalformed, "the upstream sent an event that cannot be read")
+            }
+            Self::Fault(StreamFault::Upstream(error)) => {
+                return ApiError::new(Code::UpstreamError, scrub(&error.message));
+            }
+            Self::Idle => (Code::UpstreamStreamCut, "the upstream fell silent"),
+            Self::Total => (Code::UpstreamTimeout, "the answer took longer than allowed"),
+            Self::Abandoned => (Code::UpstreamStreamCut, "the client left"),
+            Self::ShuttingDown => (Code::ShuttingDown, "this gateway is shutting down"),
+        };
+        ApiError::new(code, text)
+    }
+}

@@ -1,0 +1,176 @@
+//! Holds what requests share: one immutable `World` swapped whole on reload, one `Node` around it.
+//! Does not decide: catalogue, table and rules are core's, laid out once here.
+
+use crate::clock::Clock;
+use crate::records::Records;
+use crate::transport::Transport;
+use arc_swap::ArcSwap;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use p402_core::catalog::{Auth, Catalog, DialectName, Provider};
+use p402_core::config::Config;
+use p402_core::route::{Router, Rules, Table};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use tokio::sync::{Notify, Semaphore};
+
+/// Requests in flight on one node; beyond it a request is told to come back (503 `overloaded`).
+pub const IN_FLIGHT_MAX: usize = 8_192;
+
+/// Where a provider is reached and with which credentials.
+#[derive(Debug)]
+pub struct Upstream {
+    pub chat: Uri,
+    /// One complete header set per key, in order of preference.
+    pub keys: Vec<HeaderMap>,
+}
+
+/// A tenant's rules, resolved at load.
+#[derive(Debug)]
+pub struct TenantWorld {
+    pub rules: Rules,
+    pub cost_details: bool,
+}
+
+/// Everything that stays as it is until the next reload.
+#[derive(Debug)]
+pub struct World {
+    pub config: Config,
+    pub catalog: Catalog,
+    pub table: Table,
+    pub tenants: HashMap<String, TenantWorld>,
+    pub fallback: TenantWorld,
+    /// By provider index; `None` where a provider cannot be reached from here.
+    pub upstreams: Vec<Option<Upstream>>,
+    /// Extra header per provider that follows the session (`affinity_header`).
+    pub affinity: Vec<Option<HeaderName>>,
+}
+
+/// One gateway process: the world, the moving state of routing, and the ways out.
+pub struct Node {
+    pub world: ArcSwap<World>,
+    pub router: Mutex<Router>,
+    pub records: Mutex<Records>,
+    pub transport: Box<dyn Transport>,
+    pub clock: Arc<dyn Clock>,
+    /// Streams being read to their usage after their client left.
+    pub drains: Arc<Semaphore>,
+    pub in_flight: AtomicUsize,
+    pub idle: Notify,
+    pub draining: AtomicBool,
+    /// Told when the drain time is over: open streams end with an error frame.
+    pub closing: Notify,
+    pub closed: AtomicBool,
+    pub id_seed: u64,
+    pub id_count: std::sync::atomic::AtomicU64,
+}
+
+impl World {
+    /// Parses and lays out a configuration and its catalogue layers.
+    ///
+    /// # Errors
+    /// A sentence naming the layer, line or key at fault.
+    pub fn load(config: &[u8], layers: &[&[u8]]) -> Result<Self, String> {
+        let config: Config =
+            serde_json::from_slice(config).map_err(|error| format!("configuration: {error}"))?;
+        let catalog = Catalog::load(layers).map_err(|error| error.to_string())?;
+        let upstreams = catalog
+            .providers
+            .iter()
+            .map(|provider| upstream(provider, &config))
+            .collect::<Result<Vec<_>, _>>()?;
+        let affinity = catalog.providers.iter().map(affinity).collect();
+        let reachable: HashMap<&str, bool> = catalog
+            .providers
+            .iter()
+            .zip(&upstreams)
+            .map(|(provider, upstream)| (&*provider.id, upstream.is_some()))
+            .collect();
+        let keyed = |id: &str| reachable.get(id).copied().unwrap_or(false);
+        let table = Table::build(&catalog, &keyed, &config.routing);
+        let mut tenants = HashMap::new();
+        for tenant in &config.tenants {
+            let rules = Rules::from_config(tenant, &config.routing)?;
+            let world = TenantWorld { rules, cost_details: tenant.cost_details };
+            tenants.insert(tenant.id.clone(), world);
+        }
+        let rules =
+            Rules::from_config(&p402_core::config::Tenant::default(), &config.routing)?;
+        let fallback = TenantWorld { rules, cost_details: false };
+        Ok(Self { config, catalog, table, tenants, fallback, upstreams, affinity })
+    }
+
+    pub fn tenant(&self, id: &str) -> &TenantWorld {
+        self.tenants.get(id).unwrap_or(&self.fallback)
+    }
+
+    /// What routing needs to know of this world, for one tenant.
+    pub fn routing(&self, tenant: &str) -> p402_core::route::World<'_> {
+        p402_core::route::World {
+            catalog: &self.catalog,
+            table: &self.table,
+            rules: &self.tenant(tenant).rules,
+        }
+    }
+
+    /// How many usable keys the provider of this offer has.
+    pub fn keys(&self, provider: usize) -> usize {
+        self.upstreams.get(provider).and_then(Option::as_ref).map_or(0, |up| up.keys.len())
+    }
+}
+
+fn upstream(provider: &Provider, config: &Config) -> Result<Option<Upstream>, String> {
+    let keys = config.keys.get(&*provider.id);
+    let keyless = matches!(provider.auth, Auth::None | Auth::BearerOptional);
+    let spoken = provider.dialect == DialectName::OpenAi && provider.auth != Auth::Unsupported;
+    if !spoken || !provider.routable || (keys.is_none() && !(keyless && own(provider))) {
+        return Ok(None);
+    }
+    let chat = format!("{}/chat/completions", provider.base_url)
+        .parse::<Uri>()
+        .map_err(|error| format!("provider {}: base_url: {error}", provider.id))?;
+    let none = vec![String::new()];
+    let headers = keys
+        .unwrap_or(&none)
+        .iter()
+        .map(|key| headers(provider, key))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(Upstream { chat, keys: headers }))
+}
+
+/// Reached without a key only where the operator (or the sandbox) put it there.
+fn own(provider: &Provider) -> bool {
+    use p402_core::catalog::ProviderKind::{Config, Local, Sandbox};
+    matches!(provider.kind, Config | Local | Sandbox)
+}
+
+/// The only headers an upstream ever sees (compat.md § 9.1).
+fn headers(provider: &Provider, key: &str) -> Result<HeaderMap, String> {
+    let mut map = HeaderMap::with_capacity(6);
+    map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    map.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let agent = concat!("p402/", env!("CARGO_PKG_VERSION"));
+    map.insert(USER_AGENT, HeaderValue::from_static(agent));
+    let (name, text) = match provider.auth {
+        Auth::Header(name) => (HeaderName::from_static(name), key.to_owned()),
+        _ if key.is_empty() => return Ok(map),
+        _ => (AUTHORIZATION, format!("Bearer {key}")),
+    };
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| format!("provider {}: the key holds a character no header may", provider.id))?;
+    value.set_sensitive(true);
+    map.insert(name, value);
+    Ok(map)
+}
+
+fn affinity(provider: &Provider) -> Option<HeaderName> {
+    provider.quirks.affinity_header.as_deref().and_then(|name| name.parse().ok())
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("in_flight", &self.in_flight).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,103 @@
+//! Crosses the answers that need no upstream: models, dry run, look-up, refusals.
+//! Does not write JSON: core and io do.
+
+use crate::gateway::{PyGateway, call};
+use crate::reply::head_tuple;
+use bytes::Bytes;
+use p402_core::id::RequestId;
+use p402_core::reply::{ApiError, Code};
+use p402_io::gateway::refusal;
+use p402_io::outbox::Head;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyTuple};
+
+#[pymethods]
+impl PyGateway {
+    /// The body of `GET /models`.
+    fn models<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let world = self.gateway.node.world.load_full();
+        let live = |offer: usize| world.table.live(offer);
+        PyBytes::new(py, &world.catalog.models_json(&live))
+    }
+
+    /// The reply to `GET /models/{id}`: the entry, or 404 `model_not_found` with near names.
+    fn model<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyTuple>> {
+        let world = self.gateway.node.world.load_full();
+        let live = |offer: usize| world.table.live(offer);
+        match world.catalog.model_json(id, &live) {
+            Some(body) => head_tuple(py, &json(body)),
+            None => {
+                let near = world.catalog.near(id).join("`, `");
+                let text = if near.is_empty() {
+                    format!("no model is called `{id}`; GET /models lists them all")
+                } else {
+                    format!("no model is called `{id}`; near names: `{near}`")
+                };
+                self.refuse(py, &ApiError::new(Code::ModelNotFound, text).with_param("model"))
+            }
+        }
+    }
+
+    /// The reply to `POST /route`: the whole decision, without calling anyone.
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        tenant: &str,
+        headers: &Bound<'py, PyList>,
+        body: &[u8],
+        all: bool,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let call = call(tenant, headers, Bytes::copy_from_slice(body), self.ticks_now())?;
+        match self.gateway.explain(&call, all) {
+            Ok(body) => head_tuple(py, &json(body)),
+            Err(error) => self.refuse(py, &error),
+        }
+    }
+
+    /// The reply to `GET /requests/{id}` for this tenant.
+    fn request<'py>(&self, py: Python<'py>, tenant: &str, id: &str) -> PyResult<Bound<'py, PyTuple>> {
+        match self.gateway.look_up(tenant, id) {
+            Some(body) => head_tuple(py, &json(body)),
+            None => {
+                let text = "no request of yours with this id is remembered by this node";
+                self.refuse(py, &ApiError::new(Code::RequestNotFound, text).with_param("request_id"))
+            }
+        }
+    }
+
+    /// An error reply by its stable code; `ValueError` for a code that is not in the table.
+    #[pyo3(signature = (code, message, param = None))]
+    fn refusal<'py>(
+        &self,
+        py: Python<'py>,
+        code: &str,
+        message: &str,
+        param: Option<&str>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let code = Code::parse(code)
+            .ok_or_else(|| PyValueError::new_err(format!("no error has the code `{code}`")))?;
+        let mut error = ApiError::new(code, message);
+        if let Some(param) = param {
+            error = error.with_param(param);
+        }
+        self.refuse(py, &error)
+    }
+}
+
+impl PyGateway {
+    fn refuse<'py>(&self, py: Python<'py>, error: &ApiError) -> PyResult<Bound<'py, PyTuple>> {
+        let now = self.gateway.node.clock.now();
+        let id: RequestId = self.gateway.request_id(now);
+        head_tuple(py, &refusal(error, id))
+    }
+
+    fn ticks_now(&self) -> u64 {
+        self.gateway.node.clock.now().ticks.micros()
+    }
+}
+
+fn json(body: Vec<u8>) -> Head {
+    let headers = vec![("content-type", "application/json".to_owned())];
+    Head { status: 200, headers, body: Some(body) }
+}

@@ -1,0 +1,186 @@
+//! Crosses the gateway: construction from plain values, chat, reload, start and stop.
+//! Does not decide: configuration and catalogue are parsed and judged in core.
+
+use crate::clock::PyManualClock;
+use crate::reply::PyReply;
+use crate::runtime::{Lane, Wakeups};
+use bytes::Bytes;
+use p402_io::clock::{Clock, SystemClock};
+use p402_io::gateway::{Call, Gateway};
+use p402_io::outbox::Outbox;
+use p402_io::transport::Transport;
+use p402_io::transport::http::HttpTransport;
+use p402_io::transport::scripted::{Script, ScriptedTransport};
+use p402_io::world::World;
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyTuple};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One gateway process.
+#[pyclass(name = "Gateway", module = "p402._core", frozen)]
+pub struct PyGateway {
+    pub gateway: Gateway,
+    wakeups: Arc<Wakeups>,
+    lane: Mutex<Option<Lane>>,
+}
+
+#[pymethods]
+impl PyGateway {
+    /// `config`: JSON of core's `Config`; `catalog`: JSON-lines layers, later ones override.
+    /// `transport`: `"http"`, or a JSON list of scripts. `ValueError` names what is wrong.
+    #[new]
+    #[pyo3(signature = (config, *, catalog, transport = "http", clock = None))]
+    fn new(
+        config: &[u8],
+        catalog: Vec<PyBackedLayer>,
+        transport: &str,
+        clock: Option<&Bound<'_, PyManualClock>>,
+    ) -> PyResult<Self> {
+        let world = load(config, &catalog)?;
+        let connect = Duration::from_millis(world.config.timeouts.connect_ms);
+        let transport: Box<dyn Transport> = if transport == "http" {
+            Box::new(HttpTransport::new(connect))
+        } else {
+            let scripts: Vec<Script> = serde_json::from_str(transport)
+                .map_err(|error| PyValueError::new_err(format!("transport: {error}")))?;
+            Box::new(ScriptedTransport::new(scripts))
+        };
+        let clock: Arc<dyn Clock> = match clock {
+            Some(clock) => Arc::clone(&clock.get().0) as Arc<dyn Clock>,
+            None => Arc::new(SystemClock::default()),
+        };
+        let gateway = Gateway::new(world, transport, clock);
+        Ok(Self { gateway, wakeups: Arc::new(Wakeups::new()?), lane: Mutex::new(None) })
+    }
+
+    /// Starts the lane, once; returns the file descriptor that becomes readable when `drain` is due.
+    fn start(&self) -> PyResult<i32> {
+        let mut lane = self.lane.lock();
+        if lane.is_none() {
+            *lane = Some(Lane::start()?);
+        }
+        Ok(self.wakeups.fd())
+    }
+
+    /// The descriptor that `start` returned.
+    #[getter]
+    fn wake_fd(&self) -> i32 {
+        self.wakeups.fd()
+    }
+
+    /// Resolves every future whose part has come. Called by the event loop when the descriptor says.
+    fn drain(&self, py: Python<'_>) -> PyResult<()> {
+        for waiting in self.wakeups.take() {
+            waiting.resolve(py)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses new requests, waits `drain_ms` for open ones, ends the rest, stops the lane.
+    fn stop(&self, py: Python<'_>, drain_ms: u64) {
+        let Some(lane) = self.lane.lock().take() else { return };
+        let gateway = self.gateway.clone();
+        py.detach(|| {
+            let (done, wait) = std::sync::mpsc::channel();
+            lane.handle.spawn(async move {
+                gateway.drain(Duration::from_millis(drain_ms)).await;
+                // The receiver may have given up waiting.
+                drop(done.send(()));
+            });
+            drop(wait.recv_timeout(Duration::from_millis(drain_ms + 2_000)));
+            lane.stop();
+        });
+    }
+
+    /// Stops taking new requests; open ones go on (`/healthz` says `draining`).
+    fn refuse_new(&self) {
+        self.gateway.node.draining.store(true, std::sync::atomic::Ordering::Release);
+    }
+
+    #[getter]
+    fn draining(&self) -> bool {
+        self.gateway.node.draining.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    #[getter]
+    fn in_flight(&self) -> usize {
+        self.gateway.node.in_flight.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// Microseconds of the gateway's monotonic clock: taken when a request's head is read.
+    fn ticks(&self) -> u64 {
+        self.gateway.node.clock.now().ticks.micros()
+    }
+
+    /// Swaps configuration and catalogue; `ValueError` changes nothing.
+    fn reload(&self, config: &[u8], catalog: Vec<PyBackedLayer>) -> PyResult<()> {
+        self.gateway.reload(load(config, &catalog)?);
+        Ok(())
+    }
+
+    /// Starts one chat request. `headers` are the ASGI pairs; only `x-p402-*` and two
+    /// `x-stainless-*` are read. The answer comes through the reply's `next`.
+    fn chat(
+        &self,
+        tenant: &str,
+        headers: &Bound<'_, PyList>,
+        body: &Bound<'_, PyBytes>,
+        received: u64,
+    ) -> PyResult<PyReply> {
+        let lane = self.lane.lock();
+        let Some(lane) = lane.as_ref() else {
+            return Err(PyRuntimeError::new_err("the gateway has not been started"));
+        };
+        let call = call(tenant, headers, Bytes::copy_from_slice(body.as_bytes()), received)?;
+        let outbox = Arc::new(Outbox::default());
+        lane.handle.spawn(self.gateway.clone().serve(call, Arc::clone(&outbox)));
+        Ok(PyReply::new(outbox, Arc::clone(&self.wakeups)))
+    }
+}
+
+type PyBackedLayer = pyo3::pybacked::PyBackedBytes;
+
+fn load(config: &[u8], layers: &[PyBackedLayer]) -> PyResult<World> {
+    let layers: Vec<&[u8]> = layers.iter().map(|layer| &**layer).collect();
+    World::load(config, &layers).map_err(PyValueError::new_err)
+}
+
+/// Reads the few headers that say something to the core.
+pub fn call(
+    tenant: &str,
+    headers: &Bound<'_, PyList>,
+    body: Bytes,
+    received: u64,
+) -> PyResult<Call> {
+    let mut call = Call {
+        tenant: Arc::from(tenant),
+        body,
+        twins: Vec::new(),
+        received: p402_core::time::Ticks::from_micros(received),
+        read_timeout_ms: None,
+        retry_count: 0,
+    };
+    for pair in headers.iter() {
+        let pair = pair.cast::<PyTuple>()?;
+        let (name, value) = (pair.get_item(0)?, pair.get_item(1)?);
+        let name = name.cast::<PyBytes>()?.as_bytes();
+        if !name.starts_with(b"x-") {
+            continue;
+        }
+        let text = |value: &Bound<'_, PyAny>| -> PyResult<String> {
+            Ok(String::from_utf8_lossy(value.cast::<PyBytes>()?.as_bytes()).into_owned())
+        };
+        if name.starts_with(b"x-p402-") {
+            call.twins.push((String::from_utf8_lossy(name).into_owned(), text(&value)?));
+        } else if name == b"x-stainless-read-timeout" {
+            let seconds: Option<f64> = text(&value)?.parse().ok();
+            call.read_timeout_ms = seconds.filter(|s| *s > 0.0).map(|s| (s * 1_000.0) as u64);
+        } else if name == b"x-stainless-retry-count" {
+            call.retry_count = text(&value)?.parse().unwrap_or(0);
+        }
+    }
+    Ok(call)
+}
