@@ -7,13 +7,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .rates import Rounding, pico, ratio, scaled
+from .rates import pico, ratio, scaled
 from .sources import FRESH_DAYS, GENAI, GENAI_DATE, Band, Json, Quote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
     from decimal import Decimal
+
+    from .rates import Rounding
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,18 @@ class Evidence:
 
     def fresh(self, dated: date) -> bool:
         return (self.built - dated).days <= FRESH_DAYS
+
+
+@dataclass(frozen=True)
+class Tiers:
+    """An offer's long-prompt prices as models.tsv has them, and who states exactly these."""
+
+    text: str
+    sources: frozenset[str]
+    where: str
+    rounding: Rounding
+    # The provider's thresholds belong to the dearer side (xAI): 200,000 is stored as 199,999.
+    inclusive: bool = False
 
 
 def choose(evidence: Evidence) -> Chosen | None:
@@ -138,14 +152,27 @@ def _with_cache(quote: Quote, agreeing: Sequence[Quote]) -> Band:
     return {key: rates[key] for key in ("in", "out", "cache_read", "cache_write") if key in rates}
 
 
-def add_tiers(rows: list[Json], text: str, where: str, rounding: Rounding) -> list[Json]:
-    """Lays `>N:in/out/cache_read;…` over flat rows; rows that have tiers stay as they are."""
-    if not text or any(len(row["bands"]) > 1 for row in rows):
-        return rows
+def add_tiers(chosen: Chosen, evidence: Evidence, tiers: Tiers) -> list[Json]:
+    """Lays `>N:in/out/cache_read;…` over rows whose base price the tiers' own source states.
+
+    genai-prices' own tiers are in its rows already. An old source's tiers do not outlive a fresh
+    price without them: surcharges end (claude-opus-4-6 on 2026-03-13).
+    """
+    stating = {
+        quote.pair
+        for quote in evidence.quotes
+        if quote.source in tiers.sources
+        and (evidence.fresh(quote.dated) or chosen.confidence == "stale")
+    }
+    if not tiers.text or any(len(row["bands"]) > 1 for row in chosen.rows):
+        return chosen.rows
     laid = []
-    for row in rows:
+    for row in chosen.rows:
         base = row["bands"][0]
-        bands = [base, *(_tier(part, base, where, rounding) for part in text.split(";"))]
+        if (base["in"], base["out"]) not in stating:
+            laid.append(row)
+            continue
+        bands = [base, *(_tier(part, base, tiers) for part in tiers.text.split(";"))]
         bands.sort(key=lambda band: band["above"])
         # A long prompt is never cheaper by the token: such a tier belongs to another base price.
         sound = all(band["in"] >= base["in"] and band["out"] >= base["out"] for band in bands)
@@ -153,13 +180,14 @@ def add_tiers(rows: list[Json], text: str, where: str, rounding: Rounding) -> li
     return laid
 
 
-def _tier(part: str, base: Band, where: str, rounding: Rounding) -> Band:
+def _tier(part: str, base: Band, tiers: Tiers) -> Band:
     threshold, _, prices = part.strip().removeprefix(">").partition(":")
     cells = dict(zip(("in", "out", "cache_read"), prices.split("/"), strict=True))
-    band: Band = {"above": int(threshold)}
+    round_number = int(threshold) % 1_000 == 0
+    band: Band = {"above": int(threshold) - (tiers.inclusive and round_number)}
     for key, text in cells.items():
         if text:
-            band[key] = pico(text, f"{where} tier {threshold} {key}", rounding)
+            band[key] = pico(text, f"{tiers.where} tier {threshold} {key}", tiers.rounding)
     for key in ("cache_read", "cache_write", "cache_write_1h"):
         if key in base and key not in band:
             band[key] = ratio(base[key], band["in"], base["in"])

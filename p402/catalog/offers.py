@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from . import genai, quirks
-from .merge import Chosen, Evidence, add_off_peak, add_tiers, add_write_rates, choose
+from .merge import Chosen, Evidence, Tiers, add_off_peak, add_tiers, add_write_rates, choose
 from .providers import spoken
 from .schema import BAND_KEYS, EFFORTS, MODALITIES, OFFER_KEYS, PRICE_KEYS
 from .sources import quotes
@@ -119,7 +119,10 @@ class Market:
         chosen = choose(evidence)
         if chosen is None:
             return None
-        rows = add_tiers(chosen.rows, row["tiers"], f"{provider}/{name}", rounding)
+        stating = frozenset(row["tier_sources"].split("+"))
+        inclusive = "tier_inclusive" in self.providers[provider]["flags"].split(";")
+        tiers = Tiers(row["tiers"], stating, f"{provider}/{name}", rounding, inclusive)
+        rows = add_tiers(chosen, evidence, tiers)
         if provider == "anthropic":
             rows = add_write_rates(rows)
         return Chosen(rows, chosen.source, chosen.dated, chosen.n_agree, chosen.confidence)
