@@ -2,6 +2,7 @@
 //! Does not judge the wish (route/) and does not rewrite more than the named fields (edits.rs).
 
 mod cursor;
+mod edits;
 mod error;
 mod fields;
 mod link;
@@ -10,10 +11,13 @@ mod parts;
 mod scan;
 mod text;
 mod types;
+mod upstream;
 
 pub use cursor::DEPTH_MAX;
+pub use edits::Edits;
 pub use error::ScanError;
 pub use fields::{MODEL_BYTES_MAX, N_MAX, STOP_MAX, TOOLS_MAX, TOP_LOGPROBS_MAX};
 pub use messages::MESSAGES_MAX;
 pub use scan::{FIELDS_MAX, scan};
 pub use types::*;
+pub use upstream::{UpstreamBody, upstream_body};
