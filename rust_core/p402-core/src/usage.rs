@@ -111,7 +111,7 @@ struct OpenAi<'a> {
     #[serde(borrow)]
     cost: Option<&'a RawValue>,
     #[serde(borrow)]
-    cost_in_usd_ticks: Count<'a>,
+    cost_in_usd_ticks: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -253,7 +253,8 @@ fn output(
 impl OpenAi<'_> {
     /// The bill the upstream states; one that does not read is no bill.
     fn cost(&self) -> Option<Usd> {
-        if let Ok(Some(ticks)) = count(self.cost_in_usd_ticks) {
+        if let Some(ticks) = self.cost_in_usd_ticks {
+            let ticks = ticks.get().parse::<u64>().ok()?;
             return i64::try_from(ticks.div_ceil(TICKS_PER_NANO)).ok().map(Usd::from_nano);
         }
         let text = self.cost?.get();
