@@ -10,7 +10,6 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMPS := $(VENV)/.stamps
 RUST := Cargo.toml Cargo.lock $(shell find rust_core -name '*.rs' -o -name 'Cargo.toml' -o -name '*.lua')
-SHELL_FILES := $(shell find p402 -type f -not -name '*.pyc' -not -name '*.so' -not -path '*/facts/*')
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
 .PHONY: help
@@ -35,15 +34,13 @@ $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/runtime
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	touch $@
 
-# One release build: the wheel that is served is the wheel that is tested.
-$(STAMPS)/wheel: pyproject.toml $(RUST) $(SHELL_FILES) $(STAMPS)/runtime
-	rm -rf dist
-	$(BIN)/python -m maturin build --release --locked --out dist --interpreter $(BIN)/python
-	$(PIP) install --no-deps --force-reinstall dist/p402-*.whl
+# One release build, in place: what is served is what is tested.
+$(STAMPS)/core: pyproject.toml $(RUST) $(STAMPS)/runtime
+	VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --quiet
 	touch $@
 
 .PHONY: build
-build: $(STAMPS)/wheel ## build the release wheel and install it into .venv
+build: $(STAMPS)/core ## build the release core and install p402 into .venv
 
 .PHONY: run
 run: build ## build and serve http://127.0.0.1:4020/api/v2 in one step
@@ -51,7 +48,7 @@ run: build ## build and serve http://127.0.0.1:4020/api/v2 in one step
 
 .PHONY: test
 test: build $(STAMPS)/tests test-rust ## install what tests need and run everything
-	$(BIN)/python -P -m pytest
+	$(BIN)/python -m pytest
 
 .PHONY: test-rust
 test-rust: ## the tests of the Rust crates alone
@@ -60,10 +57,18 @@ test-rust: ## the tests of the Rust crates alone
 
 .PHONY: dev
 dev: $(STAMPS)/tests $(STAMPS)/dev ## a debug build in place, for work on the code
-	$(PIP) uninstall -y p402
-	$(BIN)/python -m maturin develop --locked --skip-install
-	echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/p402-dev.pth"
-	rm -f $(STAMPS)/wheel
+	VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --locked
+	rm -f $(STAMPS)/core
+
+.PHONY: wheel
+wheel: $(STAMPS)/runtime ## the wheel that is released, tried in an environment of its own
+	rm -rf dist
+	$(BIN)/maturin build --release --locked --quiet --out dist --interpreter $(BIN)/python
+	$(PYTHON) -m venv --clear $(VENV)/.wheel
+	$(VENV)/.wheel/bin/pip --quiet install --require-hashes -r requirements/runtime.txt
+	$(VENV)/.wheel/bin/pip --quiet install --no-deps dist/p402-*.whl
+	cd $(VENV)/.wheel && bin/p402 --version && bin/p402 check >/dev/null && bin/p402 route hello --json >/dev/null
+	echo "the wheel works: $$(ls dist)"
 
 .PHONY: fmt
 fmt: $(STAMPS)/dev ## format everything
@@ -82,7 +87,7 @@ lint: $(STAMPS)/tests $(STAMPS)/dev ## every static check
 
 .PHONY: stub
 stub: build $(STAMPS)/dev ## is _core.pyi true to the built module?
-	$(BIN)/python -P -m mypy.stubtest p402._core
+	$(BIN)/python -m mypy.stubtest p402._core
 
 .PHONY: snap
 snap: ## rewrite the snapshots; review them with git diff
@@ -90,23 +95,23 @@ snap: ## rewrite the snapshots; review them with git diff
 
 .PHONY: bench
 bench: build $(STAMPS)/tests ## measure against nginx and the kernels; writes benches/results.json and an SVG
-	$(BIN)/python -P benches/run.py
+	$(BIN)/python benches/run.py
 
 .PHONY: bench-peers
 bench-peers: build $(STAMPS)/tests ## the same, beside other gateways (installed into benches/peers/.installed)
-	$(BIN)/python -P benches/run.py --peers
+	$(BIN)/python benches/run.py --peers
 
 .PHONY: clients
 clients: build $(STAMPS)/tests ## real client packages against the gateway (every CI run)
-	$(BIN)/python -P tests/clients/run.py
+	$(BIN)/python tests/clients/run.py
 
 .PHONY: clients-all
 clients-all: build $(STAMPS)/tests ## every client of the matrix (releases)
-	$(BIN)/python -P tests/clients/run.py --all
+	$(BIN)/python tests/clients/run.py --all
 
 .PHONY: conformance
 conformance: build $(STAMPS)/tests ## test suites written by others, against the gateway
-	$(BIN)/python -P tests/clients/run.py --conformance
+	$(BIN)/python tests/clients/run.py --conformance
 
 .PHONY: audit
 audit: ## licences, bans and sources of the Rust dependencies

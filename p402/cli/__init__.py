@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     """Every verb and option."""
     top = _new(argparse.ArgumentParser(prog="p402", description=_TOP, usage="p402 VERB [options]"))
     top.add_argument("--version", action="version", version=f"p402 {__version__}")
-    verbs = top.add_subparsers(metavar="VERB", required=True)
+    verbs = top.add_subparsers(prog="p402", metavar="VERB", required=True)
     _serve(verbs)
     _check(verbs)
     _models(verbs)
@@ -217,7 +217,7 @@ def _catalog(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         verbs.add_parser("catalog", help="build or refresh the catalogue of models and prices")
     )
     made.description = "The catalogue of models, prices, quality and speed."
-    steps = made.add_subparsers(metavar="STEP", required=True)
+    steps = made.add_subparsers(prog="p402 catalog", metavar="STEP", required=True)
     for name, says in (
         ("build", "compile the shipped catalogue from its facts (needs p402[catalog])"),
         ("refresh", "fetch current prices and models; prints what changed"),

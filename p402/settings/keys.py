@@ -22,7 +22,6 @@ AMBIENT_ENV = frozenset(
     {
         "DATABRICKS_TOKEN",
         "DIGITALOCEAN_ACCESS_TOKEN",
-        "GITHUB_TOKEN",
         "HETZNER_API_KEY",
         "HF_TOKEN",
         "VULTR_API_KEY",

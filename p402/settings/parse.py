@@ -110,7 +110,7 @@ class Document:
     def _unknown(self, path: Path, name: str, valid: tuple[str, ...] | list[str]) -> NoReturn:
         close = nearest(name, valid)
         owners = [table for table, kind in _TABLES.items() if name in _fields(kind)]
-        if owners and not close:
+        if owners:
             mend = f"{name} belongs into [{owners[0]}]"
         elif close:
             mend = f"did you mean {close}?"

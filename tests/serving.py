@@ -1,0 +1,83 @@
+"""Decides how a test runs `p402 serve`: a real process, a free port, its stderr kept.
+
+Does not know pytest.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from p402.settings import bare_environment
+
+READY_S = 20.0
+END_S = 15.0
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Served:
+    """A gateway process; leave the block and it is told to stop."""
+
+    def __init__(self, config: Path | None = None, env: dict[str, str] | None = None) -> None:
+        self.port = free_port()
+        self.config = config
+        self.env = {**bare_environment(), **(env or {})}
+        self.root = f"http://127.0.0.1:{self.port}"
+        self.base_url = f"{self.root}/api/v2"
+        self.ready_s = 0.0
+        self._noise = tempfile.NamedTemporaryFile(prefix="p402-stderr-", delete=False)  # noqa: SIM115
+        self.child: subprocess.Popen[bytes]
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "p402", "serve", "--port", str(self.port)]
+        if self.config is not None:
+            command += ["--config", str(self.config)]
+        started = time.monotonic()
+        self.child = subprocess.Popen(
+            command, env=self.env, stdin=subprocess.DEVNULL, stderr=self._noise
+        )
+        while time.monotonic() - started < READY_S and self.child.poll() is None:
+            try:
+                if (
+                    httpx.get(f"{self.root}/readyz", trust_env=False, timeout=1.0).status_code
+                    == 200
+                ):
+                    self.ready_s = time.monotonic() - started
+                    return self
+            except httpx.TransportError:
+                time.sleep(0.01)  # polls a foreign process; nothing in it can be awaited
+        self.stop()
+        raise RuntimeError(f"the gateway did not start:\n{self.stderr()}")
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._noise.close()
+        Path(self._noise.name).unlink()
+
+    def stop(self) -> int:
+        """Asks it to end; returns its exit status."""
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGTERM)
+        try:
+            return self.child.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            return self.child.wait(END_S)
+
+    def stderr(self) -> str:
+        """All that it has said."""
+        return Path(self._noise.name).read_text("utf-8", "replace")
