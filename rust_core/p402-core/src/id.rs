@@ -26,7 +26,8 @@ impl RequestId {
     /// Reads `req_` + 32 lower-case hex digits, `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("req_")?;
-        let regular = hex.len() == 32 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let regular =
+            hex.len() == 32 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if regular { u128::from_str_radix(hex, 16).ok().map(Self) } else { None }
     }
     pub const fn bits(self) -> u128 {

@@ -229,11 +229,7 @@ fn openai(report: &OpenAi, shape: UsageShape) -> Result<Usage, UsageFault> {
 
 /// (all output, its reasoning part). Where reasoning may stand beside the completion, the total
 /// tells; a completion smaller than its own reasoning cannot hold it.
-fn output(
-    report: &OpenAi,
-    shape: UsageShape,
-    completion: u64,
-) -> Result<(u64, u64), UsageFault> {
+fn output(report: &OpenAi, shape: UsageShape, completion: u64) -> Result<(u64, u64), UsageFault> {
     let details = report.completion_tokens_details.as_ref();
     let reasoning = count(details.and_then(|details| details.reasoning_tokens))?.unwrap_or(0);
     let prompt = count(report.prompt_tokens)?.unwrap_or(0);
@@ -241,9 +237,7 @@ fn output(
     let beside = match (shape, total) {
         (UsageShape::XaiExclReasoning, Some(total)) => total != prompt + completion,
         (UsageShape::XaiExclReasoning, None) => true,
-        (_, Some(total)) => {
-            reasoning > completion && total == prompt + completion + reasoning
-        }
+        (_, Some(total)) => reasoning > completion && total == prompt + completion + reasoning,
         (_, None) => false,
     };
     let all = if beside { completion + reasoning } else { completion };

@@ -163,7 +163,8 @@ fn fixture(row: &str, link: &str) -> Catalog {
 
 #[test]
 fn the_weekday_is_the_providers_not_utcs() {
-    let row = r#""bands":[{"above":0,"in":2000000,"out":0}],"off":[{"above":0,"in":1000000,"out":0}]"#;
+    let row =
+        r#""bands":[{"above":0,"in":2000000,"out":0}],"off":[{"above":0,"in":1000000,"out":0}]"#;
     let catalog = fixture(row, r#","window":"w""#);
     let usage = tokens(1_000_000, 0);
     for (when, expected) in [
@@ -221,7 +222,8 @@ fn reasoning_is_billed_once_and_apart_only_where_listed() {
 
 #[test]
 fn absent_cache_rates_are_the_input_rate() {
-    let catalog = fixture(r#""bands":[{"above":0,"in":1000000,"out":0,"cache_write":1250000}]"#, "");
+    let catalog =
+        fixture(r#""bands":[{"above":0,"in":1000000,"out":0,"cache_write":1250000}]"#, "");
     let usage = Usage { cache_read: 10, cache_write: 10, cache_write_1h: 10, ..Usage::default() };
     assert_eq!(price_in(&catalog, "p/m", &usage, FRIDAY, 0).total.nano(), 10_000 + 12_500 + 12_500);
 }
@@ -256,7 +258,11 @@ fn every_tier_edge_of_the_shipped_file_is_strict() {
     for (index, offer) in CATALOG.offers.iter().enumerate() {
         for row in &offer.prices {
             // The instant a row begins, outside any window's doubt: windows have one band each.
-            let when = if row.from == Timestamp::BEGINNING { at("2000-01-01T00:00:00Z") } else { row.from };
+            let when = if row.from == Timestamp::BEGINNING {
+                at("2000-01-01T00:00:00Z")
+            } else {
+                row.from
+            };
             if offer.window.is_some() {
                 continue;
             }

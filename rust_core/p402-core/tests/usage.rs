@@ -131,7 +131,8 @@ fn bills_read_as_number_text_or_object_and_never_break_the_counts() {
 #[test]
 fn lies_are_not_believed() {
     let openai = |json: &str| read_usage(json.as_bytes(), UsageShape::OpenAi).err();
-    for bad in ["-1", "1.5", "1e3", "\"7\"", "true", "[]", "18446744073709551616", "9999999999999"] {
+    for bad in ["-1", "1.5", "1e3", "\"7\"", "true", "[]", "18446744073709551616", "9999999999999"]
+    {
         let prompt = format!(r#"{{"prompt_tokens":{bad},"completion_tokens":2}}"#);
         let answer = format!(r#"{{"prompt_tokens":2,"completion_tokens":{bad}}}"#);
         let cached = format!(
@@ -141,7 +142,8 @@ fn lies_are_not_believed() {
             assert_eq!(openai(&json), Some(UsageFault::NotACount), "{json}");
         }
     }
-    let above = r#"{"prompt_tokens":5,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":6}}"#;
+    let above =
+        r#"{"prompt_tokens":5,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":6}}"#;
     assert_eq!(openai(above), Some(UsageFault::Contradiction));
     for empty in ["{}", r#"{"total_tokens":5}"#, r#"{"prompt_tokens":null}"#] {
         for shape in SHAPES {

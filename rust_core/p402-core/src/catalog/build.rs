@@ -4,9 +4,7 @@
 use super::flags;
 use super::load::{CatalogError, Hashing, Merged, Place, Placed};
 use super::offers;
-use super::record::{
-    AliasRecord, CapabilityRecord, PeriodRecord, ProviderRecord, WindowRecord,
-};
+use super::record::{AliasRecord, CapabilityRecord, PeriodRecord, ProviderRecord, WindowRecord};
 use super::resolve::Names;
 use super::task::Effort;
 use super::types::{
@@ -42,7 +40,9 @@ pub(super) fn catalog(mut merged: Merged) -> Result<Catalog, CatalogError> {
     catalog.providers = each(merged.providers.rows, provider)?;
     catalog.windows = each(merged.windows.rows, window)?;
     catalog.capabilities = each(merged.capabilities.rows, capability)?;
-    catalog.capabilities.sort_by(|a, b| (&a.model, order(a.effort)).cmp(&(&b.model, order(b.effort))));
+    catalog
+        .capabilities
+        .sort_by(|a, b| (&a.model, order(a.effort)).cmp(&(&b.model, order(b.effort))));
     offers::fill(&mut catalog, merged.offers.rows)?;
     let offer_index = index(catalog.offers.iter().map(|offer| {
         let provider = catalog.providers.get(offer.provider).map_or("", |row| &*row.id);

@@ -66,7 +66,11 @@ impl Tokenizer {
         let name = canonical.rsplit('/').next().unwrap_or(canonical);
         let starts = |words: &[&str]| words.iter().any(|word| name.starts_with(word));
         if starts(&["claude"]) {
-            return if claude_version(name) >= (4, 7) { Self::ClaudeFrom47 } else { Self::ClaudeTo46 };
+            return if claude_version(name) >= (4, 7) {
+                Self::ClaudeFrom47
+            } else {
+                Self::ClaudeTo46
+            };
         }
         if starts(&["gpt-", "chatgpt", "o1", "o3", "o4", "codex"]) {
             Self::OpenAi

@@ -1,9 +1,7 @@
 //! Decides what each quirk flag of the catalogue means: `name` or `name=value` into `Quirks`.
 //! Does not guess: an unknown flag or value is an error, since a typo must not weaken a request.
 
-use super::types::{
-    Quirks, ReasoningControl, StreamUsage, ToolChoiceSupport, UsageShape,
-};
+use super::types::{Quirks, ReasoningControl, StreamUsage, ToolChoiceSupport, UsageShape};
 
 /// What a `drop` flag may name: request fields, and two shapes inside them.
 const DROPPABLE: [&str; 19] = [

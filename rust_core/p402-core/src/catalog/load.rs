@@ -96,7 +96,8 @@ impl Merged {
             Record::Offer(row) => {
                 let priced = row.prices.is_some() || row.free.is_some();
                 let own_word = place.layer > 0 && row.confidence.is_none();
-                let key = format!("{}/{}", row.provider, row.model);
+                // Either half may hold a slash; no id holds a line break.
+                let key = format!("{}\n{}", row.provider, row.model);
                 let placed = self.offers.put_at(key, *row, place)?;
                 if priced {
                     placed.own_word = own_word;
@@ -114,12 +115,7 @@ impl<R: Overlay> Table<R> {
     }
 
     /// Adds a record or lays it over the one of an earlier layer; twice in one layer is an error.
-    fn put_at(
-        &mut self,
-        key: String,
-        record: R,
-        place: Place,
-    ) -> Result<&mut Placed<R>, String> {
+    fn put_at(&mut self, key: String, record: R, place: Place) -> Result<&mut Placed<R>, String> {
         let next = self.rows.len();
         let at = match self.by_key.entry(key) {
             std::collections::hash_map::Entry::Occupied(known) => *known.get(),

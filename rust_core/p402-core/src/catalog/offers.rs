@@ -44,11 +44,7 @@ pub(super) fn fill(
     Ok(())
 }
 
-fn offer(
-    catalog: &mut Catalog,
-    known: &Known,
-    row: Placed<OfferRecord>,
-) -> Result<Offer, String> {
+fn offer(catalog: &mut Catalog, known: &Known, row: Placed<OfferRecord>) -> Result<Offer, String> {
     let Placed { record, own_word, place } = row;
     let provider = *known.providers.get(&record.provider).ok_or("its provider is unknown")?;
     let mut quirks =
@@ -197,9 +193,7 @@ fn row_link(rows: &[Capability], known: &Known, link: &RowLink) -> Result<Link, 
     };
     let effort = match link.effort.as_deref() {
         None | Some("best") => None,
-        Some(word) => {
-            Some(Effort::parse(word).ok_or_else(|| format!("unknown effort {word:?}"))?)
-        }
+        Some(word) => Some(Effort::parse(word).ok_or_else(|| format!("unknown effort {word:?}"))?),
     };
     // The shared rows are sorted by model; an operator's private ones stand after them.
     let shared = rows.get(..known.measured).unwrap_or_default();

@@ -120,8 +120,7 @@ fn band_for(bands: &[Band], input: u64) -> Option<&Band> {
 fn dearest(bands: &[Band], usage: &Usage, per_request: Usd) -> Usd {
     let input = usage.input();
     let near = |band: &&Band| {
-        band.above == 0
-            || u128::from(band.above) * NEAR_BAND_PERCENT < u128::from(input) * 100
+        band.above == 0 || u128::from(band.above) * NEAR_BAND_PERCENT < u128::from(input) * 100
     };
     let last = bands.iter().rposition(|band| near(&band)).unwrap_or(0);
     let own = bands.iter().rposition(|band| band.above < input).unwrap_or(0);
@@ -151,9 +150,8 @@ impl Parts {
         let write_1h = band.cache_write_1h.unwrap_or(write);
         let reasoning = usage.reasoning.min(usage.output);
         let thought = band.reasoning.unwrap_or(band.output);
-        let cost = |tokens: u64, rate: crate::money::Rate| {
-            i128::from(tokens) * i128::from(rate.pico())
-        };
+        let cost =
+            |tokens: u64, rate: crate::money::Rate| i128::from(tokens) * i128::from(rate.pico());
         Self {
             input: cost(usage.fresh, band.input),
             cache_read: cost(usage.cache_read, read),

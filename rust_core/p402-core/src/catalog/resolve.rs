@@ -56,10 +56,8 @@ impl Names {
     pub(super) fn of(catalog: &Catalog) -> Self {
         let mut names = Self::default();
         let canonical = groups(catalog, |offer| &offer.canonical);
-        let homes: HashMap<&str, Option<usize>> = canonical
-            .iter()
-            .map(|(name, offers)| (*name, first_party(catalog, offers)))
-            .collect();
+        let homes: HashMap<&str, Option<usize>> =
+            canonical.iter().map(|(name, offers)| (*name, first_party(catalog, offers))).collect();
         let home_of = |offer: usize| {
             let named = Some(offer).filter(|offer| catalog.is_priced(*offer));
             let maker = catalog.offers.get(offer).and_then(|row| *homes.get(&*row.canonical)?);
@@ -90,9 +88,9 @@ impl Names {
         names
     }
 
-    /// Adds a name that no earlier one has taken.
+    /// Adds a name that no earlier one has taken; `auto` is nobody's.
     fn add(&mut self, name: &str, kind: Kind, offers: &[usize], home: Option<usize>) {
-        if self.by_name.contains_key(name) {
+        if is_free(name) || self.by_name.contains_key(name) {
             return;
         }
         let start = self.offers.len();
@@ -105,7 +103,7 @@ impl Names {
 impl Catalog {
     /// Reads a name as the client wrote it: exact, no case folding, no allocation.
     pub fn resolve(&self, name: &str) -> Resolved<'_> {
-        if name.is_empty() || name == "auto" {
+        if is_free(name) {
             return Resolved::Free;
         }
         let Some(entry) = self.names.by_name.get(name) else { return Resolved::Unknown };
@@ -161,6 +159,11 @@ impl Catalog {
         let model = self.offers.get(offer).map_or("", |offer| &*offer.model);
         format!("{}/{model}", self.provider(offer).id)
     }
+}
+
+/// Any model will do.
+fn is_free(name: &str) -> bool {
+    name.is_empty() || name == "auto"
 }
 
 /// Offers by a name they share, in order of name.

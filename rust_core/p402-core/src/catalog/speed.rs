@@ -53,7 +53,8 @@ fn prior(catalog: &Catalog, offer: &Offer, home: &HashMap<&str, &Offer>) -> Spee
 }
 
 fn class(provider: &Provider, canonical: &str) -> Speed {
-    let small = canonical.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| SMALL.contains(&word));
+    let small =
+        canonical.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| SMALL.contains(&word));
     match (provider.hardware, provider.kind) {
         (Hardware::Lpu | Hardware::Inference, _) => Speed { ttft_ms: 250, tokens_per_s: 300 },
         (Hardware::Wse, _) => Speed { ttft_ms: 350, tokens_per_s: 1_500 },

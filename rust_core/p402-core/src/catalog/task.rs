@@ -63,15 +63,8 @@ impl Task {
 }
 
 impl Effort {
-    pub const ALL: [Self; 7] = [
-        Self::None,
-        Self::Minimal,
-        Self::Low,
-        Self::Medium,
-        Self::High,
-        Self::Max,
-        Self::Default,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::None, Self::Minimal, Self::Low, Self::Medium, Self::High, Self::Max, Self::Default];
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
