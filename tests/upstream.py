@@ -64,7 +64,7 @@ class Upstream:
         return fault
 
     def wait_for(self, check: Callable[[], T], timeout_s: float = CALL_S) -> T:
-        """Run `check` on the server's loop after each of its turns until it is true."""
+        """Run `check` on the server's loop whenever a request arrives or ends, until it is true."""
         return self.call(self._until(check), timeout_s)
 
     def last(self, base: str = "/v1") -> Record:
@@ -95,8 +95,8 @@ class Upstream:
         self._ready.set()
         self._loop.run_forever()
 
-    @staticmethod
-    async def _until(check: Callable[[], T]) -> T:
+    async def _until(self, check: Callable[[], T]) -> T:
         while not (found := check()):
-            await asyncio.sleep(0.001)
+            self.sandbox.changed.clear()
+            await self.sandbox.changed.wait()
         return found

@@ -5,6 +5,7 @@ Does not perform faults: the table of names and the scripts are elsewhere.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,11 +38,8 @@ class Fault:
     hits: int = 0
 
     def number(self, key: str) -> float:
-        """A parameter as a number; the table's default where it was not given."""
-        try:
-            return float(self.params[key])
-        except ValueError:
-            raise UnknownFaultError(f"{self.name}: {key} must be a number") from None
+        """A parameter as a number; `complete` has seen to it that it is one."""
+        return float(self.params[key])
 
     def integer(self, key: str) -> int:
         """A parameter as a whole number."""
@@ -88,6 +86,9 @@ def complete(fault: Fault, table: FaultTable) -> Fault:
     if unknown:
         raise UnknownFaultError(f"{fault.name} takes {sorted(kind.defaults)}, not {unknown}")
     params = {**kind.defaults, **fault.params}
+    for key, default in kind.defaults.items():
+        if _is_number(default) and not _is_number(params[key]):
+            raise UnknownFaultError(f"{fault.name}: {key} must be a number from 0 on")
     return Fault(fault.name, params, fault.probability, fault.count, fault.model)
 
 
@@ -126,3 +127,10 @@ class Chooser:
 
 def _spent(fault: Fault) -> bool:
     return fault.count is not None and fault.hits >= fault.count
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return 0 <= float(text) < math.inf
+    except ValueError:
+        return False

@@ -53,7 +53,10 @@ class SandboxModel:
 
 @dataclass(frozen=True, slots=True)
 class SandboxProvider:
-    """One base path of the server, presented to the catalogue as a provider of its own."""
+    """One base path of the server, presented to the catalogue as a provider of its own.
+
+    Models at home elsewhere cost the surcharge on top.
+    """
 
     id: str
     base: str
@@ -294,7 +297,7 @@ def _offer_record(provider: SandboxProvider, model: SandboxModel, *, home: bool)
         "reasoning": bool(model.efforts),
         "efforts": list(model.efforts),
         "flags": [],
-        "prices": [{"bands": [_band(model, provider.surcharge_percent)]}],
+        "prices": [{"bands": [_band(model, 0 if home else provider.surcharge_percent)]}],
         "capability": {"model": model.id, "match": "exact"},
         "ttft_ms": model.ttft_ms,
         "tokens_per_s": model.tokens_per_s,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 OWNER = "p402-sandbox"
 _numbers = itertools.count(1)
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 @dataclass(slots=True)
@@ -37,9 +38,7 @@ class Chunk:
 
 def dumps(value: object) -> bytes:
     """Compact JSON, the way providers send it."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(
-        "utf-8", "surrogatepass"
-    )
+    return _encode(value).encode("utf-8", "surrogatepass")
 
 
 def usage(counts: Counts) -> dict[str, Any]:
