@@ -63,8 +63,6 @@ pub(super) fn glance(frame: &[u8]) -> Option<Glance<'_>> {
     while let Some(key) = walk.key(&mut first)? {
         seen.member(key, &mut walk)?;
     }
-    // A line break between tokens (several data lines) would break the frame that goes out.
-    seen.odd |= memchr::memchr2(b'\n', b'\r', frame).is_some();
     walk.at_end().then_some(seen)
 }
 

@@ -73,8 +73,6 @@ struct Core {
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
     committed: bool,
-    /// Usage came with the last finish or after it.
-    usage_is_last: bool,
     /// `[DONE]` or the end of the body was seen, and nothing is missing.
     done: bool,
     sealed: bool,
@@ -193,17 +191,20 @@ impl ChatStream {
         self.core.state.committed
     }
 
-    /// The finish chunk is held, and usage came or will not come: price and seal.
-    pub fn ready(&self) -> bool {
-        let state = self.core.state;
-        !state.sealed && self.core.held.is_some() && (state.done || state.usage_is_last)
+    /// The finish chunk is held and the upstream has said all it will (`[DONE]`, or the end):
+    /// price and seal. A usage chunk alone is not enough, since some upstreams send a second one
+    /// and the last one counts.
+    pub const fn ready(&self) -> bool {
+        !self.core.state.sealed && self.core.held.is_some() && self.core.state.done
     }
 
-    /// Every choice has finished, but usage has not come: the bound of 1 s runs.
+    /// Every choice has finished, but the end has not come: the bound of 1 s runs. After it the
+    /// stream may be sealed with what `reported` has by then.
     pub fn finishing(&self) -> bool {
-        !self.core.state.sealed
+        let state = self.core.state;
+        !state.sealed
+            && !state.done
             && self.core.held.is_some()
-            && !self.ready()
             && self.core.choices.finished(self.core.ask.n)
     }
 
@@ -335,7 +336,6 @@ impl Core {
         }
         if let Some(raw) = seen.usage {
             self.usage = Some(SeenUsage { raw: raw.to_vec(), read: OnceLock::new() });
-            self.state.usage_is_last = self.choices.finished(self.ask.n);
         }
         Ok(())
     }
@@ -414,7 +414,6 @@ impl Core {
         }
         write_frame(&mut self.out, json);
         self.quiet_frames += 1;
-        self.state.usage_is_last &= kind != PartKind::Content;
         self.state.committed |= kind == PartKind::Content
             || self.out.len() > QUIET_BYTES_MAX
             || self.quiet_frames > QUIET_FRAMES_MAX;
@@ -448,9 +447,15 @@ fn form_of(lead: &[u8]) -> Option<Form> {
     }
 }
 
+/// One frame on one line. A line break in JSON can only be a blank between tokens.
 fn write_frame(out: &mut Vec<u8>, json: &[u8]) {
     out.reserve(json.len() + 8);
     out.extend_from_slice(b"data: ");
+    let start = out.len();
     out.extend_from_slice(json);
+    if memchr::memchr2(b'\n', b'\r', json).is_some() {
+        let breaks = out.iter_mut().skip(start).filter(|byte| matches!(byte, b'\n' | b'\r'));
+        breaks.for_each(|byte| *byte = b' ');
+    }
     out.extend_from_slice(b"\n\n");
 }
