@@ -5,6 +5,7 @@ Does not know pytest.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -39,7 +40,8 @@ class Served:
         self.root = f"http://127.0.0.1:{self.port}"
         self.base_url = f"{self.root}/api/v2"
         self.ready_s = 0.0
-        self._noise = tempfile.NamedTemporaryFile(prefix="p402-stderr-", delete=False)  # noqa: SIM115
+        noise, self._noise_name = tempfile.mkstemp(prefix="p402-stderr-")
+        self._noise = os.fdopen(noise, "wb")
         self.child: subprocess.Popen[bytes]
 
     def __enter__(self) -> Self:
@@ -66,7 +68,7 @@ class Served:
     def __exit__(self, *_: object) -> None:
         self.stop()
         self._noise.close()
-        Path(self._noise.name).unlink()
+        Path(self._noise_name).unlink()
 
     def stop(self) -> int:
         """Asks it to end; returns its exit status."""
@@ -80,4 +82,4 @@ class Served:
 
     def stderr(self) -> str:
         """All that it has said."""
-        return Path(self._noise.name).read_text("utf-8", "replace")
+        return Path(self._noise_name).read_text("utf-8", "replace")
