@@ -163,6 +163,7 @@ impl Ticks {
         self.0.saturating_sub(earlier.0)
     }
     /// The point `ms` milliseconds later.
+    #[must_use]
     pub const fn plus_ms(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms.saturating_mul(1_000)))
     }

@@ -158,16 +158,15 @@ struct CacheCreation<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Gemini<'a> {
-    #[serde(borrow)]
-    prompt_token_count: Count<'a>,
-    #[serde(borrow)]
-    cached_content_token_count: Count<'a>,
-    #[serde(borrow)]
-    candidates_token_count: Count<'a>,
-    #[serde(borrow)]
-    thoughts_token_count: Count<'a>,
+    #[serde(borrow, rename = "promptTokenCount")]
+    prompt: Count<'a>,
+    #[serde(borrow, rename = "cachedContentTokenCount")]
+    cached: Count<'a>,
+    #[serde(borrow, rename = "candidatesTokenCount")]
+    candidates: Count<'a>,
+    #[serde(borrow, rename = "thoughtsTokenCount")]
+    thoughts: Count<'a>,
 }
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, UsageFault> {
@@ -276,9 +275,9 @@ fn anthropic(report: &Anthropic) -> Result<Usage, UsageFault> {
 }
 
 fn gemini(report: &Gemini) -> Result<Usage, UsageFault> {
-    let (prompt, answer) = both(report.prompt_token_count, report.candidates_token_count)?;
-    let cache_read = count(report.cached_content_token_count)?.unwrap_or(0);
-    let reasoning = count(report.thoughts_token_count)?.unwrap_or(0);
+    let (prompt, answer) = both(report.prompt, report.candidates)?;
+    let cache_read = count(report.cached)?.unwrap_or(0);
+    let reasoning = count(report.thoughts)?.unwrap_or(0);
     let fresh = prompt.checked_sub(cache_read).ok_or(UsageFault::Contradiction)?;
     Ok(Usage { fresh, cache_read, output: answer + reasoning, reasoning, ..Usage::default() })
 }

@@ -1,6 +1,12 @@
 //! Decides whether catalogues load, overlay, resolve and list as they should, the shipped one first.
 //! Does not price (price.rs) beyond what shows that a layer took effect.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot set up must fail loudly"
+)]
+
 use p402_core::catalog::{
     Auth, CapabilityEffort, CapabilityMatch, Catalog, CatalogError, Charge, Confidence, Effort,
     Hardware, ProviderKind, ReasoningControl, Resolved, StreamUsage, Tokenizer, UsageShape,
@@ -195,7 +201,7 @@ fn later_layers_override_field_by_field() {
 #[test]
 fn bad_layers_name_layer_line_and_reason() {
     for (line, reason) in [
-        (r#"{"t":"ofer"}"#, "unknown variant `ofer`"),
+        (r#"{"t":"ofer"}"#, "unknown record type \"ofer\""),
         ("{\"t\":\"offer\"", "EOF"),
         (r#"{"id":"x"}"#, "missing field `t`"),
         (r#"{"t":"provider","id":"q"}"#, "provider q has no base_url"),

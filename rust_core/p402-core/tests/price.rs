@@ -1,6 +1,12 @@
 //! Decides whether the one pricing function says what the design's vectors say, to the nano-dollar.
 //! Does not load odd files (catalog.rs) or read usage reports (usage.rs).
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot set up must fail loudly"
+)]
+
 use p402_core::catalog::{Catalog, Charge, Priced};
 use p402_core::money::Usd;
 use p402_core::time::Timestamp;

@@ -1,6 +1,8 @@
 //! Decides whether instants, days and weekdays read as calendars do.
 //! Does not know price windows (price.rs).
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
+
 use p402_core::time::{Day, Ticks, Timestamp};
 use proptest::prelude::*;
 

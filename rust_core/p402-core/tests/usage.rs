@@ -1,6 +1,8 @@
 //! Decides whether each shape of usage report becomes the same six classes, and lies none.
 //! Does not price them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
+
 use p402_core::catalog::UsageShape;
 use p402_core::money::Usd;
 use p402_core::usage::{Usage, UsageFault, read_usage};

@@ -3,7 +3,7 @@
 
 use super::build;
 use super::record::{
-    AliasRecord, CapabilityRecord, HeaderRecord, OfferRecord, Overlay, ProviderRecord, Record,
+    AliasRecord, CapabilityRecord, HeaderRecord, OfferRecord, Overlay, ProviderRecord, Tag,
     WindowRecord,
 };
 use super::types::Catalog;
@@ -82,40 +82,55 @@ impl Catalog {
 
 impl Merged {
     fn take(&mut self, line: &[u8], place: Place) -> Result<(), String> {
-        let record = serde_json::from_slice(line).map_err(|error| plain(&error))?;
-        match record {
-            Record::Header(header) => match &mut self.header {
-                Some(known) => known.overlay(header),
-                None => self.header = Some(header),
-            },
-            Record::Provider(row) => self.providers.put(row.id.to_string(), row, place)?,
-            Record::Window(row) => self.windows.put(row.id.to_string(), row, place)?,
-            Record::Capability(row) => {
+        // Two passes: telling the kind first is cheaper than reading into a kind yet unknown.
+        let tag: Tag = read(line)?;
+        match &*tag.t {
+            "header" => self.header(read(line)?),
+            "provider" => {
+                let row: ProviderRecord = read(line)?;
+                self.providers.put(row.id.to_string(), row, place)?;
+            }
+            "window" => {
+                let row: WindowRecord = read(line)?;
+                self.windows.put(row.id.to_string(), row, place)?;
+            }
+            "capability" => {
+                let row: CapabilityRecord = read(line)?;
                 self.capabilities.put(format!("{}@{}", row.model, row.effort), row, place)?;
             }
-            Record::Offer(row) => {
-                let priced = row.prices.is_some() || row.free.is_some();
-                let own_word = place.layer > 0 && row.confidence.is_none();
-                // Either half may hold a slash; no id holds a line break.
-                let key = format!("{}\n{}", row.provider, row.model);
-                let placed = self.offers.put_at(key, *row, place)?;
-                if priced {
-                    placed.own_word = own_word;
-                }
+            "offer" => self.offer(read(line)?, place)?,
+            "alias" => {
+                let row: AliasRecord = read(line)?;
+                self.aliases.put(row.name.to_string(), row, place)?;
             }
-            Record::Alias(row) => self.aliases.put(row.name.to_string(), row, place)?,
+            other => return Err(format!("unknown record type {other:?}")),
+        }
+        Ok(())
+    }
+
+    fn header(&mut self, header: HeaderRecord) {
+        match &mut self.header {
+            Some(known) => known.overlay(header),
+            None => self.header = Some(header),
+        }
+    }
+
+    fn offer(&mut self, row: OfferRecord, place: Place) -> Result<(), String> {
+        let priced = row.prices.is_some() || row.free.is_some();
+        let own_word = place.layer > 0 && row.confidence.is_none();
+        // Either half may hold a slash; no id holds a line break.
+        let key = format!("{}\n{}", row.provider, row.model);
+        let placed = self.offers.put(key, row, place)?;
+        if priced {
+            placed.own_word = own_word;
         }
         Ok(())
     }
 }
 
 impl<R: Overlay> Table<R> {
-    fn put(&mut self, key: String, record: R, place: Place) -> Result<(), String> {
-        self.put_at(key, record, place).map(|_| ())
-    }
-
     /// Adds a record or lays it over the one of an earlier layer; twice in one layer is an error.
-    fn put_at(&mut self, key: String, record: R, place: Place) -> Result<&mut Placed<R>, String> {
+    fn put(&mut self, key: String, record: R, place: Place) -> Result<&mut Placed<R>, String> {
         let next = self.rows.len();
         let at = match self.by_key.entry(key) {
             std::collections::hash_map::Entry::Occupied(known) => *known.get(),
@@ -154,6 +169,10 @@ impl fmt::Display for CatalogError {
 }
 
 impl std::error::Error for CatalogError {}
+
+fn read<'a, T: serde::Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(line).map_err(|error| plain(&error))
+}
 
 /// serde's words without its own line, which is always 1 here.
 fn plain(error: &serde_json::Error) -> String {

@@ -76,6 +76,15 @@ impl Catalog {
         self.offers.get(offer).is_some_and(|offer| offer.free || has_price(offer))
     }
 
+    /// The standard tier's bands in force at an instant, and the flat fee: what routing lays out.
+    pub fn bands_at(&self, offer: usize, at: Timestamp) -> (&[Band], Usd) {
+        let usage = Usage::default();
+        let charge = Charge { usage: &usage, at, service: None, fee_ppm: 0 };
+        let Some(offer) = self.offers.get(offer) else { return (&[], Usd::ZERO) };
+        let Some(row) = row_at(offer, at) else { return (&[], Usd::ZERO) };
+        (self.bands(offer, row, &charge).0, row.per_request)
+    }
+
     fn bands<'a>(
         &'a self,
         offer: &Offer,

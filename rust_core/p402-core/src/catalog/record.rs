@@ -3,20 +3,16 @@
 
 use crate::money::{Rate, Usd};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, Visitor};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// One line of `catalog.jsonl`, a refresh file or an operator's config.
+/// What a line says it is.
 #[derive(Debug, Deserialize)]
-#[serde(tag = "t", rename_all = "lowercase")]
-pub(super) enum Record {
-    Header(HeaderRecord),
-    Provider(ProviderRecord),
-    Window(WindowRecord),
-    Capability(CapabilityRecord),
-    Offer(Box<OfferRecord>),
-    Alias(AliasRecord),
+pub(super) struct Tag<'a> {
+    #[serde(borrow)]
+    pub(super) t: Cow<'a, str>,
 }
 
 /// A record whose fields are laid over an earlier one's, each by itself.
@@ -29,6 +25,8 @@ macro_rules! record {
         #[derive(Debug, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub(super) struct $name {
+            #[serde(rename = "t")]
+            _tag: IgnoredAny,
             $(pub(super) $key: Box<str>,)*
             $(pub(super) $field: Option<$kind>,)*
         }

@@ -66,6 +66,7 @@ pub enum Auth {
 
 /// Vendor quirks as typed data (catalog.md § 6); defaults are OpenAI's own behaviour.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states")]
 pub struct Quirks {
     /// Sends `max_completion_tokens` where true, `max_tokens` where false.
     pub max_completion_tokens: bool,
@@ -141,6 +142,7 @@ pub struct Provider {
 
 /// A set of input kinds; text is always understood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states")]
 pub struct Modalities {
     pub image: bool,
     pub audio: bool,
@@ -245,6 +247,7 @@ pub struct Efforts {
 
 /// A provider's model: the unit of price, eligibility and dispatch.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states")]
 pub struct Offer {
     /// Index into `Catalog::providers`.
     pub provider: usize,
