@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .sources import Json
 
 BYTES_MAX = 1_500_000
+LOOPBACK = ("http://127.0.0.1:", "http://localhost:")
 SERVICES = frozenset({"flex", "priority", "fast"})
 CONFIDENCE = frozenset({"agree", "single", "disputed", "stale"})
 
@@ -39,9 +40,12 @@ class Seen:
     homes: set[str] = field(default_factory=set)
 
 
-def check(text: bytes) -> Counter[str]:
-    """Checks the whole file; returns how many records of each type it holds."""
-    if len(text) > BYTES_MAX:
+def check(text: bytes, *, bounded: bool = True) -> Counter[str]:
+    """Checks the whole file; returns how many records of each type it holds.
+
+    The size bound is the shipped file's: a refreshed catalogue may outgrow it.
+    """
+    if bounded and len(text) > BYTES_MAX:
         raise CatalogError(f"{len(text):,} bytes, at most {BYTES_MAX:,}")
     records = list(_records(text))
     if not records or records[0]["t"] != "header":
@@ -93,7 +97,8 @@ def _provider(record: Json) -> None:
         check_flag(flag, record["id"])
     if record["routable"]:
         _require("{" not in record["base_url"], "routable, but its address has a placeholder")
-        _require(record["base_url"].startswith("https://"), "routable, but not over https")
+        safe = record["base_url"].startswith(("https://", *LOOPBACK))
+        _require(safe, "routable, but neither over https nor on this machine")
         _require(record["dialect"] == "openai", "routable, but its dialect has no codec")
 
 

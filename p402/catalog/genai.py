@@ -4,11 +4,13 @@ Does not look for ids the fact tables do not list, and opens no connection.
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from genai_prices import data
+from genai_prices import data, types
 from genai_prices.types import StartDateConstraint, TimeOfDateConstraint
 
 from .merge import GenaiPrice
@@ -160,3 +162,37 @@ def _at(price: Any, start: int) -> Decimal:
     tiers: Iterable[Any] = getattr(price, "tiers", ())
     reached = [tier.price for tier in tiers if tier.start <= start]
     return Decimal(reached[-1]) if reached else _base(price)
+
+
+def published(body: object) -> dict[str, Provider]:
+    """The package's data format, as its own updater reads it (behind our size bound)."""
+    if not isinstance(body, list):
+        raise TypeError("a provider array")
+    return {provider.id: provider for provider in types._providers_from_raw(body)}
+
+
+def answer(known: dict[str, Provider], provider: str, model: str) -> list[Json] | None:
+    """Price rows of one listed id in one state of the data."""
+    info = match(known, provider, model)
+    found = price(info, model, Rounding()) if info is not None else None
+    return found.rows if found is not None else None
+
+
+def with_off_peak(rows: list[Json], known: Json) -> list[Json]:
+    """New rows with off-peak bands at the same share of the list price as the known row has."""
+    if "off" not in known:
+        return rows
+    share = Fraction(known["off"][0]["in"], known["bands"][0]["in"])
+    return [
+        {
+            **row,
+            "off": [
+                {
+                    key: rate if key == "above" else math.ceil(rate * share)
+                    for key, rate in b.items()
+                }
+                for b in row["bands"]
+            ],
+        }
+        for row in rows
+    ]
