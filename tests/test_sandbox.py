@@ -20,7 +20,7 @@ import openai
 import pytest
 from pydantic import BaseModel, Field
 
-from p402.sandbox import FAULTS, MODELS, Sandbox, catalog_records, serve
+from p402.sandbox import FAULTS, MODELS, Manners, Sandbox, catalog_records, serve
 from p402.sandbox.__main__ import main
 from tests.upstream import Upstream
 
@@ -47,7 +47,7 @@ class Running(Upstream):
 
 @pytest.fixture(scope="module")
 def upstream():
-    with Running() as running, httpx.Client() as running.http:
+    with Running(Manners()) as running, httpx.Client() as running.http:
         yield running
 
 
@@ -316,9 +316,59 @@ def test_not_json_wrong_path_wrong_method(upstream):
 def test_unknown_keys_pass_unless_strict():
     body = {"model": "hello", "messages": USER, "some_new_knob": 1}
     for strict, status in ((False, 200), (True, 400)):
-        with Running(strict=strict) as upstream, httpx.Client() as upstream.http:
+        with Running(Manners(strict=strict)) as upstream, httpx.Client() as upstream.http:
             reply = upstream.http.post(f"{upstream.base_url}/chat/completions", json=body)
             assert reply.status_code == status
+
+
+def test_any_model_answers_as_hello_where_that_is_wished():
+    body = {"model": "acme-large-v2", "messages": USER}
+    with Running() as upstream, httpx.Client() as upstream.http:
+        reply = upstream.http.post(f"{upstream.base_url}/chat/completions", json=body).json()
+    assert (reply["model"], reply["usage"]["total_tokens"]) == ("acme-large-v2", 16)
+
+
+def test_the_plain_model_takes_every_parameter_at_once(upstream):
+    body = {
+        "model": "hello",
+        "messages": [{"role": "developer", "content": "string", "name": "name"}],
+        "audio": {"format": "wav", "voice": "string"},
+        "frequency_penalty": -2,
+        "function_call": "none",
+        "functions": [{"name": "name", "parameters": {"foo": "bar"}}],
+        "logit_bias": {"foo": 0},
+        "logprobs": True,
+        "max_completion_tokens": 0,
+        "max_tokens": 0,
+        "metadata": {"foo": "string"},
+        "modalities": ["text"],
+        "n": 1,
+        "parallel_tool_calls": True,
+        "prediction": {"content": "string", "type": "content"},
+        "presence_penalty": -2,
+        "reasoning_effort": "none",
+        "response_format": {"type": "text"},
+        "seed": -9007199254740991,
+        "service_tier": "auto",
+        "stop": "\n",
+        "store": True,
+        "stream": False,
+        "stream_options": {"include_obfuscation": True, "include_usage": True},
+        "temperature": 1,
+        "tool_choice": "none",
+        "tools": [{"type": "function", "function": {"name": "n", "parameters": {"foo": "bar"}}}],
+        "top_logprobs": 0,
+        "top_p": 1,
+        "user": "user-1234",
+        "verbosity": "low",
+        "web_search_options": {"search_context_size": "low"},
+    }
+    for stream in (False, True):
+        reply = upstream.http.post(
+            f"{upstream.base_url}/chat/completions", json={**body, "stream": stream}
+        )
+        assert reply.status_code == 200, reply.text
+        assert "world" in reply.text
 
 
 def test_a_prompt_beyond_the_context_is_refused(client):

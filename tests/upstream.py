@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Self, TypeVar
 
-from p402.sandbox import Fault, Record, Sandbox
+from p402.sandbox import Fault, Manners, Record, Sandbox
 from p402.sandbox.faults import Faults
 from p402.sandbox.journal import Journal
 
@@ -22,12 +22,12 @@ T = TypeVar("T")
 class Upstream:
     """A running sandbox; `faults` and `log` are its own, `/v1` and `/b/v1` two of its providers.
 
-    Model `hello` says Hello, world! and counts 11 + 5 tokens. Any other path `/NAME/v1` is one
-    more provider.
+    Model `hello`, and any id the sandbox does not know, says Hello, world! and counts 11 + 5
+    tokens. Any other path `/NAME/v1` is one more provider.
     """
 
-    def __init__(self, **options: Any) -> None:
-        self.sandbox = Sandbox(**{"speed": 0.0, **options})
+    def __init__(self, manners: Manners | None = None, **options: Any) -> None:
+        self.sandbox = Sandbox(manners=manners or Manners(any_model=True), **options)
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)

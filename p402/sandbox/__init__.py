@@ -7,6 +7,7 @@ from p402.sandbox.fault_table import FAULTS
 from p402.sandbox.faults import Fault, UnknownFaultError
 from p402.sandbox.journal import Record
 from p402.sandbox.models import MODELS, PROVIDERS, catalog_records
+from p402.sandbox.request import Manners
 from p402.sandbox.server import Sandbox, serve
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "MODELS",
     "PROVIDERS",
     "Fault",
+    "Manners",
     "Record",
     "Sandbox",
     "UnknownFaultError",

@@ -14,6 +14,7 @@ import sys
 import threading
 
 from p402.sandbox.fault_table import listing
+from p402.sandbox.request import Manners
 from p402.sandbox.server import LOOPBACK, Sandbox
 
 READY = "P402_SANDBOX ready"
@@ -57,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--keep-running", action="store_true", help="do not end when stdin closes (for a shell)"
     )
+    parser.add_argument(
+        "--any-model", action="store_true", help="answer unknown models as `hello` does"
+    )
     parser.add_argument("--list-faults", action="store_true", help="print the faults and exit")
     return parser
 
@@ -66,7 +70,11 @@ async def _run(options: argparse.Namespace) -> None:
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
-    sandbox = Sandbox(speed=options.speed, log_limit=options.log)
+    sandbox = Sandbox(
+        speed=options.speed,
+        log_limit=options.log,
+        manners=Manners(any_model=options.any_model),
+    )
     await sandbox.start(options.host, options.port)
     if not options.keep_running:
         watcher = threading.Thread(target=_watch_stdin, args=(loop, over), daemon=True)

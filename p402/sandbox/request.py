@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from p402.sandbox.messages import Prompt, read_messages
-from p402.sandbox.models import SandboxModel, find
+from p402.sandbox.models import PLAIN, SandboxModel, find
 from p402.sandbox.refusal import RefusedError, boolean, integer, unsupported, wrong_type
 
 if TYPE_CHECKING:
@@ -26,6 +26,19 @@ _KEYS = """audio frequency_penalty function_call functions logit_bias logprobs m
     response_format safety_identifier seed service_tier stop store stream stream_options
     temperature tool_choice tools top_logprobs top_p user verbosity web_search_options"""
 KNOWN_KEYS = frozenset(_KEYS.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How picky the server is about names.
+
+    `strict` refuses every top-level key that OpenAI does not know, `refused_keys` only these;
+    `any_model` answers unknown model ids as `hello` does.
+    """
+
+    refused_keys: Collection[str] = ("p402",)
+    strict: bool = False
+    any_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +58,16 @@ class ChatRequest:
     effort: str | None
 
 
-def read_chat(raw: bytes, refused_keys: Collection[str], *, strict: bool) -> ChatRequest:
-    """Parse and check a body; `strict` refuses every key that OpenAI does not know."""
+def read_chat(raw: bytes, manners: Manners) -> ChatRequest:
+    """Parse and check a body."""
     body = parse_object(raw)
     for key in body:
-        if key in refused_keys or (strict and key not in KNOWN_KEYS):
+        if key in manners.refused_keys or (manners.strict and key not in KNOWN_KEYS):
             raise RefusedError(f"Unrecognized request argument supplied: {key}")
     model_id = body.get("model")
     if not isinstance(model_id, str) or not model_id:
         raise RefusedError("you must provide a model parameter")
-    model = find(model_id)
+    model = find(model_id) or (PLAIN if manners.any_model else None)
     if model is None:
         raise RefusedError(
             f"The model `{model_id}` does not exist or you do not have access to it.",
@@ -70,7 +83,7 @@ def read_chat(raw: bytes, refused_keys: Collection[str], *, strict: bool) -> Cha
         body=body,
         prompt=prompt,
         stream=stream,
-        include_usage=_stream_usage(body, stream=stream),
+        include_usage=_stream_usage(body, stream=stream or model.lenient),
         n=integer(body, "n", 1, N_MAX) or 1,
         max_tokens=_output_bound(body, model),
         stop=_stop(body),

@@ -21,12 +21,12 @@ from p402.sandbox.models import FAULT_PREFIX, HELLO, catalog_records
 from p402.sandbox.pace import PromptMemory
 from p402.sandbox.perform import Job, regular
 from p402.sandbox.refusal import RefusedError
-from p402.sandbox.request import ChatRequest, read_chat
+from p402.sandbox.request import ChatRequest, Manners, read_chat
 from p402.sandbox.script import JSON_TYPE, Script, sized
 from p402.sandbox.wire import Arrival, Connection, Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    pass
 
 LOOPBACK = "127.0.0.1"
 LOG_PATH = "/_sandbox/log"
@@ -40,7 +40,8 @@ class Sandbox:
 
     `faults[base]` breaks a provider: a `Fault`, or several tried in order. `speed` multiplies
     every delay (0 none, 1 realistic). `log` holds what arrived; a `log_limit` of 0 keeps nothing.
-    `changed` is set whenever a request arrives or its reply ends.
+    `manners` says which names are accepted. `changed` is set whenever a request arrives or its
+    reply ends.
     """
 
     def __init__(
@@ -48,14 +49,12 @@ class Sandbox:
         *,
         speed: float = 0.0,
         log_limit: int = LOG_DEFAULT,
-        refused_keys: Collection[str] = ("p402",),
-        strict: bool = False,
+        manners: Manners | None = None,
     ) -> None:
         self.speed = speed
         self.faults: Faults = {}
         self.log = Journal(log_limit)
-        self.refused_keys = frozenset(refused_keys)
-        self.strict = strict
+        self.manners = manners or Manners()
         self.in_flight = 0
         self.in_flight_peak = 0
         self.changed = asyncio.Event()
@@ -155,7 +154,7 @@ class Sandbox:
 
     def _chat(self, record: Record) -> Script:
         header = record.header(FAULT_HEADER)
-        request = read_chat(record.raw_body, self.refused_keys, strict=self.strict)
+        request = read_chat(record.raw_body, self.manners)
         record.model = request.model_id
         record.prompt_tokens = request.prompt.tokens
         job = self._job(request, record)
