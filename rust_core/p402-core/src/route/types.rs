@@ -72,7 +72,12 @@ pub struct Attempt {
     pub offer: usize,
     /// The effort P402 sends; `None` leaves the request's own (or nothing).
     pub effort: Option<Effort>,
+    /// Index of the arm in the `Table` this plan was made with.
+    pub arm: u32,
+    /// What the mode ranked it by: quality points, or the balanced score.
     pub score: f64,
+    /// Expected quality on the request's mix of tasks, 0–100.
+    pub quality: f32,
     pub expected: Usd,
     /// Bound of this attempt's bill: input bound + output bound at the dearest reading.
     pub claim: Usd,
@@ -82,7 +87,25 @@ pub struct Attempt {
     pub deadline_ms: u64,
     /// Output tokens sent upstream as the bound, where P402 sets or clamps it.
     pub output_cap: Option<u64>,
-    pub why: String,
+    /// Why it stands at this place; `Why::sentence` puts it into words on demand.
+    pub why: Why,
+}
+
+/// Why an attempt stands where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The mode's first choice.
+    First,
+    /// The session's model: inside a tool loop or bound to its reasoning state.
+    HeldHard,
+    /// The session's model: moving would cost more than it gains.
+    Held,
+    /// Drawn by load among the endpoints of one model.
+    Drawn,
+    /// The same model at another provider.
+    SameModel,
+    /// The next one in the mode's order.
+    Next,
 }
 
 /// What the task reader said.
@@ -134,6 +157,8 @@ pub struct Plan {
     pub input_bound: u64,
     /// Breakers were ignored because too few endpoints were left.
     pub panic: bool,
+    /// Cost mode's quality floor for this mix of tasks.
+    pub floor: f32,
     /// Notes for `x-p402-warnings`.
     pub warnings: Vec<String>,
 }
@@ -142,5 +167,51 @@ pub struct Plan {
 pub struct RunnerUp {
     pub offer: usize,
     pub score: f64,
-    pub why_not: String,
+    /// Points of quality it is under (positive) or over the first attempt.
+    pub quality_under: f32,
+    /// Percent it is dearer than the first attempt; negative = cheaper.
+    pub dearer_percent: f64,
+}
+
+impl Typing {
+    /// The most probable task and its probability.
+    pub fn top_with_confidence(&self) -> (Task, f32) {
+        let mut best = (Task::Chat, f32::NEG_INFINITY);
+        for (task, p) in Task::ALL.into_iter().zip(self.probabilities) {
+            if p > best.1 {
+                best = (task, p);
+            }
+        }
+        best
+    }
+    pub fn top(&self) -> Task {
+        self.top_with_confidence().0
+    }
+    /// The header's value: `coding;c=0.82`.
+    pub fn header(&self) -> String {
+        let (task, confidence) = self.top_with_confidence();
+        format!("{};c={confidence:.2}", task.name())
+    }
+}
+
+impl TypingSource {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Field => "field",
+            Self::Structure => "structure",
+            Self::Model => "model",
+            Self::Session => "session",
+        }
+    }
+}
+
+impl SessionState {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::New => "new",
+            Self::Held => "held",
+            Self::Moved => "moved",
+        }
+    }
 }

@@ -1,0 +1,171 @@
+//! Decides which offers may run a request, and how much output each may write.
+//! Does not compare them (score.rs) and does not know health (router.rs).
+
+use super::plan::World;
+use super::reason::Reason;
+use super::rules::Listed;
+use super::table::Facts;
+use super::types::{Ask, Lists};
+use super::wish::{CAP_MIN, Wish};
+use crate::catalog::Effort;
+use crate::money::Usd;
+use crate::usage::Usage;
+
+/// Percent of the estimate that must fit into the context.
+const BOUND_PERCENT: u64 = 105;
+
+/// How much an offer may write for this request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cap {
+    /// Output tokens of one choice at most.
+    pub(super) tokens: u64,
+    /// Sent upstream: P402 sets or lowers it.
+    pub(super) sent: bool,
+}
+
+/// The lists of tenant and request together, and whether there are any.
+#[derive(Debug)]
+pub(super) struct Gatekeeper<'a> {
+    models: [&'a Lists; 2],
+    providers: [&'a Lists; 2],
+    open: bool,
+}
+
+impl<'a> Gatekeeper<'a> {
+    pub(super) fn new(world: &World<'a>, ask: &Ask<'a>) -> Self {
+        let models = [&world.rules.models, &ask.options.models];
+        let providers = [&world.rules.providers, &ask.options.providers];
+        let open = models.iter().chain(&providers).all(|lists| lists.is_empty());
+        Self { models, providers, open }
+    }
+
+    fn judge(&self, world: &World<'_>, offer: usize) -> Listed {
+        let free = Listed::Allowed { exactly: false };
+        if self.open {
+            return free;
+        }
+        let models =
+            self.models.iter().fold(free, |sum, l| sum.and(l.judge_model(world.catalog, offer)));
+        let provider = world.catalog.offers.get(offer).map_or(usize::MAX, |o| o.provider);
+        let id = world.catalog.providers.get(provider).map_or("", |provider| &*provider.id);
+        self.providers.iter().fold(models, |sum, lists| sum.and(lists.judge_provider(id)))
+    }
+}
+
+/// The first reason that stands against an offer, else its output cap.
+pub(super) fn judge(
+    world: &World<'_>,
+    wish: &Wish<'_>,
+    gate: &Gatekeeper<'_>,
+    facts: &Facts,
+) -> Result<Cap, Reason> {
+    let offer = facts.offer as usize;
+    let exactly = match gate.judge(world, offer) {
+        Listed::NotAllowed => return Err(Reason::NotAllowed),
+        Listed::Denied => return Err(Reason::Denied),
+        Listed::Allowed { exactly } => exactly,
+    };
+    if !wish.pin_allows(world, offer) {
+        return Err(Reason::NotPinned);
+    }
+    if let Some(reason) = facts.barred {
+        let named = matches!(wish.pinned, super::wish::Pinned::Offer(_));
+        let lifted = match reason {
+            Reason::Stale => named,
+            Reason::Unmeasured => exactly || wish.is_pinned(),
+            _ => false,
+        };
+        if !lifted {
+            return Err(reason);
+        }
+    }
+    let cap = room(wish, facts)?;
+    if let Some(reason) = wish.needs.missing(facts.has) {
+        // The wishes before and behind `effort` keep their order.
+        return Err(if reason > Reason::Effort && !effort_fits(wish, facts) {
+            Reason::Effort
+        } else {
+            reason
+        });
+    }
+    if !effort_fits(wish, facts) {
+        return Err(Reason::Effort);
+    }
+    under_max_cost(world, wish, facts, cap)
+}
+
+fn effort_fits(wish: &Wish<'_>, facts: &Facts) -> bool {
+    let Some(effort) = wish.effort else { return true };
+    if effort == Effort::Default || facts.words & (1 << (effort as u8)) != 0 {
+        return true;
+    }
+    // A pinned request goes out untouched; where nobody lists efforts the upstream judges.
+    wish.is_pinned() && facts.reasoning && facts.words == 0
+}
+
+/// Context and output limits.
+fn room(wish: &Wish<'_>, facts: &Facts) -> Result<Cap, Reason> {
+    let input = needed_input(wish, facts);
+    if input > facts.max_input || input >= facts.context {
+        return Err(Reason::Context);
+    }
+    let left = facts.context - input;
+    let Some(asked) = wish.max_tokens else {
+        // A small context is no reason to refuse a request that named no bound.
+        let tokens = wish.default_cap.min(facts.max_output).min(left);
+        let least = CAP_MIN.min(wish.default_cap).min(facts.max_output).min(facts.context / 4);
+        return if tokens < least { Err(Reason::Context) } else { Ok(Cap { tokens, sent: true }) };
+    };
+    let pinned = wish.is_pinned();
+    let tokens = if pinned { asked.min(facts.max_output) } else { asked };
+    if tokens > left {
+        Err(Reason::Context)
+    } else if tokens > facts.max_output {
+        Err(Reason::MaxOutput)
+    } else {
+        Ok(Cap { tokens, sent: tokens < asked })
+    }
+}
+
+/// Tokens of input that must fit: the estimate with its margin.
+pub(super) fn needed_input(wish: &Wish<'_>, facts: &Facts) -> u64 {
+    wish.input_of(facts.tokenizer).saturating_mul(BOUND_PERCENT).div_ceil(100)
+}
+
+/// The most an attempt can cost: input bound and output bound at the dearest reading.
+pub(super) fn claim(world: &World<'_>, wish: &Wish<'_>, facts: &Facts, tokens: u64) -> Usd {
+    let offer = facts.offer as usize;
+    let bound = wish.bound_of(facts.tokenizer);
+    let output = tokens.saturating_mul(wish.choices);
+    let usage = Usage { fresh: bound, output, ..Usage::default() };
+    let fresh = world.catalog.price_peak_at(offer, &usage, wish.service);
+    if !wish.writes_cache {
+        return fresh;
+    }
+    let written = Usage { cache_write_1h: bound, output, ..Usage::default() };
+    fresh.max(world.catalog.price_peak_at(offer, &written, wish.service))
+}
+
+/// Cuts the cap so that the claim fits `max_cost_usd`; a client's own bound is not cut.
+fn under_max_cost(
+    world: &World<'_>,
+    wish: &Wish<'_>,
+    facts: &Facts,
+    cap: Cap,
+) -> Result<Cap, Reason> {
+    let Some(max) = wish.max_cost else { return Ok(cap) };
+    if claim(world, wish, facts, cap.tokens) <= max {
+        return Ok(cap);
+    }
+    let least = CAP_MIN.min(cap.tokens);
+    if wish.max_tokens.is_some() || claim(world, wish, facts, least) > max {
+        return Err(Reason::OverMaxCost);
+    }
+    // Claims rise with the cap: the largest one that fits lies between.
+    let (mut fits, mut over) = (least, cap.tokens);
+    while over - fits > 1 {
+        let middle = fits + (over - fits) / 2;
+        if claim(world, wish, facts, middle) <= max { fits = middle } else { over = middle }
+    }
+    Ok(Cap { tokens: fits, sent: true })
+}

@@ -1,0 +1,87 @@
+//! Decides what dispatch hands over and gets back around one attempt.
+//! Does not learn from it (router.rs).
+
+use super::breaker::Leave;
+use super::types::Plan;
+use crate::time::Ticks;
+
+/// An attempt about to be sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Start {
+    pub offer: usize,
+    /// Arm of the attempt; latencies are kept by it.
+    pub arm: u32,
+    /// How many keys the provider has.
+    pub keys: usize,
+    /// It is the plan's first attempt, with failover behind it: it may probe.
+    pub first: bool,
+    /// The plan ignores breakers.
+    pub panic: bool,
+    /// Estimated input, for size buckets and calibration.
+    pub input_tokens: u64,
+}
+
+impl Plan {
+    /// What `Router::begin` is told of attempt `index` of this plan.
+    pub fn start(&self, index: usize, keys: usize, first: bool) -> Option<Start> {
+        let attempt = self.attempts.get(index)?;
+        let (arm, input_tokens) = (attempt.arm, self.input_tokens);
+        Some(Start { offer: attempt.offer, arm, keys, first, panic: self.panic, input_tokens })
+    }
+}
+
+/// Leave to send one attempt with one key; goes back with its `Observation`, exactly once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permit {
+    /// Index of the provider's key to use.
+    pub key: usize,
+    /// The one request that tries a half-open endpoint.
+    pub probe: bool,
+    pub(super) offer: usize,
+    pub(super) provider: usize,
+    pub(super) arm: u32,
+    pub(super) leave: Leave,
+    pub(super) epoch: u32,
+    pub(super) input_tokens: u64,
+    pub(super) sent: Ticks,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Success,
+    /// Connect, TLS, reset, 5xx, time-out, cut or malformed stream: the breaker counts it.
+    Failure,
+    RateLimited {
+        retry_after_ms: Option<u64>,
+    },
+    /// 401, 402, 403, or a quota or key-limit text: the key rests.
+    KeyRefused,
+    /// 404: the upstream does not know the model.
+    ModelGone,
+    ContextTooLong,
+    /// Any other 4xx: neutral, not a success.
+    ReturnedAsIs,
+    ClientGone,
+}
+
+/// What an attempt showed. Counts are those of one answer; absent = unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observation {
+    pub permit: Permit,
+    pub outcome: Outcome,
+    /// To the first content byte; `None` for answers that came whole.
+    pub ttft_ms: Option<u64>,
+    pub total_ms: u64,
+    pub input_tokens: Option<u64>,
+    pub output_tokens: Option<u64>,
+}
+
+/// An attempt as `p402_metadata.routing` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptSeen {
+    pub offer: usize,
+    pub outcome: &'static str,
+    pub status: u16,
+    pub ms: u64,
+}

@@ -1,0 +1,315 @@
+//! Decides the terms of an arm — quality, cost, time, score — and the arm an offer runs with.
+//! Does not compare offers (rank.rs).
+
+use super::prior::{self, TASKS};
+use super::rates::{Load, Rates};
+use super::table::{Arm, Facts, Table};
+use super::types::{Mode, Typing};
+use super::wish::Wish;
+use crate::catalog::{Calibration, Script, Task};
+
+/// Fixed anchors of the cost scale: $0.05 and $200 per million tokens, so that adding a candidate
+/// never changes another's score.
+const CHEAP_USD_PER_1K: f64 = 0.000_05;
+const SPAN: f64 = 4_000.0;
+const PICO_USD: f64 = 1e-12;
+/// Quality points within which two arms of an offer are equal and the cheaper one runs.
+pub(super) const TIE_POINTS: f32 = 2.0;
+/// Two hosts agree on what is rounded to this.
+const GRID: f64 = (1_u32 << 20) as f64;
+
+/// What one arm is expected to do with this request.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Terms {
+    pub(super) q: f32,
+    /// Pico-dollars.
+    pub(super) cost: f64,
+    pub(super) ms: f64,
+    pub(super) ttft_ms: f64,
+    /// The balanced score; what the other modes rank by stands above.
+    pub(super) score: f64,
+}
+
+/// The parts of a candidate's terms that only people read.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Shown {
+    /// q̃ and c̃.
+    pub(super) quality: f64,
+    pub(super) cost: f64,
+    pub(super) usd_per_1k: f64,
+    pub(super) ms_per_token: f64,
+    pub(super) output: f64,
+}
+
+/// Speed as it stands now: milliseconds to the first token per arm, and per token.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Speeds {
+    pub(super) ttft_ms: Vec<f32>,
+    pub(super) ms_per_token: Vec<f32>,
+}
+
+/// Everything of a request and its instant that scoring reads.
+#[derive(Debug)]
+pub(super) struct Lens<'a> {
+    pub(super) table: &'a Table,
+    pub(super) rates: &'a Rates,
+    pub(super) speeds: &'a Speeds,
+    pub(super) calibration: &'a Calibration,
+    script: Script,
+    pub(super) slowness: &'a [f32],
+    pub(super) mode: Mode,
+    tasks: [(usize, f32); TASKS],
+    live: usize,
+    pub(super) hard: bool,
+    pub(super) visible: f64,
+    /// Cost mode's floor; speed mode's is `floor_speed`.
+    pub(super) floor: f32,
+    pub(super) floor_speed: f32,
+    median: f32,
+    span: f32,
+    pub(super) input: [u64; super::table::TOKENIZERS],
+    choices: f64,
+    /// The live offer whose prompt cache holds this session's prefix, and how much of it.
+    pub(super) warm: Option<(usize, f64)>,
+}
+
+/// The moving columns that a lens looks through.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Columns<'a> {
+    pub(super) rates: &'a Rates,
+    pub(super) speeds: &'a Speeds,
+    pub(super) calibration: &'a Calibration,
+    /// By live offer, 1 = as expected; empty outside speed mode.
+    pub(super) slowness: &'a [f32],
+}
+
+impl<'a> Lens<'a> {
+    pub(super) fn new(
+        table: &'a Table,
+        columns: Columns<'a>,
+        wish: &Wish<'_>,
+        typing: &Typing,
+        warm: Option<(usize, f64)>,
+    ) -> Self {
+        let p = &typing.probabilities;
+        let mut tasks = [(0, 0.0); TASKS];
+        let mut live = 0;
+        for (task, share) in p.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+            if let Some(cell) = tasks.get_mut(live) {
+                *cell = (task, *share);
+                live += 1;
+            }
+        }
+        let quantile = |share: f32| table.quantiles().at(share, p);
+        let median = quantile(0.5);
+        Self {
+            table,
+            rates: columns.rates,
+            speeds: columns.speeds,
+            calibration: columns.calibration,
+            script: wish.script,
+            slowness: columns.slowness,
+            mode: wish.mode,
+            tasks,
+            live,
+            hard: is_hard(typing.top()),
+            visible: f64::from(prior::visible(p)),
+            floor: quantile(0.25 + 0.35 * typing.difficulty),
+            floor_speed: quantile(0.10 + 0.35 * typing.difficulty),
+            median,
+            span: (quantile(0.99) - median).max(1.0),
+            input: wish.input,
+            choices: wish.choices as f64,
+            warm,
+        }
+    }
+
+    fn quality(&self, arm: u32) -> f32 {
+        let live = self.tasks.get(..self.live).unwrap_or_default();
+        let cell = |task: usize| {
+            self.table.lower().get(task).and_then(|column| column.get(arm as usize)).copied()
+        };
+        live.iter().map(|(task, share)| share * cell(*task).unwrap_or_default()).sum()
+    }
+
+    /// Input tokens as this offer's tokenizer is expected to count them.
+    pub(super) fn input_of(&self, facts: &Facts) -> f64 {
+        let estimate = self.input.get(usize::from(facts.tokenizer)).copied().unwrap_or_default();
+        self.calibration.correct(facts.offer as usize, self.script, estimate) as f64
+    }
+
+    /// Expected output of all choices, thinking included, under the cap.
+    pub(super) fn output_of(&self, arm: &Arm, cap: u64) -> f64 {
+        (self.visible * f64::from(arm.factor)).min(cap as f64).round() * self.choices
+    }
+
+    pub(super) fn load(&self, place: usize, facts: &Facts, arm: &Arm, cap: u64) -> Load {
+        let warm = self.warm.filter(|(at, _)| *at == place).map_or(0.0, |(_, tokens)| tokens);
+        Load { input: self.input_of(facts), warm, output: self.output_of(arm, cap) }
+    }
+
+    pub(super) fn terms(&self, place: usize, facts: &Facts, index: u32, cap: u64) -> Terms {
+        let Some(arm) = self.table.arm(index) else { return Terms::default() };
+        let load = self.load(place, facts, arm, cap);
+        let (rate, fee) = self.rates.at(place, load.input);
+        let cost = rate.pico(load) + fee;
+        let q = self.quality(index);
+        let at = index as usize;
+        let slow = f64::from(self.slowness.get(place).copied().unwrap_or(1.0));
+        let ttft = f64::from(self.speeds.ttft_ms.get(at).copied().unwrap_or(arm.ttft_ms));
+        let per = f64::from(self.speeds.ms_per_token.get(at).copied().unwrap_or(arm.ms_per_token));
+        let ttft_ms = grid(ttft * slow);
+        let ms = grid((ttft + self.visible.min(cap as f64) * per) * slow);
+        let score =
+            if self.mode == Mode::Balanced { self.balance(q, cost, load.input) } else { 0.0 };
+        Terms { q, cost, ms, ttft_ms, score }
+    }
+
+    /// The parts of these terms that an explanation shows.
+    pub(super) fn shown(&self, facts: &Facts, (index, cap): (u32, u64), terms: &Terms) -> Shown {
+        let Some(arm) = self.table.arm(index) else { return Shown::default() };
+        let input = self.input_of(facts);
+        let per = self.speeds.ms_per_token.get(index as usize).copied();
+        Shown {
+            quality: self.quality_share(terms.q),
+            cost: self.cost_share(terms.cost, input),
+            usd_per_1k: self.usd_per_1k(terms.cost, input),
+            ms_per_token: f64::from(per.unwrap_or(arm.ms_per_token)),
+            output: self.output_of(arm, cap),
+        }
+    }
+
+    /// ½ q̃ + ½ (1 − c̃).
+    pub(super) fn balance(&self, q: f32, cost: f64, input: f64) -> f64 {
+        grid(0.5 * self.quality_share(q) + 0.5 * (1.0 - self.cost_share(cost, input)))
+    }
+
+    /// What so many points and so much dearer weigh in the balanced score.
+    pub(super) fn margin(&self, points: f32, times: f64) -> f64 {
+        0.5 * f64::from(points / self.span) + 0.5 * ln(times) / ln(SPAN)
+    }
+
+    /// q̃: where the quality stands in the upper half of the shipped table.
+    pub(super) fn quality_share(&self, q: f32) -> f64 {
+        f64::from(((q - self.median) / self.span).clamp(0.0, 1.0))
+    }
+
+    /// Effective dollars per 1,000 tokens: thinking raises the cost, not the tokens.
+    pub(super) fn usd_per_1k(&self, cost: f64, input: f64) -> f64 {
+        1_000.0 * cost * PICO_USD / (input + self.visible).max(1.0)
+    }
+
+    /// c̃: the cost on a log scale between the fixed anchors.
+    pub(super) fn cost_share(&self, cost: f64, input: f64) -> f64 {
+        let e = self.usd_per_1k(cost, input);
+        if e <= CHEAP_USD_PER_1K { 0.0 } else { (ln(e / CHEAP_USD_PER_1K) / ln(SPAN)).min(1.0) }
+    }
+
+    /// Whether arm `new` is to run instead of `old` in this offer.
+    fn better(&self, new: (&Terms, &Arm), old: (&Terms, &Arm)) -> bool {
+        let ((new, new_arm), (old, old_arm)) = (new, old);
+        let cheaper = (new.cost, new_arm.factor) < (old.cost, old_arm.factor);
+        match self.mode {
+            Mode::Cost => {
+                let floors = (new.q >= self.floor, old.q >= self.floor);
+                match floors {
+                    (true, true) => cheaper,
+                    (false, false) => new.q > old.q || (new.q >= old.q && cheaper),
+                    (fits, _) => fits,
+                }
+            }
+            Mode::Quality if self.hard => new.q > old.q || (new.q >= old.q && cheaper),
+            // The tie is resolved by the caller, which knows the offer's best arm.
+            Mode::Quality => new.q > old.q,
+            Mode::Speed => new_arm.factor < old_arm.factor,
+            Mode::Balanced => new.score > old.score || (new.score >= old.score && cheaper),
+        }
+    }
+
+    /// The arm this offer runs with in this mode, of those `allowed`.
+    pub(super) fn choose(
+        &self,
+        place: usize,
+        facts: &Facts,
+        cap: u64,
+        allowed: &dyn Fn(u32) -> bool,
+    ) -> Option<(u32, Terms)> {
+        let mut best: Option<(u32, &Arm, Terms)> = None;
+        for index in facts.first..facts.end {
+            let Some(arm) = self.table.arm(index) else { continue };
+            if !self.fits(arm, cap) || !allowed(index) {
+                continue;
+            }
+            let terms = self.terms(place, facts, index, cap);
+            if best.as_ref().is_none_or(|(_, old, had)| self.better((&terms, arm), (had, old))) {
+                best = Some((index, arm, terms));
+            }
+        }
+        let Some((index, _, terms)) = best else { return self.least(place, facts, cap, allowed) };
+        if self.mode != Mode::Quality || self.hard {
+            return Some((index, terms));
+        }
+        Some(self.cheapest_tie(place, facts, cap, ((index, terms), allowed)))
+    }
+
+    /// Thinking that would eat the whole cap leaves an empty answer.
+    fn fits(&self, arm: &Arm, cap: u64) -> bool {
+        arm.factor <= 1.0 || self.visible * f64::from(arm.factor - 1.0) <= cap as f64
+    }
+
+    /// The arm that thinks least.
+    fn least(
+        &self,
+        place: usize,
+        facts: &Facts,
+        cap: u64,
+        allowed: &dyn Fn(u32) -> bool,
+    ) -> Option<(u32, Terms)> {
+        let least = (facts.first..facts.end)
+            .filter_map(|index| self.table.arm(index).map(|arm| (index, arm)))
+            .filter(|(index, _)| allowed(*index))
+            .min_by(|a, b| a.1.factor.total_cmp(&b.1.factor))?;
+        Some((least.0, self.terms(place, facts, least.0, cap)))
+    }
+
+    /// The cheapest arm within the tie band of this offer's best.
+    fn cheapest_tie(
+        &self,
+        place: usize,
+        facts: &Facts,
+        cap: u64,
+        best: ((u32, Terms), &dyn Fn(u32) -> bool),
+    ) -> (u32, Terms) {
+        let ((index, terms), allowed) = best;
+        let band = (facts.first..facts.end)
+            .filter(|other| allowed(*other))
+            .filter(|other| self.table.arm(*other).is_some_and(|arm| self.fits(arm, cap)))
+            .map(|other| (other, self.terms(place, facts, other, cap)))
+            .filter(|(_, other)| other.q >= terms.q - TIE_POINTS);
+        let factor = |arm: u32| self.table.arm(arm).map_or(f32::MAX, |arm| arm.factor);
+        band.min_by(|a, b| a.1.cost.total_cmp(&b.1.cost).then(factor(a.0).total_cmp(&factor(b.0))))
+            .unwrap_or((index, terms))
+    }
+}
+
+pub(super) const fn is_hard(task: Task) -> bool {
+    matches!(task, Task::Reasoning | Task::Math | Task::Coding | Task::Agentic)
+}
+
+fn grid(value: f64) -> f64 {
+    (value * GRID).round() / GRID
+}
+
+/// Natural logarithm of a positive number by its bits and a short series: the same on every host,
+/// which libm does not promise. Error below 10⁻⁸.
+fn ln(value: f64) -> f64 {
+    const LN_2: f64 = std::f64::consts::LN_2;
+    let bits = value.to_bits();
+    let exponent = ((bits >> 52) & 0x7ff) as i32 - 1_023;
+    let mantissa = f64::from_bits((bits & ((1 << 52) - 1)) | (1_023 << 52));
+    let s = (mantissa - 1.0) / (mantissa + 1.0);
+    let t = s * s;
+    let tail = t * (1.0 / 9.0 + t * (1.0 / 11.0 + t * (1.0 / 13.0 + t / 15.0)));
+    let series = 1.0 + t * (1.0 / 3.0 + t * (1.0 / 5.0 + t * (1.0 / 7.0 + tail)));
+    f64::from(exponent) * LN_2 + 2.0 * s * series
+}

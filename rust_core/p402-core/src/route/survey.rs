@@ -1,0 +1,162 @@
+//! Decides, for one request, which offers run with which arm and how each stands.
+//! Does not order them (rank.rs) and changes no state.
+
+use super::eligible::{self, Gatekeeper};
+use super::health::Health;
+use super::plan::World;
+use super::rank::{Candidate, Order, Standing};
+use super::reason::{Reason, Tally};
+use super::score::{Lens, Terms};
+use super::table::Facts;
+use super::wish::Wish;
+use crate::catalog::Effort;
+use crate::time::Ticks;
+
+/// Beyond this share of candidates out, breakers are ignored.
+const OUT_PERCENT_MAX: usize = 70;
+
+/// What a survey found. The candidates are scratch space of the router, reused.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    pub(super) tally: Tally,
+    pub(super) considered: u32,
+    pub(super) panic: bool,
+    /// Every rejection, kept where someone asked for them.
+    pub(super) rejected: Vec<(usize, Reason)>,
+}
+
+/// What one request's survey looks at.
+#[derive(Clone, Copy)]
+pub(super) struct Sight<'a> {
+    pub(super) world: &'a World<'a>,
+    pub(super) wish: &'a Wish<'a>,
+    pub(super) lens: &'a Lens<'a>,
+    pub(super) health: &'a Health,
+    /// The slowest an arm may be at its 95th percentile, where the client said so.
+    pub(super) latency: Option<&'a dyn Fn(u32) -> bool>,
+    pub(super) now: Ticks,
+}
+
+impl Sight<'_> {
+    /// Fills `candidates` with the eligible offers in catalogue order.
+    pub(super) fn survey(
+        &self,
+        gate: &Gatekeeper<'_>,
+        candidates: &mut Vec<Candidate>,
+        keep_rejected: bool,
+    ) -> Survey {
+        candidates.clear();
+        let mut found = Survey { tally: self.world.table.absent(), ..Survey::default() };
+        for (place, facts) in self.world.table.facts().iter().enumerate() {
+            match self.judge(gate, place, facts) {
+                Ok(candidate) => candidates.push(candidate),
+                Err(reason) => {
+                    found.tally.add(reason, 1);
+                    if keep_rejected {
+                        found.rejected.push((facts.offer as usize, reason));
+                    }
+                }
+            }
+        }
+        found.considered = candidates.len() as u32;
+        self.eject(candidates, &mut found, keep_rejected);
+        found
+    }
+
+    fn judge(
+        &self,
+        gate: &Gatekeeper<'_>,
+        place: usize,
+        facts: &Facts,
+    ) -> Result<Candidate, Reason> {
+        let offer = facts.offer as usize;
+        let (standing, out) = self.health.standing(offer, facts.provider as usize, self.now);
+        if let Some(reason @ (Reason::NoKey | Reason::Disabled)) = out {
+            return Err(reason);
+        }
+        let cap = eligible::judge(self.world, self.wish, gate, facts)?;
+        let quick = |arm: u32| self.latency.is_none_or(|quick| quick(arm));
+        let (arm, terms) = match self.fixed(facts) {
+            Some(arm) => (arm, self.lens.terms(place, facts, arm, cap.tokens)),
+            None => {
+                self.lens.choose(place, facts, cap.tokens, &quick).ok_or(Reason::OverLatency)?
+            }
+        };
+        if !quick(arm) {
+            return Err(Reason::OverLatency);
+        }
+        Ok(candidate(place, facts, (arm, &terms), (cap, standing)))
+    }
+
+    /// The arm that the client's own effort, or a pin, leaves no choice about.
+    fn fixed(&self, facts: &Facts) -> Option<u32> {
+        let asked = self.wish.effort.filter(|effort| *effort != Effort::Default);
+        if asked.is_none() && !self.wish.is_pinned() && self.wish.effort.is_none() {
+            return None;
+        }
+        let table = self.world.table;
+        let same = |arm: &u32| table.arm(*arm).is_some_and(|arm| arm.sent == asked);
+        asked.and_then(|_| (facts.first..facts.end).find(same)).or(Some(facts.plain))
+    }
+
+    /// Takes out what is cooling or open, unless too little would be left.
+    fn eject(&self, candidates: &mut Vec<Candidate>, found: &mut Survey, keep_rejected: bool) {
+        let out = |c: &Candidate| matches!(c.standing, Standing::Out { .. });
+        let ejected = candidates.iter().filter(|c| out(c)).count();
+        if ejected == 0 {
+            return;
+        }
+        if ejected * 100 > candidates.len() * OUT_PERCENT_MAX {
+            found.panic = true;
+            return;
+        }
+        for candidate in candidates.iter().filter(|c| out(c)) {
+            let facts = self.world.table.facts().get(candidate.place as usize);
+            let Some(facts) = facts else { continue };
+            let (offer, provider) = (facts.offer as usize, facts.provider as usize);
+            let (_, reason) = self.health.standing(offer, provider, self.now);
+            let reason = reason.unwrap_or(Reason::BreakerOpen);
+            found.tally.add(reason, 1);
+            if keep_rejected {
+                found.rejected.push((offer, reason));
+            }
+        }
+        candidates.retain(|candidate| !out(candidate));
+    }
+
+    /// The order this survey's candidates are ranked by.
+    pub(super) fn order(&self) -> Order {
+        Order {
+            mode: self.wish.mode,
+            hard: self.lens.hard,
+            floor: self.lens.floor,
+            floor_speed: self.lens.floor_speed,
+            first: None,
+        }
+    }
+}
+
+fn candidate(
+    place: usize,
+    facts: &Facts,
+    (arm, terms): (u32, &Terms),
+    (cap, standing): (eligible::Cap, Standing),
+) -> Candidate {
+    Candidate {
+        place: place as u32,
+        arm,
+        provider: facts.provider,
+        model: facts.model,
+        cap: cap.tokens,
+        cap_sent: cap.sent,
+        measured: facts.measured,
+        dedicated: facts.dedicated,
+        taken: false,
+        standing,
+        q: terms.q,
+        cost: terms.cost,
+        ms: terms.ms,
+        ttft_ms: terms.ttft_ms,
+        score: terms.score,
+    }
+}

@@ -1,0 +1,386 @@
+//! Decides how offers and efforts lie in memory: columns per task, bits per wish, priors.
+//! Does not read requests and does not change after load: what moves is in router.rs.
+
+use super::prior::{self, Evidence, Quantiles, TASKS};
+use super::reason::{Reason, Tally};
+use crate::catalog::{
+    Auth, CapabilityMatch, Catalog, Confidence, DialectName, Effort, Offer, Provider, ProviderKind,
+    ReasoningControl, Tokenizer, ToolChoiceSupport,
+};
+use crate::config::Routing;
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// Arms laid out at most; offers beyond it are not routed (a catalogue of that size is a fault).
+pub(super) const ARMS_MAX: usize = 65_536;
+/// Points under the median that an operator's own offer is given where it states no capability.
+const UNSTATED_BELOW_MEDIAN: f32 = 10.0;
+const NOT_LIVE: u32 = u32::MAX;
+
+/// A set of wishes a request may have and an offer may fulfil, one bit each in reason order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bits(pub(super) u16);
+
+/// An offer at an effort.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Arm {
+    /// Index into `Catalog::offers`.
+    pub(super) offer: u32,
+    /// The effort that is sent; `None` sends nothing.
+    pub(super) sent: Option<Effort>,
+    /// The effort it amounts to, for length and waiting.
+    pub(super) level: Effort,
+    pub(super) factor: f32,
+    pub(super) ttft_ms: f32,
+    pub(super) ms_per_token: f32,
+}
+
+/// What eligibility and order need of an offer, side by side.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    pub(super) offer: u32,
+    pub(super) provider: u32,
+    /// Number of its canonical model: equal for the same model at another provider.
+    pub(super) model: u32,
+    /// First arm: the offer left alone (nothing sent).
+    pub(super) plain: u32,
+    /// Arms that routing may choose among; the plain one is among them where nothing can be sent.
+    pub(super) first: u32,
+    pub(super) end: u32,
+    pub(super) context: u64,
+    pub(super) max_input: u64,
+    pub(super) max_output: u64,
+    pub(super) has: Bits,
+    pub(super) words: u8,
+    pub(super) reasoning: bool,
+    pub(super) tokenizer: u8,
+    /// Unpriced, stale or unmeasured.
+    pub(super) barred: Option<Reason>,
+    /// Quality mode puts it first: its rows were measured.
+    pub(super) measured: bool,
+    pub(super) dedicated: bool,
+}
+
+/// Everything about arms that does not change between requests.
+#[derive(Debug, Default)]
+pub struct Table {
+    arms: Vec<Arm>,
+    lower: [Vec<f32>; TASKS],
+    facts: Vec<Facts>,
+    place_of: Vec<u32>,
+    absent: Tally,
+    absent_of: Vec<Option<Reason>>,
+    quantiles: Quantiles,
+    providers: usize,
+}
+
+impl Bits {
+    pub(super) const TOOLS: Self = Self(1);
+    pub(super) const TOOL_CHOICE: Self = Self(1 << 1);
+    pub(super) const JSON_SCHEMA: Self = Self(1 << 2);
+    pub(super) const LOGPROBS: Self = Self(1 << 3);
+    pub(super) const N: Self = Self(1 << 4);
+    pub(super) const REASONING: Self = Self(1 << 5);
+    pub(super) const VISION: Self = Self(1 << 6);
+    pub(super) const AUDIO: Self = Self(1 << 7);
+    pub(super) const FILE: Self = Self(1 << 8);
+    pub(super) const AUDIO_OUT: Self = Self(1 << 9);
+    /// A named function must be called: some upstreams know `required` but not this, or neither.
+    pub(super) const TOOL_NAMED: Self = Self(1 << 10);
+
+    /// A link into a private network must not reach an upstream that sits in one.
+    pub(super) const LOCAL_URL: Self = Self(1 << 11);
+
+    pub(super) const fn with(self, other: Self, present: bool) -> Self {
+        if present { Self(self.0 | other.0) } else { self }
+    }
+    /// The first wish of `self` that `has` does not fulfil.
+    pub(super) fn missing(self, has: Self) -> Option<Reason> {
+        let missing = self.0 & !has.0;
+        if missing == 0 {
+            return None;
+        }
+        let words = [
+            (Self::TOOLS, Reason::Tools),
+            (Self::TOOL_CHOICE, Reason::ToolChoice),
+            (Self::TOOL_NAMED, Reason::ToolChoice),
+            (Self::JSON_SCHEMA, Reason::JsonSchema),
+            (Self::LOGPROBS, Reason::Logprobs),
+            (Self::N, Reason::N),
+            (Self::REASONING, Reason::Reasoning),
+            (Self::VISION, Reason::Vision),
+            (Self::AUDIO, Reason::Audio),
+            (Self::FILE, Reason::File),
+            (Self::LOCAL_URL, Reason::LocalUrl),
+            (Self::AUDIO_OUT, Reason::ModalityOut),
+        ];
+        words.into_iter().find(|(bit, _)| missing & bit.0 != 0).map(|(_, reason)| reason)
+    }
+    fn of(offer: &Offer, provider: &Provider) -> Self {
+        let quirks = &offer.quirks;
+        let kept = |field: &str| !quirks.drop.iter().any(|dropped| &**dropped == field);
+        let tools = offer.tools && !quirks.no_tools && kept("tools");
+        let choice = kept("tool_choice") && tools;
+        let support = quirks.tool_choice;
+        Self::default()
+            .with(Self::TOOLS, tools)
+            .with(
+                Self::TOOL_CHOICE,
+                choice
+                    && matches!(
+                        support,
+                        ToolChoiceSupport::Full | ToolChoiceSupport::AnyForRequired
+                    ),
+            )
+            .with(Self::TOOL_NAMED, choice && support != ToolChoiceSupport::AutoNone)
+            .with(Self::JSON_SCHEMA, offer.structured && kept("response_format"))
+            .with(Self::LOGPROBS, kept("logprobs"))
+            .with(Self::N, kept("n"))
+            .with(Self::REASONING, offer.reasoning)
+            .with(Self::VISION, offer.input.image)
+            .with(Self::AUDIO, offer.input.audio)
+            .with(Self::FILE, offer.input.file)
+            .with(Self::LOCAL_URL, !is_private(&provider.base_url))
+    }
+}
+
+impl Table {
+    /// Lays out every offer of a keyed provider that this release can speak to.
+    pub fn build(catalog: &Catalog, keyed: &dyn Fn(&str) -> bool, _config: &Routing) -> Self {
+        let mut table = Self {
+            place_of: vec![NOT_LIVE; catalog.offers.len()],
+            absent_of: vec![None; catalog.offers.len()],
+            quantiles: Quantiles::build(&catalog.capabilities),
+            providers: catalog.providers.len(),
+            ..Self::default()
+        };
+        let standing: Vec<Option<Reason>> =
+            catalog.providers.iter().map(|p| standing(p, keyed)).collect();
+        let mut models: HashMap<&str, u32> = HashMap::new();
+        for (index, offer) in catalog.offers.iter().enumerate() {
+            let absent = standing.get(offer.provider).copied().unwrap_or(Some(Reason::Disabled));
+            let absent = absent.or((table.arms.len() > ARMS_MAX).then_some(Reason::Disabled));
+            if let Some(reason) = absent {
+                table.absent.add(reason, 1);
+                if let Some(cell) = table.absent_of.get_mut(index) {
+                    *cell = Some(reason);
+                }
+                continue;
+            }
+            let next = models.len() as u32;
+            let model = *models.entry(&*offer.canonical).or_insert(next);
+            if let Some(cell) = table.place_of.get_mut(index) {
+                *cell = table.facts.len() as u32;
+            }
+            table.lay(catalog, index, model);
+        }
+        table
+    }
+
+    /// How many arms are laid out.
+    pub fn arms(&self) -> usize {
+        self.arms.len()
+    }
+    /// Whether this offer can be routed to at all.
+    pub fn live(&self, offer: usize) -> bool {
+        self.place(offer).is_some()
+    }
+
+    pub(super) fn place(&self, offer: usize) -> Option<usize> {
+        let place = self.place_of.get(offer).copied()?;
+        (place != NOT_LIVE).then_some(place as usize)
+    }
+    pub(super) fn facts(&self) -> &[Facts] {
+        &self.facts
+    }
+    pub(super) fn arm(&self, arm: u32) -> Option<&Arm> {
+        self.arms.get(arm as usize)
+    }
+    pub(super) fn all_arms(&self) -> &[Arm] {
+        &self.arms
+    }
+    pub(super) fn lower(&self) -> &[Vec<f32>; TASKS] {
+        &self.lower
+    }
+    pub(super) fn quantiles(&self) -> &Quantiles {
+        &self.quantiles
+    }
+    pub(super) fn absent(&self) -> Tally {
+        self.absent
+    }
+    pub(super) fn absent_of(&self, offer: usize) -> Option<Reason> {
+        self.absent_of.get(offer).copied().flatten()
+    }
+    pub(super) fn providers(&self) -> usize {
+        self.providers
+    }
+
+    fn lay(&mut self, catalog: &Catalog, index: usize, model: u32) {
+        let Some(offer) = catalog.offers.get(index) else { return };
+        let Some(provider) = catalog.providers.get(offer.provider) else { return };
+        let rows = offer.capability.iter().filter_map(|row| catalog.capabilities.get(*row));
+        let evidence = Evidence::new(rows.collect());
+        let unstated = evidence.is_empty() && declared(offer, provider);
+        let plain = self.arms.len() as u32;
+        let floor = unstated.then(|| self.unstated_row());
+        let level = if offer.reasoning { Effort::Default } else { Effort::None };
+        let level = offer.capability_effort.unwrap_or(level);
+        let row = if offer.reasoning { evidence.lower(level) } else { evidence.plain() };
+        self.push(offer, index, (None, level), floor.unwrap_or(row));
+        let sendable = efforts(offer);
+        for effort in &sendable {
+            let row = floor.unwrap_or_else(|| evidence.lower(*effort));
+            self.push(offer, index, (Some(*effort), *effort), row);
+        }
+        let end = self.arms.len() as u32;
+        // A switch has two positions: off is sent, on is the model left alone.
+        let alone = sendable.is_empty() || sendable == [Effort::None];
+        self.facts.push(Facts {
+            offer: index as u32,
+            provider: offer.provider as u32,
+            model,
+            plain,
+            first: if alone { plain } else { plain + 1 },
+            end,
+            context: offer.context,
+            max_input: offer.max_input.unwrap_or(u64::MAX),
+            max_output: offer.max_output.unwrap_or(u64::MAX),
+            has: Bits::of(offer, provider),
+            words: offer.efforts.words,
+            reasoning: offer.reasoning,
+            tokenizer: tokenizer_index(offer.tokenizer) as u8,
+            barred: barred(catalog, index, offer, unstated),
+            measured: unstated || measured(offer, &evidence),
+            dedicated: provider.hardware.dedicated(),
+        });
+    }
+
+    fn unstated_row(&self) -> prior::Row {
+        let mut row = [0.0; TASKS];
+        for (task, cell) in row.iter_mut().enumerate() {
+            let mut only = [0.0; TASKS];
+            if let Some(weight) = only.get_mut(task) {
+                *weight = 1.0;
+            }
+            *cell = (self.quantiles.at(0.5, &only) - UNSTATED_BELOW_MEDIAN).max(0.0);
+        }
+        row
+    }
+
+    fn push(
+        &mut self,
+        offer: &Offer,
+        index: usize,
+        effort: (Option<Effort>, Effort),
+        row: prior::Row,
+    ) {
+        let (sent, level) = effort;
+        for (column, cell) in self.lower.iter_mut().zip(row) {
+            column.push(cell);
+        }
+        self.arms.push(Arm {
+            offer: index as u32,
+            sent,
+            level,
+            factor: if offer.reasoning { prior::output_factor(level) } else { 1.0 },
+            ttft_ms: (offer.ttft_ms.max(1)
+                + if offer.reasoning { prior::thinking_ms(level) } else { 0 })
+                as f32,
+            ms_per_token: 1_000.0 / offer.tokens_per_s.max(1) as f32,
+        });
+    }
+}
+
+/// Why no offer of this provider runs, if so.
+fn standing(provider: &Provider, keyed: &dyn Fn(&str) -> bool) -> Option<Reason> {
+    let speakable = provider.dialect == DialectName::OpenAi && provider.auth != Auth::Unsupported;
+    if !keyed(&provider.id) {
+        Some(Reason::NoKey)
+    } else if provider.routable && speakable {
+        None
+    } else {
+        Some(Reason::Disabled)
+    }
+}
+
+/// Whether the operator put this offer here by hand (or the sandbox itself did).
+fn declared(offer: &Offer, provider: &Provider) -> bool {
+    offer.confidence == Confidence::Config
+        || matches!(
+            provider.kind,
+            ProviderKind::Config | ProviderKind::Local | ProviderKind::Sandbox
+        )
+}
+
+/// Whether an address is one of this host or of a private network.
+fn is_private(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let bare = host.strip_prefix('[').and_then(|host| host.split(']').next());
+    let name = bare.unwrap_or_else(|| host.split(':').next().unwrap_or(host));
+    match name.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        Ok(IpAddr::V6(ip)) => {
+            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
+        }
+        Err(_) => name == "localhost" || name.ends_with(".local") || !name.contains('.'),
+    }
+}
+
+fn barred(catalog: &Catalog, index: usize, offer: &Offer, unstated: bool) -> Option<Reason> {
+    let guessed = matches!(offer.capability_match, None | Some(CapabilityMatch::PriceBand));
+    if !catalog.is_priced(index) {
+        Some(Reason::Unpriced)
+    } else if offer.confidence == Confidence::Stale {
+        Some(Reason::Stale)
+    } else if (offer.capability.is_empty() || guessed) && !unstated {
+        Some(Reason::Unmeasured)
+    } else {
+        None
+    }
+}
+
+fn measured(offer: &Offer, evidence: &Evidence<'_>) -> bool {
+    let matched = matches!(
+        offer.capability_match,
+        Some(CapabilityMatch::Exact | CapabilityMatch::Variant | CapabilityMatch::Config)
+    );
+    matched && evidence.confidence() >= 0.2
+}
+
+/// The efforts that can be sent to this offer, least first.
+fn efforts(offer: &Offer) -> Vec<Effort> {
+    if !offer.reasoning {
+        return Vec::new();
+    }
+    let worded = |effort: &Effort| offer.efforts.words & (1 << (*effort as u8)) != 0;
+    let mut efforts: Vec<Effort> =
+        Effort::ALL.into_iter().filter(|e| *e != Effort::Default).filter(worded).collect();
+    // These vendors' own field is a switch, whether or not a source lists it as an effort.
+    let switch = matches!(
+        offer.quirks.reasoning_control,
+        ReasoningControl::ThinkingType
+            | ReasoningControl::EnableThinking
+            | ReasoningControl::ReasoningEnabled
+            | ReasoningControl::ChatTemplateArgs
+    );
+    if (offer.efforts.toggle || switch) && !efforts.contains(&Effort::None) {
+        efforts.insert(0, Effort::None);
+    }
+    efforts
+}
+
+pub(super) const TOKENIZERS: usize = 6;
+pub(super) const TOKENIZER: [Tokenizer; TOKENIZERS] = [
+    Tokenizer::OpenAi,
+    Tokenizer::ClaudeTo46,
+    Tokenizer::ClaudeFrom47,
+    Tokenizer::Gemini,
+    Tokenizer::DeepSeek,
+    Tokenizer::Unknown,
+];
+
+fn tokenizer_index(tokenizer: Tokenizer) -> usize {
+    TOKENIZER.iter().position(|known| *known == tokenizer).unwrap_or(TOKENIZERS - 1)
+}
