@@ -8,7 +8,7 @@ use super::record::{AliasRecord, CapabilityRecord, PeriodRecord, ProviderRecord,
 use super::resolve::Names;
 use super::task::Effort;
 use super::types::{
-    Alias, Auth, Capability, CapabilityEffort, Catalog, DialectName, Hardware, Provider,
+    Alias, Auth, Capability, CapabilityEffort, Catalog, DialectName, Hardware, Offer, Provider,
     ProviderKind, Quirks, Window, WindowPeriod,
 };
 use crate::time::{Day, Timestamp};
@@ -44,11 +44,7 @@ pub(super) fn catalog(mut merged: Merged) -> Result<Catalog, CatalogError> {
         .capabilities
         .sort_by(|a, b| (&a.model, order(a.effort)).cmp(&(&b.model, order(b.effort))));
     offers::fill(&mut catalog, merged.offers.rows)?;
-    let offer_index = index(catalog.offers.iter().map(|offer| {
-        let provider = catalog.providers.get(offer.provider).map_or("", |row| &*row.id);
-        format!("{provider}/{}", offer.model).into()
-    }));
-    catalog.aliases = each(merged.aliases.rows, |row, _| alias(row, &offer_index))?;
+    catalog.aliases = each(merged.aliases.rows, |row, _| alias(row, &catalog))?;
     catalog.names = Names::of(&catalog);
     Ok(catalog)
 }
@@ -211,9 +207,9 @@ fn order(effort: CapabilityEffort) -> u8 {
     }
 }
 
-fn alias(row: AliasRecord, offers: &Index) -> Result<Alias, String> {
+fn alias(row: AliasRecord, catalog: &Catalog) -> Result<Alias, String> {
     let find = |id: &str| {
-        let found = offers.get(id).copied();
+        let found = offer_of(catalog, id);
         found.ok_or_else(|| format!("alias {} points to unknown offer {id}", row.name))
     };
     let Some(to) = &row.to else { return Err(format!("alias {} has no target", row.name)) };
@@ -221,5 +217,15 @@ fn alias(row: AliasRecord, offers: &Index) -> Result<Alias, String> {
         to: find(to)?,
         next: row.next.iter().flatten().map(|id| find(id)).collect::<Result<_, _>>()?,
         name: row.name,
+    })
+}
+
+/// The offer that `provider/model` names; either half may hold slashes, the longest provider wins.
+fn offer_of(catalog: &Catalog, id: &str) -> Option<usize> {
+    id.rmatch_indices('/').find_map(|(slash, _)| {
+        let (provider, model) = (id.get(..slash)?, id.get(slash + 1..)?);
+        let house = catalog.providers.binary_search_by(|row| (*row.id).cmp(provider)).ok()?;
+        let order = |row: &Offer| (row.provider, &*row.model).cmp(&(house, model));
+        catalog.offers.binary_search_by(order).ok()
     })
 }

@@ -82,6 +82,7 @@ impl Catalog {
 
 impl Merged {
     fn take(&mut self, line: &[u8], place: Place) -> Result<(), String> {
+        let line = str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
         // Two passes: telling the kind first is cheaper than reading into a kind yet unknown.
         let tag: Tag = read(line)?;
         match &*tag.t {
@@ -170,8 +171,8 @@ impl fmt::Display for CatalogError {
 
 impl std::error::Error for CatalogError {}
 
-fn read<'a, T: serde::Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(line).map_err(|error| plain(&error))
+fn read<'a, T: serde::Deserialize<'a>>(line: &'a str) -> Result<T, String> {
+    serde_json::from_str(line).map_err(|error| plain(&error))
 }
 
 /// serde's words without its own line, which is always 1 here.
