@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +25,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from p402.local import LocalModel, LocalModelError
 from p402.server import claim_address
 from p402.settings import bare_environment
-from p402.traffic import Ask, asks
+from p402.traffic import Ask, small, varied
 
 READY_MAX_S = 20.0
 READY_PAUSE_S = 0.05
@@ -87,44 +89,80 @@ def sandbox(show: Show) -> int:
     """The demonstration against the sandbox, which costs nothing."""
     config = f"[sandbox]\nenabled = true\nspeed = {show.speed}\n"
     with gateway(config) as base_url:
-        return run(show, base_url, "sandbox models, made-up answers, real routing and accounting")
+        return run(show, base_url, "sandbox: made-up answers, real routing", varied(show.requests))
 
 
-def run(show: Show, base_url: str, subtitle: str) -> int:
+def real(show: Show, gguf: str | None) -> int:
+    """The demonstration with a real small model in a child process; 2 where it is not installed."""
+    try:
+        model = LocalModel(Path(gguf) if gguf is not None else None)
+    except LocalModelError as error:
+        sys.stderr.write(f"p402: {error}\n")
+        return 2
+    with model, gateway(local_config(model)) as base_url:
+        return run(show, base_url, f"{model.model_id}, on this machine", small(show.requests))
+
+
+def local_config(model: LocalModel) -> str:
+    """The configuration that makes a running local model the only provider."""
+    records = {record["t"]: record for record in model.catalog_records()}
+    offer = records["offer"]
+    return f"""\
+[provider.{offer["provider"]}]
+base_url = "{model.base_url}"
+auth = "none"
+[[model]]
+id = "{offer["model"]}"
+provider = "{offer["provider"]}"
+free = true
+context = {offer["context"]}
+max_output = {offer["max_output"]}
+tools = true
+structured = true
+capability = {max(records["capability"]["scores"])}
+ttft_ms = {offer["ttft_ms"]}
+tokens_per_s = {offer["tokens_per_s"]}
+"""
+
+
+def run(show: Show, base_url: str, subtitle: str, asks: Iterator[Ask]) -> int:
     """Sends the traffic and shows it; 1 where a request failed."""
-    console = Console(highlight=False, record=show.svg is not None)
-    if show.svg is not None:
-        console = Console(highlight=False, record=True, width=SVG_COLUMNS)
+    console = Console(highlight=False)
     totals = Totals(ROWS_SHOWN)
     live = not show.plain and console.is_terminal
-    asyncio.run(_watch(show, base_url, totals, console if live else None))
+    screen = partial(_picture, totals, base_url, subtitle)
+    asyncio.run(_watch(_traffic(asks, base_url), totals, console if live else None, screen))
     if show.svg is not None:
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
             paper = Console(record=True, width=SVG_COLUMNS, file=nowhere, highlight=False)
-            paper.print(_picture(totals, base_url, subtitle))
+            paper.print(screen())
             paper.save_svg(show.svg, title="p402 demo")
         sys.stdout.write(f"wrote {show.svg}\n")
     sys.stdout.write(_sums(totals) + "\n")
     return 1 if totals.failed else 0
 
 
-async def _watch(show: Show, base_url: str, totals: Totals, console: Console | None) -> None:
-    rows = _traffic(show.requests, base_url)
+async def _watch(
+    rows: AsyncIterator[Row],
+    totals: Totals,
+    console: Console | None,
+    screen: Callable[[], RenderableType],
+) -> None:
     if console is None:
         async for row in rows:
             totals.add(row)
             sys.stdout.write(_line(row) + "\n")
             sys.stdout.flush()
         return
-    with Live(console=console, refresh_per_second=8, transient=False) as screen:
+    with Live(console=console, refresh_per_second=8) as live:
         async for row in rows:
             totals.add(row)
-            screen.update(_picture(totals, base_url, "live"))
+            live.update(screen())
 
 
-async def _traffic(count: int, base_url: str) -> AsyncIterator[Row]:
-    """`count` replies in the order they end, a few at once."""
-    numbered = iter(enumerate(asks(count), start=1))
+async def _traffic(asks: Iterator[Ask], base_url: str) -> AsyncIterator[Row]:
+    """The replies in the order they end, a few at once."""
+    numbered = enumerate(asks, start=1)
     async with httpx.AsyncClient(base_url=base_url, timeout=REPLY_MAX_S, trust_env=False) as client:
         pending: set[asyncio.Task[Row]] = set()
         while True:

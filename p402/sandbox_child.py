@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 
+from p402.settings import bare_environment
+
 READY = b"P402_SANDBOX ready "
 START_MAX_S = 15.0
 STOP_MAX_S = 3.0
@@ -24,6 +26,7 @@ class SandboxChild:
             [sys.executable, "-P", "-m", "p402.sandbox", "--port", "0", "--speed", str(speed)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env=bare_environment(),
             start_new_session=True,
         )
 

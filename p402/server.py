@@ -83,6 +83,14 @@ class _Served(App):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         loop.add_signal_handler(signal.SIGHUP, self._start, self._reload)
         loop.add_signal_handler(signal.SIGUSR1, self._start, self._leave)
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            loop.add_reader(parent.sentinel, self._orphaned, parent.sentinel)
+
+    def _orphaned(self, sentinel: int) -> None:
+        """The parent was killed: nobody would ever end this worker, so it ends itself."""
+        asyncio.get_running_loop().remove_reader(sentinel)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _start(self, job: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.ensure_future(job())

@@ -69,15 +69,37 @@ _KINDS = (
     _Kind("plan", "Plan the migration of a 2 TB PostgreSQL database with one hour of downtime."),
     _Kind("classification", "Positive or negative? 'It broke on the second day.' One word.", 20),
 )
+_SMALL = (
+    _Kind("greeting", "Say good morning in one sentence.", 40),
+    _Kind("invoice → JSON", "Vendor: Nokia. Total: 129 cents.", 80, {"response_format": _SCHEMA}),
+    _Kind("capital", "What is the capital of Finland?", 40),
+    _Kind("haiku", "Write a haiku about snow.", 60),
+)
 
 
-def asks(count: int) -> Iterator[Ask]:
+def varied(count: int) -> Iterator[Ask]:
     """`count` requests; kinds and modes turn at different speeds, so that all pairs occur."""
     for number in range(count):
         kind = _KINDS[number % len(_KINDS)]
         mode = MODES[(number + number // len(_KINDS)) % len(MODES)]
         body: dict[str, Any] = {
             "model": "sandbox-max" if number % 3 else "auto",
+            "messages": [{"role": "user", "content": kind.prompt}],
+            "max_tokens": kind.output_max,
+            "stream": number % 2 == 0,
+            "p402": {"mode": mode},
+            **kind.extra,
+        }
+        yield Ask(kind.title, mode, body)
+
+
+def small(count: int) -> Iterator[Ask]:
+    """`count` requests that a very small model can answer; every other one is a stream."""
+    for number in range(count):
+        kind = _SMALL[number // 2 % len(_SMALL)]
+        mode = MODES[number % len(MODES)]
+        body: dict[str, Any] = {
+            "model": "gpt-5.4",
             "messages": [{"role": "user", "content": kind.prompt}],
             "max_tokens": kind.output_max,
             "stream": number % 2 == 0,

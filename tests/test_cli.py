@@ -6,17 +6,18 @@ Does not look inside: it starts `p402` and reads what comes out.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
 from p402.cli import main, parser
+from p402.server import claim_address
 from p402.settings import bare_environment, load
 from tests.conftest import run_cli
 from tests.serving import Served, free_port
@@ -185,7 +186,8 @@ def test_serve_is_ready_soon():
 def test_serve_asks_for_the_tenant_key(tmp_path):
     config = tmp_path / "p402.toml"
     config.write_text(
-        '[sandbox]\nenabled = true\nspeed = 0.0\n[[tenant]]\nid = "team-a"\nkey_env = "TEAM_A_KEY"\n'
+        "[sandbox]\nenabled = true\nspeed = 0.0\n"
+        '[[tenant]]\nid = "team-a"\nkey_env = "TEAM_A_KEY"\n'
     )
     with Served(config, {"TEAM_A_KEY": "secret-a"}) as running:
         url = f"{running.base_url}/chat/completions"
@@ -273,24 +275,27 @@ def test_the_sandbox_ends_with_its_gateway():
 
 def _children(parent: int) -> list[int]:
     found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdecimal():
-            try:
-                with open(f"/proc/{entry}/stat", encoding="ascii") as stat:
-                    fields = stat.read().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[1]) == parent:
-                found.append(int(entry))
+    for entry in Path("/proc").iterdir():
+        if (
+            entry.name.isdecimal()
+            and (fields := _stat(int(entry.name)))
+            and fields[1] == str(parent)
+        ):
+            found.append(int(entry.name))
     return found
 
 
 def _runs(pid: int) -> bool:
+    fields = _stat(pid)
+    return bool(fields) and fields[0] != "Z"
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields after the command's name: state, parent, …; none where it is gone."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
-        return False
+        return []
 
 
 def test_demo_runs_to_its_end_and_draws(tmp_path):
@@ -312,8 +317,6 @@ def test_demo_uses_no_key_of_the_operator():
 
 
 def test_claiming_an_address_does_not_hold_it():
-    from p402.server import claim_address
-
     host, port = claim_address("localhost", 0)
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.bind((host, port))

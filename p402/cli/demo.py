@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from p402.demo import Show, sandbox
+from p402.demo import Show, real, sandbox
 
 
 def run(options: argparse.Namespace) -> int:
@@ -12,4 +12,4 @@ def run(options: argparse.Namespace) -> int:
     show = Show(
         requests=options.requests, plain=options.plain, svg=options.svg, speed=options.speed
     )
-    return sandbox(show)
+    return real(show, options.gguf) if options.real else sandbox(show)
