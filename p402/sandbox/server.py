@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 from p402.sandbox import reply
@@ -24,9 +24,6 @@ from p402.sandbox.refusal import RefusedError
 from p402.sandbox.request import ChatRequest, Manners, read_chat
 from p402.sandbox.script import JSON_TYPE, Script, sized
 from p402.sandbox.wire import Arrival, Connection, Exchange
-
-if TYPE_CHECKING:
-    pass
 
 LOOPBACK = "127.0.0.1"
 LOG_PATH = "/_sandbox/log"
@@ -101,12 +98,12 @@ class Sandbox:
         return self._server
 
     async def stop(self) -> None:
-        """Stop listening and close every socket."""
+        """Stop listening and drop every socket."""
         if self._server is None:
             return
         self._server.close()
         for connection in list(self._connections):
-            connection.close()
+            connection.abort()
         await self._server.wait_closed()
         self._server = None
 

@@ -114,6 +114,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def abort(self) -> None:
+        """Drop the socket at once, unsent bytes and all."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def _read(self) -> None:
         while self._transport is not None and self._exchange is None:
             try:
