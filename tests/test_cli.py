@@ -274,15 +274,8 @@ def test_the_sandbox_ends_with_its_gateway():
 
 
 def _children(parent: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if (
-            entry.name.isdecimal()
-            and (fields := _stat(int(entry.name)))
-            and fields[1] == str(parent)
-        ):
-            found.append(int(entry.name))
-    return found
+    everyone = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    return [pid for pid in everyone if _stat(pid)[1:2] == [str(parent)]]
 
 
 def _runs(pid: int) -> bool:
