@@ -271,37 +271,48 @@ impl<'a> Cursor<'a> {
         let mut escaped = false;
         self.at += 1;
         loop {
-            let rest = self.rest();
-            let run = text::plain_run(rest);
-            let plain = rest.get(..run).unwrap_or_default();
-            let regular = match tally.as_deref_mut() {
-                Some(tally) => tally.add(plain),
-                None => !text::has_control(plain),
-            };
-            if !regular {
-                let inside = plain.iter().position(|b| *b < 0x20).unwrap_or_default();
-                self.at += inside;
-                return Err(self.fault("a control character stands bare inside a string"));
+            let short = text::stretch(self.rest());
+            self.at += short.len;
+            if let Some(tally) = tally.as_deref_mut() {
+                tally.add_stretch(short);
             }
-            self.at += run;
-            match rest.get(run) {
+            if !short.stopped {
+                self.long_run(tally.as_deref_mut())?;
+            }
+            match self.byte() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(Quoted { span: Span { start, end: self.at }, escaped });
                 }
-                Some(_) => {
+                Some(b'\\') => {
                     escaped = true;
-                    let unit = self.escape()?;
+                    let unescaped = self.escape()?;
                     if let Some(tally) = tally.as_deref_mut() {
-                        tally.add_char(unit);
+                        tally.add_char(unescaped);
                     }
                 }
-                None => {
-                    self.at = self.body.len();
-                    return Err(self.fault("the body ends inside a string"));
+                Some(_) => {
+                    return Err(self.fault("a control character stands bare inside a string"));
                 }
+                None => return Err(self.fault("the body ends inside a string")),
             }
         }
+    }
+
+    /// Passes everything up to the next quote or backslash.
+    fn long_run(&mut self, tally: Option<&mut TextBytes>) -> Result<(), Fault> {
+        let rest = self.rest();
+        let plain = rest.get(..text::long_run(rest)).unwrap_or_default();
+        let regular = match tally {
+            Some(tally) => tally.add(plain),
+            None => !text::has_control(plain),
+        };
+        if !regular {
+            self.at += plain.iter().position(|b| *b < 0x20).unwrap_or_default();
+            return Err(self.fault("a control character stands bare inside a string"));
+        }
+        self.at += plain.len();
+        Ok(())
     }
 
     /// One escape, surrogate pairs taken together.

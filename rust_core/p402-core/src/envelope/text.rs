@@ -3,13 +3,14 @@
 
 use super::types::TextBytes;
 
-const LETTER: u8 = 1;
-const DIGIT: u8 = 2;
-const STRUCTURE: u8 = 3;
-const NON_ASCII: u8 = 4;
-const CONTROL: u8 = 5;
-/// Stops a plain run: quote, backslash.
-const STOP: u8 = 6;
+/// Four counters of twelve bits in one word: a short stretch is counted in a register.
+const FIELD_BITS: u32 = 12;
+const LETTER: u64 = 1;
+const DIGIT: u64 = 1 << FIELD_BITS;
+const STRUCTURE: u64 = 1 << (2 * FIELD_BITS);
+const NON_ASCII: u64 = 1 << (3 * FIELD_BITS);
+/// Ends a stretch: quote, backslash, control character.
+const STOP: u64 = 1 << 63;
 
 /// Up to here bytes are looked up one by one; beyond, blocks pay.
 const SHORT_MAX: usize = 16;
@@ -17,18 +18,17 @@ const SHORT_MAX: usize = 16;
 const LANES: usize = 16;
 const ROUNDS_MAX: usize = 255;
 
-static CLASS: [u8; 256] = classes();
+static UNITS: [u64; 256] = units();
 
-const fn classes() -> [u8; 256] {
+const fn units() -> [u64; 256] {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         table[byte] = match byte as u8 {
-            0..=0x1F => CONTROL,
+            0..=0x1F | b'"' | b'\\' => STOP,
             b'a'..=b'z' | b'A'..=b'Z' => LETTER,
             b'0'..=b'9' => DIGIT,
             b'{' | b'}' | b'[' | b']' | b':' | b',' => STRUCTURE,
-            b'"' | b'\\' => STOP,
             0x80..=0xFF => NON_ASCII,
             _ => 0,
         };
@@ -37,18 +37,32 @@ const fn classes() -> [u8; 256] {
     table
 }
 
-fn class(byte: u8) -> u8 {
-    CLASS.get(usize::from(byte)).copied().unwrap_or_default()
+/// The start of a string's rest: what stands before its first stop, as far as it was looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    pub(super) len: usize,
+    /// A stop follows; else the short look found none.
+    pub(super) stopped: bool,
+    counts: u64,
+}
+
+/// Looks at the first bytes one by one: most strings of a request are keys and short words.
+pub(super) fn stretch(bytes: &[u8]) -> Stretch {
+    let head = bytes.get(..SHORT_MAX).unwrap_or(bytes);
+    let mut counts = 0;
+    for (len, byte) in head.iter().enumerate() {
+        let unit = UNITS[usize::from(*byte)];
+        if unit & STOP != 0 {
+            return Stretch { len, stopped: true, counts };
+        }
+        counts += unit;
+    }
+    Stretch { len: head.len(), stopped: false, counts }
 }
 
 /// How many bytes stand before the next quote or backslash (or the end).
-pub(super) fn plain_run(bytes: &[u8]) -> usize {
-    let head = bytes.get(..SHORT_MAX).unwrap_or(bytes);
-    if let Some(at) = head.iter().position(|b| class(*b) == STOP) {
-        return at;
-    }
-    let tail = bytes.get(head.len()..).unwrap_or_default();
-    head.len() + memchr::memchr2(b'"', b'\\', tail).unwrap_or(tail.len())
+pub(super) fn long_run(bytes: &[u8]) -> usize {
+    memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())
 }
 
 /// Whether a byte below a blank occurs.
@@ -57,16 +71,30 @@ pub(super) fn has_control(bytes: &[u8]) -> bool {
 }
 
 impl TextBytes {
+    pub(super) fn add_stretch(&mut self, stretch: Stretch) {
+        let field = |index: u32| (stretch.counts >> (index * FIELD_BITS)) & 0xFFF;
+        self.total += stretch.len as u64;
+        self.ascii_letters += field(0);
+        self.ascii_digits += field(1);
+        self.structure += field(2);
+        self.non_ascii += field(3);
+    }
+
     /// Counts bytes that hold neither quotes nor backslashes; false where a control byte occurs.
     pub(super) fn add(&mut self, bytes: &[u8]) -> bool {
-        self.total += bytes.len() as u64;
-        let (blocks, tail) = bytes.as_chunks::<LANES>();
+        let (blocks, mut tail) = bytes.as_chunks::<LANES>();
         let mut regular = true;
+        self.total += (blocks.len() * LANES) as u64;
         for group in blocks.chunks(ROUNDS_MAX) {
             regular &= self.add_blocks(group);
         }
-        for byte in tail {
-            regular &= self.add_byte(*byte);
+        while !tail.is_empty() {
+            let stretch = stretch(tail);
+            self.add_stretch(stretch);
+            regular &= !stretch.stopped;
+            // One past a stop: it is a control byte, and the text is refused anyway.
+            let passed = stretch.len + usize::from(stretch.stopped);
+            tail = tail.get(passed..).unwrap_or_default();
         }
         regular
     }
@@ -82,18 +110,6 @@ impl TextBytes {
             '\u{80}'.. => self.non_ascii += len,
             _ => {}
         }
-    }
-
-    fn add_byte(&mut self, byte: u8) -> bool {
-        match class(byte) {
-            LETTER => self.ascii_letters += 1,
-            DIGIT => self.ascii_digits += 1,
-            STRUCTURE => self.structure += 1,
-            NON_ASCII => self.non_ascii += 1,
-            CONTROL => return false,
-            _ => {}
-        }
-        true
     }
 
     /// At most `ROUNDS_MAX` blocks; written in lanes so that the compiler vectorises it.
