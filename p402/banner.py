@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from p402 import __version__
+from p402 import __version__, _core
 
 if TYPE_CHECKING:
     from p402.settings import Settings
@@ -34,6 +34,8 @@ def banner(settings: Settings, port: int, seconds: float) -> None:
     if settings.sandbox.enabled:
         grid.add_row("sandbox", Text(_sandbox(settings), style="yellow"))
     grid.add_row("tenants", _tenants(settings))
+    if _core.DEBUG_BUILD:
+        grid.add_row("warning", Text("a debug build of the core: slow, never measure it", "yellow"))
     for warning in settings.warnings:
         grid.add_row("warning", Text(warning, style="yellow"))
     grid.add_row("next", "p402 models · p402 route 'your prompt' --mode cost · p402 demo")
