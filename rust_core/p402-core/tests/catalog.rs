@@ -199,6 +199,31 @@ fn later_layers_override_field_by_field() {
 }
 
 #[test]
+fn a_refresh_moves_prices_from_its_day_on() {
+    let refresh = |date: &str, rate: u64| {
+        let old = r#"{"bands":[{"above":0,"in":2500000,"out":15000000}]}"#;
+        let new = format!(
+            r#"{{"from":"{date}T00:00:00Z","bands":[{{"above":0,"in":{rate},"out":{rate}}}]}}"#
+        );
+        shipped_and(&format!(
+            r#"{{"t":"header","schema":1,"date":"{date}"}}
+{{"t":"offer","provider":"openai","model":"gpt-5.4","prices":[{old},{new}],"source":"openrouter","as_of":"2026-12","n_agree":1,"confidence":"single"}}"#
+        ))
+    };
+    let later = refresh("2026-12-24", 7_000_000);
+    let gpt = named(&later, "openai/gpt-5.4");
+    assert_eq!(&*later.date, "2026-12-24");
+    assert_eq!(cost_nano(&later, gpt, 1_000, 0), 2_500_000, "in November the old price held");
+    assert_eq!(later.offers[gpt].confidence, Confidence::Single);
+    let usage = Usage { fresh: 1_000, ..Usage::default() };
+    assert_eq!(later.price_peak(gpt, &usage).nano(), 7_000_000);
+    let shown = later.model_json("gpt-5.4", &|_| true).unwrap();
+    assert!(String::from_utf8(shown).unwrap().contains(r#""price":{"input":7,"output":7}"#));
+    let older = refresh("2026-01-02", 1_000_000);
+    assert_eq!(older.date, CATALOG.date, "an old refresh does not set the date back");
+}
+
+#[test]
 fn bad_layers_name_layer_line_and_reason() {
     for (line, reason) in [
         (r#"{"t":"ofer"}"#, "unknown record type \"ofer\""),

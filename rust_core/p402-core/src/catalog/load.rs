@@ -109,9 +109,13 @@ impl Merged {
         Ok(())
     }
 
-    fn header(&mut self, header: HeaderRecord) {
+    fn header(&mut self, mut header: HeaderRecord) {
         match &mut self.header {
-            Some(known) => known.overlay(header),
+            Some(known) => {
+                // A refresh older than the file it lies over does not set the date back.
+                header.date = header.date.max(known.date.take());
+                known.overlay(header);
+            }
             None => self.header = Some(header),
         }
     }
