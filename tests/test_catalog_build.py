@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from genai_prices.types import Usage as GenaiUsage
 
+from p402 import cli
 from p402.catalog import build as builder
 from p402.catalog import compiled, exceptions, genai, homes, quality, quirks, rates, sources
 from p402.catalog.check import CatalogError, check
@@ -301,6 +302,7 @@ DIFFERENT = {
     "openai/gpt-5.6-cyber": "LiteLLM states the long-prompt tier that all of gpt-5.6 has",
 }
 INSTANTS = [
+    NOON,  # off-peak on a working day: genai-prices knows the hours, though not the calendar
     datetime(2026, 3, 12, 12, tzinfo=UTC),
     datetime(2026, 10, 13, 7, tzinfo=UTC),
     datetime(2026, 11, 20, 7, tzinfo=UTC),
@@ -674,3 +676,14 @@ def test_the_command_teaches_and_fails_in_words(
     assert builder.main(["--date", "2026-11-22", "--data", str(tmp_path), "--out", str(out)]) == 1
     assert "missing capability.tsv" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_the_p402_command_hands_every_option_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "catalog.jsonl"
+    assert cli.main(["catalog", "build", "--date", "2026-11-22", "--out", str(out)]) == 0
+    assert out.read_bytes() == compiled()
+    with pytest.raises(SystemExit):
+        cli.main(["catalog", "build", "--help"])
+    assert "--strict" in capsys.readouterr().out

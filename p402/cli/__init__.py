@@ -83,8 +83,13 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit status (2: the operator must mend something)."""
     started = time.monotonic()
-    options = parser().parse_args(arguments)
+    top = parser()
+    options, rest = top.parse_known_args(arguments)
     options.started = started
+    if hasattr(options, "step"):
+        options.rest = rest  # the builder's own options: it parses them itself
+    elif rest:
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
     from p402.settings import SettingsError
 
     try:
@@ -223,7 +228,6 @@ def _catalog(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         ("refresh", "fetch current prices and models; prints what changed"),
     ):
         step = _new(steps.add_parser(name, help=says, description=says, add_help=False))
-        step.add_argument("rest", nargs=argparse.REMAINDER, help="options; --help shows them")
         step.set_defaults(module="p402.cli.catalog", step=name)
 
 
