@@ -7,8 +7,8 @@
     reason = "a test that cannot set up must fail loudly"
 )]
 
-use p402_core::catalog::{Catalog, Charge, Priced};
-use p402_core::money::Usd;
+use p402_core::catalog::{Band, Catalog, Charge, Priced};
+use p402_core::money::{Rate, Usd};
 use p402_core::time::Timestamp;
 use p402_core::usage::Usage;
 use proptest::prelude::*;
@@ -156,12 +156,18 @@ fn deepseek_calendar() {
     }
 }
 
+/// A window of 15:00–20:00 UTC on Beijing's weekdays.
+const WINDOW: &str = concat!(
+    r#"{"from":"2026-01-01T00:00:00Z","peak":[[900,1200]],"#,
+    r#""days":[1,2,3,4,5],"offset_min":480}"#
+);
+
 /// One provider `p` with one offer `m` of these prices.
 fn fixture(row: &str, link: &str) -> Catalog {
     let lines = format!(
         r#"{{"t":"header","schema":1,"date":"2026-11-22"}}
 {{"t":"provider","id":"p","kind":"first_party","base_url":"https://p.test/v1"}}
-{{"t":"window","id":"w","periods":[{{"from":"2026-01-01T00:00:00Z","peak":[[900,1200]],"days":[1,2,3,4,5],"offset_min":480}}]}}
+{{"t":"window","id":"w","periods":[{WINDOW}]}}
 {{"t":"offer","provider":"p","model":"m","context":1000000,"prices":[{{{row}}}]{link}}}"#
     );
     Catalog::load(&[lines.as_bytes()]).unwrap_or_else(|error| panic!("{error}"))
@@ -297,8 +303,16 @@ prop_compose! {
         fresh in 0_u64..3_000_000, cache_read in 0_u64..3_000_000, cache_write in 0_u64..500_000,
         cache_write_1h in 0_u64..500_000, output in 0_u64..500_000, reasoning in 0_u64..500_000,
     ) -> Usage {
-        Usage { fresh, cache_read, cache_write, cache_write_1h, output, reasoning: reasoning.min(output) }
+        let reasoning = reasoning.min(output);
+        Usage { fresh, cache_read, cache_write, cache_write_1h, output, reasoning }
     }
+}
+
+/// A band's rates by class, absent ones as they are billed.
+fn rates(band: &Band) -> [Rate; 5] {
+    let write = band.cache_write.unwrap_or(band.input);
+    let read = band.cache_read.unwrap_or(band.input);
+    [band.input, read, write, band.cache_write_1h.unwrap_or(write), band.output]
 }
 
 /// The rule of catalog.md § 4 over one flat band, in pico-dollars times a million.
@@ -319,14 +333,14 @@ proptest! {
         fee_ppm in 0_u32..200_000,
     ) {
         let [input, read, write, output] = rates;
-        let band = format!(
-            r#""bands":[{{"above":0,"in":{input},"out":{output},"cache_read":{read},"cache_write":{write}}}]"#
-        );
+        let caches = format!(r#""cache_read":{read},"cache_write":{write}"#);
+        let band = format!(r#""bands":[{{"above":0,"in":{input},"out":{output},{caches}}}]"#);
         let catalog = fixture(&band, "");
         let priced = price_in(&catalog, "p/m", &usage, FRIDAY, fee_ppm);
         let over = i128::from(priced.total.nano()) * 1_000_000_000 - exact(&usage, rates, fee_ppm);
         prop_assert!((0..1_000_000_000).contains(&over), "{over}");
-        let parts = [priced.input, priced.cache_read, priced.cache_write, priced.output, priced.fees];
+        let Priced { input, cache_read, cache_write, output, fees, .. } = priced;
+        let parts = [input, cache_read, cache_write, output, fees];
         prop_assert_eq!(parts.iter().map(|part| part.nano()).sum::<i64>(), priced.upstream.nano());
         prop_assert!(parts.iter().all(|part| *part >= Usd::ZERO));
     }
@@ -337,13 +351,12 @@ proptest! {
     ) {
         let index = pick % CATALOG.offers.len();
         // A long-prompt band that is cheaper at some source's word would be that source's fault.
-        let rising = CATALOG.offers[index].prices.iter().all(|row| row.bands.windows(2).all(|pair| {
-            pair[0].input <= pair[1].input && pair[0].output <= pair[1].output
-                && pair[0].cache_read.unwrap_or(pair[0].input) <= pair[1].cache_read.unwrap_or(pair[1].input)
-                && pair[0].cache_write.unwrap_or(pair[0].input) <= pair[1].cache_write.unwrap_or(pair[1].input)
-                && pair[0].cache_write_1h.or(pair[0].cache_write).unwrap_or(pair[0].input)
-                    <= pair[1].cache_write_1h.or(pair[1].cache_write).unwrap_or(pair[1].input)
-        }));
+        let rising = CATALOG.offers[index].prices.iter().all(|row| {
+            row.bands.windows(2).all(|pair| {
+                let (low, high) = (rates(&pair[0]), rates(&pair[1]));
+                low.iter().zip(high).all(|(low, high)| *low <= high)
+            })
+        });
         prop_assume!(rising);
         let mut grown = usage;
         match class {
@@ -360,7 +373,8 @@ proptest! {
 
     #[test]
     fn no_claim_is_below_its_bill(
-        fresh in 0_u64..2_000_000, output in 0_u64..200_000, pick in any::<usize>(), hour in 0_i64..8_760,
+        fresh in 0_u64..2_000_000, output in 0_u64..200_000, pick in any::<usize>(),
+        hour in 0_i64..8_760,
     ) {
         let index = pick % CATALOG.offers.len();
         let usage = tokens(fresh, output);
@@ -370,9 +384,18 @@ proptest! {
     }
 
     #[test]
-    fn absurd_counts_saturate(fresh in any::<u64>(), output in any::<u64>(), pick in any::<usize>()) {
+    fn absurd_counts_saturate(
+        count in any::<u64>(), output in any::<u64>(), pick in any::<usize>(),
+    ) {
         let index = pick % CATALOG.offers.len();
-        let usage = Usage { fresh, output, cache_read: fresh, cache_write: fresh, cache_write_1h: fresh, reasoning: output };
+        let usage = Usage {
+            fresh: count,
+            cache_read: count,
+            cache_write: count,
+            cache_write_1h: count,
+            output,
+            reasoning: output,
+        };
         let charge = Charge { usage: &usage, at: at(FRIDAY), service: None, fee_ppm: u32::MAX };
         prop_assert!(CATALOG.price(index, &charge).total >= Usd::ZERO);
         prop_assert!(CATALOG.price_peak(index, &usage) >= Usd::ZERO);

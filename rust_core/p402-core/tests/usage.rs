@@ -17,6 +17,10 @@ const SHAPES: [UsageShape; 6] = [
     UsageShape::OpenRouterCost,
 ];
 
+/// Shapes that may state cached and reasoning tokens inside prompt and completion.
+const INCLUSIVE: [UsageShape; 3] =
+    [UsageShape::OpenAi, UsageShape::XaiExclReasoning, UsageShape::OpenRouterCost];
+
 fn read(json: &str, shape: UsageShape) -> Usage {
     read_usage(json.as_bytes(), shape).unwrap().usage
 }
@@ -137,9 +141,8 @@ fn lies_are_not_believed() {
     {
         let prompt = format!(r#"{{"prompt_tokens":{bad},"completion_tokens":2}}"#);
         let answer = format!(r#"{{"prompt_tokens":2,"completion_tokens":{bad}}}"#);
-        let cached = format!(
-            r#"{{"prompt_tokens":2,"completion_tokens":2,"prompt_tokens_details":{{"cached_tokens":{bad}}}}}"#
-        );
+        let details = format!(r#""prompt_tokens_details":{{"cached_tokens":{bad}}}"#);
+        let cached = format!(r#"{{"prompt_tokens":2,"completion_tokens":2,{details}}}"#);
         for json in [prompt, answer, cached] {
             assert_eq!(openai(&json), Some(UsageFault::NotACount), "{json}");
         }
@@ -182,7 +185,7 @@ proptest! {
             "completion_tokens_details":{{"reasoning_tokens":{reasoning}}}}}"#,
             prompt + completion
         );
-        for shape in [UsageShape::OpenAi, UsageShape::XaiExclReasoning, UsageShape::OpenRouterCost] {
+        for shape in INCLUSIVE {
             let read = read(&json, shape);
             prop_assert_eq!(read.input(), prompt);
             prop_assert_eq!(read.cache_read, cached);
