@@ -274,4 +274,4 @@ def test_nobody_but_refresh_and_demo_opens_a_connection():
         r"^(?:import|from) (?:httpx|urllib\.request|requests|aiohttp)\b", re.MULTILINE
     )
     found = {name for name in files(".py", "p402/") if clients.search(text_of(name))}
-    assert found <= {"p402/demo.py", "p402/local.py", "p402/catalog/refresh.py"}
+    assert found <= {"p402/demo.py", "p402/local.py", "p402/catalog/fetch.py"}
