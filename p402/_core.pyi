@@ -82,5 +82,17 @@ class Gateway:
         """The reply to `POST /route`: the decision, without calling anyone."""
     def request(self, tenant: str, id: str) -> Answer:
         """The reply to `GET /requests/{id}` for this tenant."""
+    def price(
+        self,
+        offer: str,
+        usage: tuple[int, int, int, int, int],
+        at: int,
+        service: str | None = None,
+    ) -> int | None:
+        """What `usage` (fresh, cache_read, cache_write, cache_write_1h, output) costs at
+        `provider/model` at `at` (microseconds since 1970), in nano-dollars; the one pricing
+        function, for audits. None for a name that is not one offer."""
+    def events(self) -> tuple[list[str], int]:
+        """Lines for the operator's log since the last call, and how many were dropped before."""
     def refusal(self, code: str, message: str, param: str | None = None) -> Answer:
         """The error reply of a stable code. ValueError where the table has no such code."""

@@ -6,8 +6,9 @@ use crate::settling::{Served, Settling, Tried, Turn};
 use crate::transport::WireBody;
 use p402_core::dialect::openai::{Answer, ChatStream, UpstreamError, UpstreamErrorKind};
 use p402_core::reply::{ApiError, Code};
-use p402_core::route::{Attempt, Observation, Outcome, Permit};
+use p402_core::route::{Attempt, Observation, Outcome, Permit, Start};
 use p402_core::time::Now;
+use p402_core::usage::Usage;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -20,14 +21,24 @@ const LONE_WAIT_MS_MAX: u64 = 1_000;
 /// An answer that has begun.
 #[derive(Debug)]
 pub enum Dispatched {
-    Whole { served: Served, answer: Box<Answer>, warnings: Vec<String> },
-    Streaming {
-        served: Served,
-        body: WireBody,
-        stream: Box<ChatStream>,
-        busy: Busy,
-        warnings: Vec<String>,
-    },
+    Whole(Box<Whole>),
+    Streaming { served: Served, begun: Box<BegunStream>, warnings: Vec<String> },
+}
+
+/// An answer that came whole, with the names of fields its upstream was not told.
+#[derive(Debug)]
+pub struct Whole {
+    pub served: Served,
+    pub answer: Answer,
+    pub warnings: Vec<String>,
+}
+
+/// A committed stream: what the upstream still has to send, and the endpoint it keeps busy.
+#[derive(Debug)]
+pub struct BegunStream {
+    pub body: WireBody,
+    pub stream: Box<ChatStream>,
+    pub busy: Busy,
 }
 
 /// What the walk remembers of its failures, to say so if all fail.
@@ -43,14 +54,13 @@ struct Failures {
 /// Counts an endpoint as busy until its verdict; dropped without one it is freed unjudged.
 pub struct Busy {
     turn: Arc<Turn>,
+    sent: Now,
     seen: Option<Observation>,
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if let Some(seen) = self.seen.take() {
-            self.turn.node.router.lock().observe(seen, self.turn.node.clock.now());
-        }
+        self.verdict(Outcome::ClientGone, self.turn.node.clock.now());
     }
 }
 
@@ -62,8 +72,7 @@ pub async fn walk(settling: &mut Settling) -> Result<Dispatched, ApiError> {
     let mut tries = 0;
     for index in 0..turn.plan.attempts.len() {
         // One attempt may be sent again with another key, or after a lone endpoint's short wait.
-        loop {
-            let Some(attempt) = turn.plan.attempts.get(index) else { break };
+        while let Some(attempt) = turn.plan.attempts.get(index) {
             if tries >= TRIES_MAX || !may_try(&turn, attempt, tries) {
                 return Err(failures.into_error(settling, deadline));
             }
@@ -117,10 +126,17 @@ fn may_try(turn: &Turn, attempt: &Attempt, tries: usize) -> bool {
 
 fn begin(turn: &Turn, attempt: &Attempt, first: bool) -> Option<Permit> {
     let provider = turn.world.catalog.offers.get(attempt.offer)?.provider;
-    let keys = turn.world.keys(provider);
+    let start = Start {
+        offer: attempt.offer,
+        arm: attempt.arm,
+        keys: turn.world.keys(provider),
+        first,
+        panic: turn.plan.panic,
+        input_tokens: turn.plan.input_tokens,
+    };
     let world = turn.world.routing(&turn.tenant);
     let now = turn.node.clock.now();
-    turn.node.router.lock().begin(&world, attempt.offer, keys, first, now)
+    turn.node.router.lock().begin(&world, &start, now)
 }
 
 /// Whether the same attempt is sent once more: another key, or alone and told to wait ≤ 1 s.
@@ -160,7 +176,7 @@ async fn one(
         return Err(Fault::internal("the plan has no such attempt"));
     };
     let sent = turn.node.clock.now();
-    let mut busy = Busy::new(&turn, attempt, &permit);
+    let mut busy = Busy::new(&turn, permit, sent);
     let own = Instant::now() + Duration::from_millis(attempt.deadline_ms);
     let result = match timeout_at(own.min(deadline), exchange(&turn, attempt, &permit)).await {
         Ok(result) => result,
@@ -180,7 +196,6 @@ async fn one(
         Ok(exchanged) => {
             tried.provider_request_id.clone_from(&exchanged.request_id);
             settling.tried.push(tried);
-            busy.answered(took_us);
             let served = Served {
                 attempt: index,
                 offer: attempt.offer,
@@ -190,17 +205,24 @@ async fn one(
             let warnings = exchanged.warnings;
             Ok(match exchanged.answer {
                 Begun::Whole(answer) => {
+                    if let Some(reported) = answer.reported.as_ref().filter(|_| !answer.usage_fault)
+                    {
+                        busy.counted(&reported.usage);
+                    }
                     busy.verdict(Outcome::Success, ended);
-                    Dispatched::Whole { served, answer, warnings }
+                    Dispatched::Whole(Box::new(Whole { served, answer: *answer, warnings }))
                 }
                 Begun::Streaming(body, stream) => {
-                    Dispatched::Streaming { served, body, stream, busy, warnings }
+                    busy.began(took_us);
+                    let begun = Box::new(BegunStream { body, stream, busy });
+                    Dispatched::Streaming { served, begun, warnings }
                 }
             })
         }
         Err(fault) => {
             tried.outcome = fault.error.kind.name();
             tried.status = fault.error.status;
+            turn.node.emit.attempt_failed(&turn.world.catalog, turn.id, tried.ended());
             settling.tried.push(tried);
             busy.verdict(outcome(&fault.error), ended);
             if fault.error.possibly_billed {
@@ -226,23 +248,30 @@ fn outcome(error: &UpstreamError) -> Outcome {
 }
 
 impl Busy {
-    fn new(turn: &Arc<Turn>, attempt: &Attempt, permit: &Permit) -> Self {
+    fn new(turn: &Arc<Turn>, permit: Permit, sent: Now) -> Self {
         let seen = Observation {
-            offer: attempt.offer,
-            permit: permit.clone(),
+            permit,
             outcome: Outcome::ClientGone,
             ttft_ms: None,
-            total_ms: None,
-            input_tokens: turn.plan.input_tokens,
+            total_ms: 0,
+            input_tokens: None,
+            output_tokens: None,
         };
-        Self { turn: Arc::clone(turn), seen: Some(seen) }
+        Self { turn: Arc::clone(turn), sent, seen: Some(seen) }
     }
 
-    /// Notes how long the answer (or a stream's first content) took.
-    fn answered(&mut self, took_us: u64) {
+    /// Notes when a stream's first content came.
+    fn began(&mut self, took_us: u64) {
         if let Some(seen) = &mut self.seen {
-            let took_ms = Some(took_us / 1_000);
-            if self.turn.scan.stream { seen.ttft_ms = took_ms } else { seen.total_ms = took_ms }
+            seen.ttft_ms = Some(took_us / 1_000);
+        }
+    }
+
+    /// Notes what the upstream counted.
+    pub fn counted(&mut self, usage: &Usage) {
+        if let Some(seen) = &mut self.seen {
+            seen.input_tokens = Some(usage.input());
+            seen.output_tokens = Some(usage.output);
         }
     }
 
@@ -250,7 +279,8 @@ impl Busy {
     pub fn verdict(&mut self, outcome: Outcome, now: Now) {
         if let Some(mut seen) = self.seen.take() {
             seen.outcome = outcome;
-            self.turn.node.router.lock().observe(seen, now);
+            seen.total_ms = now.ticks.since(self.sent.ticks) / 1_000;
+            self.turn.node.router.lock().observe(&seen, now);
         }
     }
 }

@@ -6,8 +6,7 @@ use crate::transport::{TransportError, WireBody, WireRequest, WireResponse};
 use bytes::Bytes;
 use p402_core::catalog::UsageShape;
 use p402_core::dialect::openai::{
-    self, Answer, AnswerFault, ChatStream, StreamAsk, StreamFault, UpstreamError,
-    UpstreamErrorKind,
+    self, Answer, AnswerFault, ChatStream, StreamAsk, StreamFault, UpstreamError, UpstreamErrorKind,
 };
 use p402_core::envelope::{UpstreamBody, upstream_body};
 use p402_core::route::{Attempt, Permit};
@@ -18,7 +17,7 @@ const ERROR_BODY_BYTES_MAX: usize = 64 << 10;
 /// Why one attempt did not answer.
 #[derive(Debug)]
 pub struct Fault {
-    pub error: UpstreamError,
+    pub error: Box<UpstreamError>,
     /// Text delivered by the upstream before it failed.
     pub text_bytes: u64,
 }
@@ -81,10 +80,10 @@ fn wire_request(
     let (body, warnings) = upstream_body(&turn.body, &turn.scan, &wish);
     let mut headers = headers.clone();
     let affinity = world.affinity.get(offer.provider).and_then(Option::as_ref);
-    if let (Some(name), Some(session)) = (affinity, turn.options.session_id.as_deref()) {
-        if let Ok(value) = http::HeaderValue::from_str(session) {
-            headers.insert(name.clone(), value);
-        }
+    if let (Some(name), Some(session)) = (affinity, turn.options.session_id.as_deref())
+        && let Ok(value) = http::HeaderValue::from_str(session)
+    {
+        headers.insert(name.clone(), value);
     }
     let request = WireRequest { uri: upstream.chat.clone(), headers, body: Bytes::from(body) };
     Ok((request, warnings))
@@ -111,7 +110,7 @@ async fn until_content(
         let step = match body.chunk().await {
             Some(Ok(bytes)) => stream.push(&bytes),
             Some(Err(error)) => return Err(Fault::from(error)),
-            None => stream.end().map(|()| ()),
+            None => stream.end(),
         };
         step.map_err(|fault| Fault::from_stream(fault, stream.text_bytes()))?;
         if stream.committed() || stream.ready() {
@@ -149,7 +148,7 @@ async fn refused(turn: &Turn, response: WireResponse) -> Fault {
     if let Some(ms) = retry_ms.and_then(|text| text.parse().ok()) {
         error.retry_after_ms = Some(ms);
     }
-    Fault { error, text_bytes: 0 }
+    Fault { error: Box::new(error), text_bytes: 0 }
 }
 
 fn text_header<'a>(response: &'a WireResponse, name: &str) -> Option<&'a str> {
@@ -169,7 +168,7 @@ impl Fault {
             param: None,
             body: Vec::new(),
         };
-        Self { error, text_bytes: 0 }
+        Self { error: Box::new(error), text_bytes: 0 }
     }
 
     pub fn internal(message: &str) -> Self {
@@ -187,7 +186,7 @@ impl Fault {
             StreamFault::TooLarge => {
                 Self::of(UpstreamErrorKind::Malformed, "an event was too large", true)
             }
-            StreamFault::Upstream(error) => Self { error: *error, text_bytes: 0 },
+            StreamFault::Upstream(error) => Self { error, text_bytes: 0 },
         };
         own.text_bytes = text_bytes;
         own
@@ -207,7 +206,7 @@ impl From<AnswerFault> for Fault {
     fn from(fault: AnswerFault) -> Self {
         match fault {
             AnswerFault::Malformed(text) => Self::of(UpstreamErrorKind::Malformed, &text, true),
-            AnswerFault::Upstream(error) => Self { error: *error, text_bytes: 0 },
+            AnswerFault::Upstream(error) => Self { error, text_bytes: 0 },
         }
     }
 }

@@ -2,7 +2,8 @@
 //! Does not know what front it serves: a call comes in, a reply goes out through an `Outbox`.
 
 use crate::clock::Clock;
-use crate::dispatch::{self, Dispatched};
+use crate::dispatch::{self, Dispatched, Whole};
+use crate::emit::Emit;
 use crate::outbox::{Head, Outbox};
 use crate::pump::{KEEPALIVE, Pump};
 use crate::records::Records;
@@ -11,7 +12,7 @@ use crate::transport::Transport;
 use crate::world::{IN_FLIGHT_MAX, Node, World};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use p402_core::dialect::openai::{Answer, Seal};
+use p402_core::dialect::openai::{ChatStream, Seal};
 use p402_core::envelope::{Scan, scan};
 use p402_core::id::RequestId;
 use p402_core::reply::{ApiError, Code, ReplyHeaders, dropped_warning};
@@ -46,8 +47,12 @@ pub struct Gateway {
     pub node: Arc<Node>,
 }
 
-/// What `read` understood of a call.
-struct Read {
+/// A call that has been read: what it says, and the one `now` and world it is decided with.
+struct Asked {
+    id: RequestId,
+    now: Now,
+    world: Arc<World>,
+    call: Call,
     scan: Scan,
     options: Options,
 }
@@ -63,6 +68,18 @@ impl Drop for InFlight {
     }
 }
 
+impl Asked {
+    fn ask(&self) -> Ask<'_> {
+        Ask {
+            request: self.id,
+            tenant: &self.call.tenant,
+            body: &self.call.body,
+            scan: &self.scan,
+            options: &self.options,
+        }
+    }
+}
+
 impl Gateway {
     pub fn new(world: World, transport: Box<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
         let router = Router::new(&world.config.routing, &world.config.timeouts);
@@ -72,6 +89,7 @@ impl Gateway {
             router: Mutex::new(router),
             records: Mutex::new(records),
             world: ArcSwap::from_pointee(world),
+            emit: Emit::default(),
             transport,
             clock,
             drains,
@@ -103,76 +121,49 @@ impl Gateway {
         outbox: &Arc<Outbox>,
     ) -> Result<(), ApiError> {
         let _in_flight = self.enter()?;
-        let world = self.node.world.load_full();
-        let read = Self::read(&call)?;
+        let asked = self.read(id, call, now)?;
         // lookup: every request is a miss until there is a cache to ask.
-        let plan = self.route(&world, &call, &read, id, now)?;
-        let mut settling = self.admit(world, call, read, plan, id, now);
+        let plan = self.route(&asked)?;
+        let mut settling = self.admit(asked, plan);
         match self.dispatch(&mut settling, outbox).await {
+            Ok(Some(Dispatched::Whole(whole))) => self.settle(settling, *whole, outbox),
+            Ok(Some(Dispatched::Streaming { served, begun, warnings })) => {
+                outbox.head(stream_head(headers(&settling, Some(&served), &warnings, None)));
+                Pump::new(served, begun, settling, Arc::clone(outbox)).run().await;
+            }
             Ok(None) => settling.release(CLIENT_CLOSED, self.node.clock.now()),
-            Ok(Some(Dispatched::Whole { served, answer, warnings })) => {
-                self.settle(settling, &served, *answer, &warnings, outbox);
-            }
-            Ok(Some(Dispatched::Streaming { served, body, stream, busy, warnings })) => {
-                let headers = headers(&settling, Some(&served), &warnings, None);
-                outbox.head(stream_head(headers));
-                let outbox = Arc::clone(outbox);
-                Pump { served, body, stream, busy, settling, outbox }.run().await;
-            }
             Err(error) => self.give_up(settling, &error, outbox),
         }
         Ok(())
     }
 
     /// read: one scan of the body, one reading of the `p402` field and its header twins.
-    fn read(call: &Call) -> Result<Read, ApiError> {
-        let scan = scan(&call.body).map_err(ApiError::from)?;
+    fn read(&self, id: RequestId, call: Call, now: Now) -> Result<Asked, ApiError> {
+        let scan = scan(&call.body)?;
         let twins: Vec<(&str, &str)> =
             call.twins.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let field = scan.p402.map(|field| field.value.of(&call.body));
-        let options = Options::read(field, &twins).map_err(ApiError::from)?;
-        Ok(Read { scan, options })
+        let options = Options::read(field, &twins)?;
+        Ok(Asked { id, now, world: self.node.world.load_full(), call, scan, options })
     }
 
     /// route: the ordered, explained, bounded list of attempts.
-    fn route(
-        &self,
-        world: &World,
-        call: &Call,
-        read: &Read,
-        id: RequestId,
-        now: Now,
-    ) -> Result<Plan, ApiError> {
-        let ask = Ask {
-            request: id,
-            tenant: &call.tenant,
-            body: &call.body,
-            scan: &read.scan,
-            options: &read.options,
-        };
-        let routing = world.routing(&call.tenant);
-        self.node.router.lock().plan(&routing, &ask, now).map_err(ApiError::from)
+    fn route(&self, asked: &Asked) -> Result<Plan, ApiError> {
+        let routing = asked.world.routing(&asked.call.tenant);
+        Ok(self.node.router.lock().plan(&routing, &asked.ask(), asked.now)?)
     }
 
     /// admit: from here on exactly one settlement is owed.
-    #[expect(clippy::too_many_arguments, clippy::unused_self, reason = "takes the line's parts")]
-    fn admit(
-        &self,
-        world: Arc<World>,
-        call: Call,
-        read: Read,
-        plan: Plan,
-        id: RequestId,
-        now: Now,
-    ) -> Settling {
+    fn admit(&self, asked: Asked, plan: Plan) -> Settling {
+        let Asked { id, now, world, call, scan, options } = asked;
         Settling::admit(Arc::new(Turn {
             node: Arc::clone(&self.node),
             world,
             id,
             tenant: call.tenant,
             body: call.body,
-            scan: read.scan,
-            options: read.options,
+            scan,
+            options,
             plan,
             now,
             received: call.received,
@@ -189,8 +180,10 @@ impl Gateway {
     ) -> Result<Option<Dispatched>, ApiError> {
         let turn = Arc::clone(&settling.turn);
         let config = &turn.world.config.stream;
-        let mut comment =
-            turn.scan.stream.then(|| Instant::now() + Duration::from_millis(config.keepalive_first_ms));
+        let mut comment = turn
+            .scan
+            .stream
+            .then(|| Instant::now() + Duration::from_millis(config.keepalive_first_ms));
         let early = turn.scan.stream.then(|| headers(settling, None, &[], None));
         let walk = dispatch::walk(settling);
         tokio::pin!(walk);
@@ -209,27 +202,21 @@ impl Gateway {
     }
 
     /// settle: the whole answer, priced, with its metadata, in one write.
-    fn settle(
-        &self,
-        mut settling: Settling,
-        served: &Served,
-        answer: Answer,
-        warnings: &[String],
-        outbox: &Outbox,
-    ) {
+    fn settle(&self, mut settling: Settling, whole: Whole, outbox: &Outbox) {
+        let Whole { served, answer, warnings } = whole;
         let used = Used {
-            reported: answer.reported.clone().filter(|_| !answer.usage_fault),
+            reported: answer.reported.filter(|_| !answer.usage_fault),
             text_bytes: answer.text_bytes,
             service_tier: answer.service_tier.clone(),
         };
-        let settled = settling.settle(served, &used, self.node.clock.now());
+        let settled = settling.settle(&served, &used, self.node.clock.now());
         let body = answer.seal(&Seal {
             metadata: &settled.metadata,
             metadata_again: &settled.metadata,
             cost: settled.cost,
             usage: &settled.usage,
         });
-        let mut headers = headers(&settling, Some(served), warnings, Some(settled.cost));
+        let mut headers = headers(&settling, Some(&served), &warnings, Some(settled.cost));
         headers.push(("content-type", "application/json".to_owned()));
         outbox.head(Head { status: 200, headers, body: Some(body) });
     }
@@ -241,7 +228,7 @@ impl Gateway {
         if outbox.headed() {
             let mut object = Vec::new();
             error.write(&mut object, id);
-            outbox.push(&p402_core::dialect::openai::ChatStream::error_frame(&object, None));
+            outbox.push(&ChatStream::error_frame(&object, None));
             outbox.end();
             return;
         }
@@ -255,21 +242,12 @@ impl Gateway {
     ///
     /// # Errors
     /// What the live request would be refused with.
-    pub fn explain(&self, call: &Call, all: bool) -> Result<Vec<u8>, ApiError> {
+    pub fn explain(&self, call: Call, all: bool) -> Result<Vec<u8>, ApiError> {
         let now = self.node.clock.now();
-        let world = self.node.world.load_full();
-        let read = Self::read(call)?;
-        let ask = Ask {
-            request: self.request_id(now),
-            tenant: &call.tenant,
-            body: &call.body,
-            scan: &read.scan,
-            options: &read.options,
-        };
-        let routing = world.routing(&call.tenant);
+        let asked = self.read(self.request_id(now), call, now)?;
+        let routing = asked.world.routing(&asked.call.tenant);
         let mut router = self.node.router.lock();
-        let explanation = router.explain(&routing, &ask, now, all).map_err(ApiError::from)?;
-        Ok(explanation.to_json())
+        Ok(router.explain(&routing, &asked.ask(), now, all)?.to_json())
     }
 
     /// The body of `GET /requests/{id}`, to the tenant that made the request.

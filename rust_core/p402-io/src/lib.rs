@@ -8,6 +8,7 @@ pub mod clock;
 pub mod outbox;
 pub mod transport;
 
+pub mod emit;
 pub mod records;
 pub mod world;
 

@@ -1,10 +1,11 @@
 //! Forwards a committed stream frame by frame and ends it truthfully: sealed, or with an error frame.
 //! Does not choose upstreams (dispatch.rs) nor mend frames (core's dialect/openai).
 
-use crate::dispatch::Busy;
+use crate::dispatch::{BegunStream, Busy};
+use crate::emit::Ended;
 use crate::outbox::Outbox;
 use crate::settling::{Served, Settling, Used};
-use crate::transport::{TransportError, WireBody};
+use crate::transport::WireBody;
 use bytes::Bytes;
 use p402_core::dialect::openai::{ChatStream, Seal, StreamFault};
 use p402_core::reply::{ApiError, Code, scrub};
@@ -21,19 +22,19 @@ const TAIL_WAIT: Duration = Duration::from_millis(200);
 /// A committed stream on its way.
 #[derive(Debug)]
 pub struct Pump {
-    pub served: Served,
-    pub body: WireBody,
-    pub stream: Box<ChatStream>,
-    pub busy: Busy,
-    pub settling: Settling,
-    pub outbox: Arc<Outbox>,
+    served: Served,
+    body: WireBody,
+    stream: Box<ChatStream>,
+    busy: Busy,
+    settling: Settling,
+    outbox: Arc<Outbox>,
 }
 
 /// What happened next.
 enum Event {
     Chunk(Bytes),
     Ended,
-    Failed(TransportError),
+    Failed,
     /// The timer fired: silence has lasted long enough to look at the clock.
     Quiet,
     ReaderLeft,
@@ -59,6 +60,16 @@ struct Watch {
 }
 
 impl Pump {
+    pub fn new(
+        served: Served,
+        begun: Box<BegunStream>,
+        settling: Settling,
+        outbox: Arc<Outbox>,
+    ) -> Self {
+        let BegunStream { body, stream, busy } = *begun;
+        Self { served, body, stream, busy, settling, outbox }
+    }
+
     /// Runs the stream to its end. Exactly one of `settle`, `fail_stream` is called.
     pub async fn run(mut self) {
         let began = self.settling.turn.node.clock.now().ticks;
@@ -94,8 +105,8 @@ impl Pump {
                     self.give();
                     return Ok(());
                 }
-                Event::Failed(_) if self.stream.finishing() => return Ok(()),
-                Event::Failed(_) => return Err(Stop::Fault(StreamFault::Cut)),
+                Event::Failed if self.stream.finishing() => return Ok(()),
+                Event::Failed => return Err(Stop::Fault(StreamFault::Cut)),
                 Event::Quiet => {
                     if self.quiet(&mut watch)? {
                         return Ok(());
@@ -131,7 +142,7 @@ impl Pump {
             biased;
             chunk = self.body.chunk() => match chunk {
                 Some(Ok(bytes)) => Event::Chunk(bytes),
-                Some(Err(error)) => Event::Failed(error),
+                Some(Err(_)) => Event::Failed,
                 None => Event::Ended,
             },
             () = self.outbox.until_gone(), if !gone => Event::ReaderLeft,
@@ -185,7 +196,7 @@ impl Pump {
 
     fn used(&self) -> Used {
         Used {
-            reported: self.stream.reported().cloned().filter(|_| !self.stream.usage_fault()),
+            reported: self.stream.reported().copied().filter(|_| !self.stream.usage_fault()),
             text_bytes: self.stream.text_bytes(),
             service_tier: self.stream.service_tier().map(str::to_owned),
         }
@@ -194,6 +205,9 @@ impl Pump {
     async fn seal(mut self) {
         let used = self.used();
         let now = self.settling.turn.node.clock.now();
+        if let Some(reported) = &used.reported {
+            self.busy.counted(&reported.usage);
+        }
         self.busy.verdict(Outcome::Success, now);
         let settled = self.settling.settle(&self.served, &used, now);
         let bytes = self.stream.seal(&Seal {
@@ -220,6 +234,10 @@ impl Pump {
         }
         if !matches!(stop, Stop::ShuttingDown) {
             self.busy.verdict(Outcome::Failure, now);
+            let turn = &self.settling.turn;
+            let ms = now.ticks.since(self.served.sent.ticks) / 1_000;
+            let ended = Ended { offer: self.served.offer, outcome: stop.name(), status: 200, ms };
+            turn.node.emit.stream_broke(&turn.world.catalog, turn.id, ended);
         }
         let error = stop.error();
         let failed = self.settling.fail_stream(&self.served, &used, now);
@@ -244,6 +262,18 @@ impl Watch {
 }
 
 impl Stop {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Fault(StreamFault::Cut) => "cut",
+            Self::Fault(StreamFault::Malformed(_) | StreamFault::TooLarge) => "malformed",
+            Self::Fault(StreamFault::Upstream(_)) => "error",
+            Self::Idle => "idle",
+            Self::Total => "timeout",
+            Self::Abandoned => "abandoned",
+            Self::ShuttingDown => "shutting_down",
+        }
+    }
+
     fn error(&self) -> ApiError {
         let (code, text) = match self {
             Self::Fault(StreamFault::Cut) => {

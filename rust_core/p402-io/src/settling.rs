@@ -1,6 +1,7 @@
 //! Owes exactly one settlement per admitted request, and pays it: on end, on error, or on drop.
 //! Does not price (core's bill.rs) and does not write to the client (gateway.rs, pump.rs).
 
+use crate::emit::Ended;
 use crate::records::{AttemptRow, Row, RowState};
 use crate::world::{Node, World};
 use bytes::Bytes;
@@ -137,7 +138,7 @@ impl Settling {
             turn.plan.routing_json(&turn.world.catalog, &turn.world.table, &seen)
         });
         let attempts = u32::try_from(self.tried.len()).unwrap_or(u32::MAX);
-        let details = turn.cost_details().then(|| CostDetails { bill: &row.bill, attempts });
+        let details = turn.cost_details().then_some(CostDetails { bill: &row.bill, attempts });
         let mut metadata = Vec::with_capacity(512);
         Metadata { routing: routing.as_deref(), ..row.metadata(details) }.write(&mut metadata);
         let cost = row.bill.cost;
@@ -173,7 +174,8 @@ impl Settling {
     }
 
     fn empty_bill(&self, served: &Served) -> Bill {
-        let mut bill = self.bill(served, &Used::default(), &Usage::default(), UsageSource::Provider);
+        let mut bill =
+            self.bill(served, &Used::default(), &Usage::default(), UsageSource::Provider);
         bill.cost = Usd::ZERO;
         bill.direct = Usd::ZERO;
         bill
@@ -192,11 +194,8 @@ impl Settling {
         let turn = &self.turn;
         let world = &turn.world;
         let asked = turn.scan.service_tier.as_deref();
-        let reports = world
-            .catalog
-            .offers
-            .get(served.offer)
-            .is_some_and(|offer| offer.quirks.reported_cost);
+        let reports =
+            world.catalog.offers.get(served.offer).is_some_and(|offer| offer.quirks.reported_cost);
         let narrow = world.config.pricing.direct_basis.as_deref() == Some("served");
         let facts = Facts {
             served: served.offer,
@@ -219,8 +218,7 @@ impl Settling {
     fn teach(&self, served: &Served, usage: Usage, now: Now) {
         let turn = &self.turn;
         let mut router = turn.node.router.lock();
-        let world = turn.world.routing(&turn.tenant);
-        router.served(&world, &turn.ask(), &turn.plan, served.attempt, usage.input(), now);
+        router.served(&turn.ask(), &turn.plan, (served.attempt, usage.input()), now);
     }
 
     fn row(
@@ -269,14 +267,16 @@ impl Drop for Settling {
     }
 }
 
+impl Tried {
+    /// What the operator's log wants of it.
+    pub fn ended(&self) -> Ended {
+        Ended { offer: self.offer, outcome: self.outcome, status: self.status, ms: self.ms }
+    }
+}
+
 impl From<&Tried> for AttemptSeen {
     fn from(tried: &Tried) -> Self {
-        Self {
-            offer: tried.offer,
-            outcome: tried.outcome,
-            status: tried.status,
-            ms: tried.ms,
-        }
+        Self { offer: tried.offer, outcome: tried.outcome, status: tried.status, ms: tried.ms }
     }
 }
 

@@ -2,6 +2,7 @@
 //! Does not decide: catalogue, table and rules are core's, laid out once here.
 
 use crate::clock::Clock;
+use crate::emit::Emit;
 use crate::records::Records;
 use crate::transport::Transport;
 use arc_swap::ArcSwap;
@@ -12,8 +13,8 @@ use p402_core::config::Config;
 use p402_core::route::{Router, Rules, Table};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, Semaphore};
 
 /// Requests in flight on one node; beyond it a request is told to come back (503 `overloaded`).
@@ -46,6 +47,8 @@ pub struct World {
     pub upstreams: Vec<Option<Upstream>>,
     /// Extra header per provider that follows the session (`affinity_header`).
     pub affinity: Vec<Option<HeaderName>>,
+    /// The body of `GET /models`: two megabytes that do not change until the next reload.
+    listing: OnceLock<Vec<u8>>,
 }
 
 /// One gateway process: the world, the moving state of routing, and the ways out.
@@ -53,6 +56,7 @@ pub struct Node {
     pub world: ArcSwap<World>,
     pub router: Mutex<Router>,
     pub records: Mutex<Records>,
+    pub emit: Emit,
     pub transport: Box<dyn Transport>,
     pub clock: Arc<dyn Clock>,
     /// Streams being read to their usage after their client left.
@@ -96,10 +100,15 @@ impl World {
             let world = TenantWorld { rules, cost_details: tenant.cost_details };
             tenants.insert(tenant.id.clone(), world);
         }
-        let rules =
-            Rules::from_config(&p402_core::config::Tenant::default(), &config.routing)?;
+        let rules = Rules::from_config(&p402_core::config::Tenant::default(), &config.routing)?;
         let fallback = TenantWorld { rules, cost_details: false };
-        Ok(Self { config, catalog, table, tenants, fallback, upstreams, affinity })
+        let listing = OnceLock::new();
+        Ok(Self { config, catalog, table, tenants, fallback, upstreams, affinity, listing })
+    }
+
+    /// The body of `GET /models`, made when it is first wanted.
+    pub fn models(&self) -> &[u8] {
+        self.listing.get_or_init(|| self.catalog.models_json(&|offer| self.table.live(offer)))
     }
 
     pub fn tenant(&self, id: &str) -> &TenantWorld {
@@ -158,8 +167,9 @@ fn headers(provider: &Provider, key: &str) -> Result<HeaderMap, String> {
         _ if key.is_empty() => return Ok(map),
         _ => (AUTHORIZATION, format!("Bearer {key}")),
     };
-    let mut value = HeaderValue::from_str(&text)
-        .map_err(|_| format!("provider {}: the key holds a character no header may", provider.id))?;
+    let mut value = HeaderValue::from_str(&text).map_err(|_| {
+        format!("provider {}: the key holds a character no header may", provider.id)
+    })?;
     value.set_sensitive(true);
     map.insert(name, value);
     Ok(map)

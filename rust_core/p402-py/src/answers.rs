@@ -4,8 +4,11 @@
 use crate::gateway::{PyGateway, call};
 use crate::reply::head_tuple;
 use bytes::Bytes;
+use p402_core::catalog::{Charge, Resolved};
 use p402_core::id::RequestId;
 use p402_core::reply::{ApiError, Code};
+use p402_core::time::Timestamp;
+use p402_core::usage::Usage;
 use p402_io::gateway::refusal;
 use p402_io::outbox::Head;
 use pyo3::exceptions::PyValueError;
@@ -16,30 +19,27 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 impl PyGateway {
     /// The body of `GET /models`.
     fn models<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let world = self.gateway.node.world.load_full();
-        let live = |offer: usize| world.table.live(offer);
-        PyBytes::new(py, &world.catalog.models_json(&live))
+        PyBytes::new(py, self.gateway.node.world.load().models())
     }
 
     /// The reply to `GET /models/{id}`: the entry, or 404 `model_not_found` with near names.
     fn model<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyTuple>> {
         let world = self.gateway.node.world.load_full();
         let live = |offer: usize| world.table.live(offer);
-        match world.catalog.model_json(id, &live) {
-            Some(body) => head_tuple(py, &json(body)),
-            None => {
-                let near = world.catalog.near(id).join("`, `");
-                let text = if near.is_empty() {
-                    format!("no model is called `{id}`; GET /models lists them all")
-                } else {
-                    format!("no model is called `{id}`; near names: `{near}`")
-                };
-                self.refuse(py, &ApiError::new(Code::ModelNotFound, text).with_param("model"))
-            }
+        if let Some(body) = world.catalog.model_json(id, &live) {
+            return head_tuple(py, &json(body));
         }
+        let near = world.catalog.near(id).join("`, `");
+        let text = if near.is_empty() {
+            format!("no model is called `{id}`; GET /models lists them all")
+        } else {
+            format!("no model is called `{id}`; near names: `{near}`")
+        };
+        self.refuse(py, &ApiError::new(Code::ModelNotFound, text).with_param("model"))
     }
 
     /// The reply to `POST /route`: the whole decision, without calling anyone.
+    #[expect(clippy::too_many_arguments, reason = "one crossing, plain values")]
     fn explain<'py>(
         &self,
         py: Python<'py>,
@@ -49,21 +49,51 @@ impl PyGateway {
         all: bool,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let call = call(tenant, headers, Bytes::copy_from_slice(body), self.ticks_now())?;
-        match self.gateway.explain(&call, all) {
+        match self.gateway.explain(call, all) {
             Ok(body) => head_tuple(py, &json(body)),
             Err(error) => self.refuse(py, &error),
         }
     }
 
     /// The reply to `GET /requests/{id}` for this tenant.
-    fn request<'py>(&self, py: Python<'py>, tenant: &str, id: &str) -> PyResult<Bound<'py, PyTuple>> {
-        match self.gateway.look_up(tenant, id) {
-            Some(body) => head_tuple(py, &json(body)),
-            None => {
-                let text = "no request of yours with this id is remembered by this node";
-                self.refuse(py, &ApiError::new(Code::RequestNotFound, text).with_param("request_id"))
-            }
+    fn request<'py>(
+        &self,
+        py: Python<'py>,
+        tenant: &str,
+        id: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        if let Some(body) = self.gateway.look_up(tenant, id) {
+            return head_tuple(py, &json(body));
         }
+        let text = "no request of yours with this id is remembered by this node";
+        self.refuse(py, &ApiError::new(Code::RequestNotFound, text).with_param("request_id"))
+    }
+
+    /// What usage costs at an offer, in nano-dollars: the one pricing function, for audits.
+    /// `usage` = (fresh, cache_read, cache_write, cache_write_1h, output); `at` in microseconds.
+    /// `None` for a name that is not one offer.
+    #[pyo3(signature = (offer, usage, at, service = None))]
+    fn price(
+        &self,
+        offer: &str,
+        usage: (u64, u64, u64, u64, u64),
+        at: i64,
+        service: Option<&str>,
+    ) -> Option<i64> {
+        let world = self.gateway.node.world.load_full();
+        let Resolved::Pin(&[index]) = world.catalog.resolve(offer) else { return None };
+        let (fresh, cache_read, cache_write, cache_write_1h, output) = usage;
+        let usage =
+            Usage { fresh, cache_read, cache_write, cache_write_1h, output, ..Usage::default() };
+        let at = Timestamp::from_micros(at);
+        let charge = Charge { usage: &usage, at, service, fee_ppm: 0 };
+        Some(world.catalog.price(index, &charge).upstream.nano())
+    }
+
+    /// What the operator should hear since the last call: (lines, how many were dropped).
+    fn events(&self) -> (Vec<String>, u64) {
+        let (events, dropped) = self.gateway.node.emit.take();
+        (events.iter().map(ToString::to_string).collect(), dropped)
     }
 
     /// An error reply by its stable code; `ValueError` for a code that is not in the table.

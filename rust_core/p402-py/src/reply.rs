@@ -79,9 +79,7 @@ impl Waiting {
         if self.state.lock().headed {
             return Ok(match self.outbox.poll_bytes(&context) {
                 Poll::Pending => None,
-                Poll::Ready(bytes) => {
-                    Some(PyBytes::new(py, &bytes.unwrap_or_default()).into_any())
-                }
+                Poll::Ready(bytes) => Some(PyBytes::new(py, &bytes.unwrap_or_default()).into_any()),
             });
         }
         match self.outbox.poll_head(&context) {

@@ -14,6 +14,7 @@ pub enum Code {
     P402FieldUnknown,
     P402FieldInvalid,
     NoEligibleModel,
+    ModelPriceUnknown,
     InvalidApiKey,
     KeyDisabled,
     ModelNotFound,
@@ -56,7 +57,7 @@ const fn row(code: Code, name: &'static str, status: u16, kind: &'static str, re
 }
 
 /// The whole table, in the order of `Code`.
-pub const TABLE: [Row; 30] = [
+pub const TABLE: [Row; 31] = [
     row(Code::InvalidJson, "invalid_json", 400, INVALID, false),
     row(Code::MissingRequiredParameter, "missing_required_parameter", 400, INVALID, false),
     row(Code::InvalidType, "invalid_type", 400, INVALID, false),
@@ -67,6 +68,7 @@ pub const TABLE: [Row; 30] = [
     row(Code::P402FieldUnknown, "p402_field_unknown", 400, INVALID, false),
     row(Code::P402FieldInvalid, "p402_field_invalid", 400, INVALID, false),
     row(Code::NoEligibleModel, "no_eligible_model", 400, INVALID, false),
+    row(Code::ModelPriceUnknown, "model_price_unknown", 400, INVALID, false),
     row(Code::InvalidApiKey, "invalid_api_key", 401, "authentication_error", false),
     row(Code::KeyDisabled, "key_disabled", 403, "permission_error", false),
     row(Code::ModelNotFound, "model_not_found", 404, INVALID, false),

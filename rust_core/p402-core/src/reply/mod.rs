@@ -6,6 +6,7 @@ mod error;
 mod headers;
 mod json;
 mod metadata;
+mod refusal;
 mod scrub;
 
 pub use code::{Code, Row, TABLE};

@@ -33,7 +33,9 @@ impl HttpTransport {
         tcp.set_keepalive(Some(Duration::from_secs(30)));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         // The host's own roots first (company authorities), Mozilla's where it has none.
-        let tls = match HttpsConnectorBuilder::new().with_provider_and_native_roots(Arc::clone(&provider)) {
+        let tls = match HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(Arc::clone(&provider))
+        {
             Ok(native) => native,
             Err(_) => HttpsConnectorBuilder::new().with_tls_config(mozilla_roots(provider)),
         };
@@ -48,16 +50,14 @@ impl HttpTransport {
 }
 
 fn mozilla_roots(provider: Arc<rustls::crypto::CryptoProvider>) -> rustls::ClientConfig {
-    let roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
-    };
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let versions = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(rustls::ALL_VERSIONS);
     match versions {
         Ok(builder) => builder.with_root_certificates(roots).with_no_client_auth(),
-        Err(_) => rustls::ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth(),
+        Err(_) => {
+            rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Requests remembered for assertions.
 const SEEN_MAX: usize = 1_024;
@@ -45,6 +46,8 @@ pub enum Step {
 #[derive(Debug)]
 pub struct ScriptedBody {
     steps: VecDeque<Step>,
+    /// A wait that has begun; it goes on where a cancelled `chunk` left it.
+    until: Option<Instant>,
 }
 
 /// A transport that plays scripts in order.
@@ -84,9 +87,13 @@ impl ScriptedTransport {
 impl ScriptedBody {
     pub(super) async fn chunk(&mut self) -> Option<Result<Bytes, TransportError>> {
         loop {
+            if let Some(until) = self.until {
+                tokio::time::sleep_until(until).await;
+                self.until = None;
+            }
             match self.steps.pop_front()? {
                 Step::Chunk(text) => return Some(Ok(Bytes::from(text))),
-                Step::WaitMs(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+                Step::WaitMs(ms) => self.until = Some(Instant::now() + Duration::from_millis(ms)),
                 Step::Reset => {
                     return Some(Err(TransportError::Reset("scripted reset".to_owned())));
                 }
@@ -118,7 +125,7 @@ impl Transport for ScriptedTransport {
                     headers.append(name, value);
                 }
             }
-            let body = ScriptedBody { steps: script.steps.into() };
+            let body = ScriptedBody { steps: script.steps.into(), until: None };
             Ok(WireResponse { status: script.status, headers, body: WireBody::Scripted(body) })
         })
     }
