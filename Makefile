@@ -94,12 +94,12 @@ snap: ## rewrite the snapshots; review them with git diff
 	INSTA_UPDATE=always cargo test --workspace --locked --quiet
 
 .PHONY: bench
-bench: build $(STAMPS)/tests ## measure against nginx and the kernels; writes benches/results.json and an SVG
-	$(BIN)/python benches/run.py
+bench: build $(STAMPS)/tests ## measure beside nginx and what bench-peers installed; prints one table
+	$(BIN)/python -m benches.run
 
 .PHONY: bench-peers
-bench-peers: build $(STAMPS)/tests ## the same, beside other gateways (installed into benches/peers/.installed)
-	$(BIN)/python benches/run.py --peers
+bench-peers: build $(STAMPS)/tests ## install other gateways into benches/peers/.installed, pinned
+	$(BIN)/python -m benches.peers
 
 .PHONY: clients
 clients: build $(STAMPS)/tests ## real client packages against the gateway (every CI run)

@@ -85,7 +85,7 @@ def judge(report: Report, name: str, requests: int, faults: int) -> bool:
     answered = sum(told.values())
     if answered < report["completed"]:
         raise VoidError(f"{report['completed']} replies, attempts told by {answered} only")
-    success = report["completed"] / requests
+    success = float(report["completed"]) / requests
     # A reply without the header is a refusal before any attempt: it counts as one.
     attempts = sum(_number(value) * count for value, count in told.items())
     per_request = (attempts + requests - answered) / requests

@@ -1,5 +1,5 @@
 //! Decides what the catalogue costs: loading the shipped file, finding a name, pricing a reply.
-//! Deliberately the shipped file and no fixture; the test beside it is p402-core's tests/catalog.rs.
+//! Deliberately the shipped file and no fixture; its test is p402-core's tests/catalog.rs.
 
 #![expect(clippy::expect_used, reason = "a bench whose set-up is wrong must stop")]
 

@@ -1,5 +1,6 @@
 //! Names the two instruments of the benches: a mock upstream and a load generator.
-//! Deliberately knows nothing of the gateway: both speak plain HTTP, so any contender can be measured.
+//! Deliberately knows nothing of the gateway: both speak plain HTTP, so anyone can be measured.
 
+pub mod fixture;
 pub mod load;
 pub mod mock;

@@ -1,5 +1,5 @@
 //! Decides who sends when: the closed loop (the next when the last is done) and the open one.
-//! Deliberately lets an open loop's queue grow with a stall: that waiting is the latency of a stall.
+//! Deliberately lets an open loop's queue grow with a stall: that wait is the stall's latency.
 
 use super::exchange::{Failure, Prepared, Seat};
 use super::pacer::Pacer;

@@ -1,4 +1,4 @@
-//! Decides what a run is: targets, loop, window, process trees. Read from JSON, unknown keys refused.
+//! Decides what a run is: targets, loop, window, process trees; JSON in, unknown keys refused.
 //! Deliberately has no default URL and no default body: a run says what it measures.
 
 use serde::Deserialize;
@@ -12,7 +12,7 @@ const CONNECTIONS_MAX: usize = 4_096;
 pub struct Plan {
     /// Requests alternate between the targets, so that they share one window.
     pub targets: Vec<Target>,
-    /// Closed loop: in flight at once, per target. Open loop: the most that may be open, per target.
+    /// Per target. Closed loop: in flight at once. Open loop: the most that may be open.
     #[serde(default = "eight")]
     pub connections: usize,
     /// Requests a second per target; present = open loop.
@@ -54,7 +54,7 @@ pub struct Target {
     pub body: String,
     #[serde(default)]
     pub stream: bool,
-    /// The assistant's text that every reply must carry; the probe compares it character by character.
+    /// The assistant's text that every reply must carry; the probe compares it whole.
     #[serde(default)]
     pub content: Option<String>,
 }

@@ -1,5 +1,5 @@
 //! Decides how a reply behaves, from the model's name alone: `mock-ttft20-n16-gap10`.
-//! Deliberately refuses a token it does not know: a mistyped fault must not pass as a healthy reply.
+//! Deliberately refuses a token it does not know: a mistyped fault must not pass as health.
 
 use std::time::Duration;
 

@@ -97,7 +97,8 @@ pub fn page(body: &str) -> Script {
 
 fn one_send(status: &str, extra: &str, body: &str) -> Script {
     let bytes = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{extra}content-length: {}\r\n\r\n{body}",
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{extra}\
+         content-length: {}\r\n\r\n{body}",
         body.len()
     );
     Script { steps: vec![Step { after: Duration::ZERO, bytes: bytes.into() }], end: End::KeepAlive }
@@ -135,9 +136,10 @@ fn faulty(model: &str, behaviour: &Behaviour, streams: bool) -> Script {
     }
 }
 
-fn plain(model: &str, behaviour: &Behaviour) -> Script {
+/// The body of a whole answer.
+pub fn whole(model: &str, behaviour: &Behaviour) -> String {
     let text: String = (0..behaviour.contents).map(|i| piece(behaviour, i)).collect();
-    let body = format!(
+    format!(
         concat!(
             r#"{{"id":"chatcmpl-mock","object":"chat.completion","created":{},"model":{},"#,
             r#""choices":[{{"index":0,"message":{{"role":"assistant","content":{},"refusal":null,"#,
@@ -148,7 +150,11 @@ fn plain(model: &str, behaviour: &Behaviour) -> Script {
         quoted(model),
         quoted(&text),
         usage(behaviour)
-    );
+    )
+}
+
+fn plain(model: &str, behaviour: &Behaviour) -> Script {
+    let body = whole(model, behaviour);
     let mut script = one_send("200 OK", closing(behaviour), &body);
     for step in &mut script.steps {
         step.after = behaviour.ttft;
@@ -157,7 +163,8 @@ fn plain(model: &str, behaviour: &Behaviour) -> Script {
     script
 }
 
-fn stream(model: &str, behaviour: &Behaviour, with_usage: bool) -> Script {
+/// The data of each event of a stream, with the pause before it.
+pub fn frames(model: &str, behaviour: &Behaviour, with_usage: bool) -> Vec<(Duration, String)> {
     let mut frames = vec![(
         behaviour.ttft,
         chunk(model, r#"{"role":"assistant","content":"","refusal":null}"#, "null", with_usage),
@@ -173,7 +180,11 @@ fn stream(model: &str, behaviour: &Behaviour, with_usage: bool) -> Script {
         frames.push((Duration::ZERO, envelope(model, &tail)));
     }
     frames.push((Duration::ZERO, "[DONE]".to_owned()));
+    frames
+}
 
+fn stream(model: &str, behaviour: &Behaviour, with_usage: bool) -> Script {
+    let frames = frames(model, behaviour, with_usage);
     let last = frames.len() - 1;
     let mut steps = Vec::with_capacity(frames.len());
     for (i, (after, frame)) in frames.into_iter().enumerate() {
@@ -202,9 +213,9 @@ fn closing(behaviour: &Behaviour) -> &'static str {
 
 fn chunk(model: &str, delta: &str, finish: &str, with_usage: bool) -> String {
     let usage = if with_usage { r#","usage":null"# } else { "" };
-    let tail = format!(
-        r#""choices":[{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":{finish}}}]{usage}"#
-    );
+    let choice =
+        format!(r#"{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":{finish}}}"#);
+    let tail = format!(r#""choices":[{choice}]{usage}"#);
     envelope(model, &tail)
 }
 

@@ -125,8 +125,8 @@ mod tests {
     #[test]
     fn a_body_is_the_same_however_it_is_framed() {
         let sized = b"POST /x HTTP/1.1\r\ncontent-length: 5\r\n\r\nhelloGET";
-        let chunked =
-            b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\nGET";
+        let chunked = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
+            2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\nGET";
         for (input, rest) in [(&sized[..], 3), (&chunked[..], 3)] {
             let Parsed::Whole(request) = parse(input) else { panic!("not whole") };
             assert_eq!(
