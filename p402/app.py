@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from p402 import _core
@@ -33,15 +33,15 @@ HEADERS_BYTES_MAX = 64 * 1024
 READING_BYTES_MAX = 256 * 1024 * 1024
 SILENT_BODY_S = 15.0
 WHOLE_BODY_S = 60.0
-# A client that leaves sooner than this is noticed when the watcher starts: within the 100 ms bound,
-# and a request answered sooner needs no watcher at all.
+# A client that leaves sooner than this is noticed when the watcher starts, within the 100 ms
+# bound; a request answered sooner needs no watcher at all.
 WATCH_AFTER_S = 0.05
 _JSON = (b"content-type", b"application/json")
 _TOO_BIG = "the body is larger than this gateway accepts"
 
 
 class _Refused(Exception):
-    """A request that ends before it reaches the gateway: its code, its message, and who is at it."""
+    """A request that ends before it reaches the gateway: its code and what to do about it."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code)
@@ -51,6 +51,16 @@ class _Refused(Exception):
 
 class _Disconnected(Exception):
     """The client left while its body was being read: nobody is there to answer."""
+
+
+class _Request(NamedTuple):
+    """One HTTP request as the host handed it over."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    # Ticks when its head was read.
+    received: int
 
 
 class App:
@@ -77,7 +87,7 @@ class App:
             received = self.gateway.ticks()
             if self._loop is not asyncio.get_running_loop():
                 self._attach()
-            await self._http(scope, receive, send, received)
+            await self._http(_Request(scope, receive, send, received))
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "websocket":
@@ -114,74 +124,67 @@ class App:
         loop.remove_reader(self.gateway.wake_fd)
         self._loop = None
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send, received: int) -> None:
+    async def _http(self, request: _Request) -> None:
+        scope = request.scope
         path: str = scope["path"]
-        method: str = scope["method"]
-        if path == "/api/v2/chat/completions" and method == "POST":
-            await self._chat(scope, receive, send, received)
+        if path == "/api/v2/chat/completions" and scope["method"] == "POST":
+            await self._chat(request)
             return
         try:
-            answer = await self._route(scope, receive, method, path, received, send)
+            answer = await self._route(request, path)
         except _Refused as refused:
             answer = self.gateway.refusal(refused.code, refused.message)
         except _Disconnected:
             return
         if answer is not None:
-            await self._send(send, answer, scope)
+            await self._send(request.send, answer, scope)
 
-    async def _route(
-        self,
-        scope: Scope,
-        receive: Receive,
-        method: str,
-        path: str,
-        received: int,
-        send: Send,
-    ) -> Answer | None:
+    async def _route(self, request: _Request, path: str) -> Answer | None:
         """The one table of exact routes; default deny. Every path but two asks for a key first."""
+        scope = request.scope
+        method: str = scope["method"]
         name = _name(scope, path)
         if name in ("/healthz", "/readyz") or path in ("/healthz", "/readyz"):
             return self._health(method)
         if name == "/openapi.json":
-            self._only("GET", method)
+            _only("GET", method)
             return 200, [_JSON, _length(self._openapi)], self._openapi
         if method == "OPTIONS" and self._origins:
             return 204, [], b""
         headers: Headers = scope["headers"]
         tenant = self._known(headers)
-        if name is None:
-            raise _Refused("unknown_url", f"no such URL: {method} {_shown(path)}")
         if name == "/chat/completions":
-            self._only("POST", method)
-            await self._chat(scope, receive, send, received)
+            _only("POST", method)
+            await self._chat(request)
             return None
         if name == "/route":
-            self._only("POST", method)
-            body = await self._body(scope, receive)
+            _only("POST", method)
+            body = await self._body(scope, request.receive)
             wants_all = scope.get("query_string", b"") == b"all=1"
             return self.gateway.explain(tenant, headers, body, wants_all)
+        if name is not None:
+            return self._look_up(name, tenant, method)
+        raise _Refused("unknown_url", f"no such URL: {method} {_shown(path)}")
+
+    def _look_up(self, name: str, tenant: str, method: str) -> Answer:
+        """The paths that only read: models, and one request of the caller's own."""
         if name == "/models":
-            self._only("GET", method)
+            _only("GET", method)
             listing = self.gateway.models()
             return 200, [_JSON, _length(listing)], listing
         if name.startswith("/models/"):
-            self._only("GET", method)
+            _only("GET", method)
             return self.gateway.model(name.removeprefix("/models/"))
         if name.startswith("/requests/") and name.count("/") == 2:
-            self._only("GET", method)
+            _only("GET", method)
             return self.gateway.request(tenant, name.removeprefix("/requests/"))
-        raise _Refused("unknown_url", f"no such URL: {method} {_shown(path)}")
+        raise _Refused("unknown_url", f"no such URL: {method} {_shown(name)}")
 
     def _health(self, method: str) -> Answer:
-        self._only("GET", method)
+        _only("GET", method)
         draining = self.gateway.draining
         body = b'{"status":"draining"}' if draining else b'{"status":"ok"}'
         return (503 if draining else 200), [_JSON, _length(body)], body
-
-    @staticmethod
-    def _only(allowed: str, method: str) -> None:
-        if method != allowed and not (allowed == "GET" and method == "HEAD"):
-            raise _Refused("method_not_allowed", f"this URL answers {allowed}, not {method}")
 
     def _known(self, headers: Headers) -> str:
         """The tenant of this request; header bounds come first, the body is read later."""
@@ -197,7 +200,8 @@ class App:
             )
         return tenant
 
-    async def _chat(self, scope: Scope, receive: Receive, send: Send, received: int) -> None:
+    async def _chat(self, request: _Request) -> None:
+        scope, receive, send, received = request
         headers: Headers = scope["headers"]
         try:
             tenant = self._known(headers)
@@ -322,7 +326,7 @@ class App:
 class _Watch:
     """Notices that the client has left while its reply is on the way (compat.md § 4.5)."""
 
-    __slots__ = ("_reply", "_receive", "_task", "_timer", "left")
+    __slots__ = ("_receive", "_reply", "_task", "_timer", "left")
 
     def __init__(self, receive: Receive, reply: _core.Reply) -> None:
         self._receive = receive
@@ -348,6 +352,11 @@ class _Watch:
             self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
+
+
+def _only(allowed: str, method: str) -> None:
+    if method != allowed and not (allowed == "GET" and method == "HEAD"):
+        raise _Refused("method_not_allowed", f"this URL answers {allowed}, not {method}")
 
 
 def _name(scope: Scope, path: str) -> str | None:

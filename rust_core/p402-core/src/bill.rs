@@ -117,7 +117,8 @@ impl Bill {
             reasoning: facts.usage.reasoning,
             ..Usage::default()
         };
-        let uncached = catalog.price(facts.served, &Charge { usage: &all_fresh, fee_ppm: 0, ..charge });
+        let uncached =
+            catalog.price(facts.served, &Charge { usage: &all_fresh, fee_ppm: 0, ..charge });
         let offer = catalog.offers.get(facts.served);
         let direct_offer = catalog.offers.get(named);
         Self {
@@ -128,9 +129,8 @@ impl Bill {
             overhead: Usd::ZERO,
             wasted: facts.wasted,
             basis,
-            direct_provider: direct_offer.map_or_else(Box::default, |_| {
-                catalog.provider(named).id.clone()
-            }),
+            direct_provider: direct_offer
+                .map_or_else(Box::default, |_| catalog.provider(named).id.clone()),
             direct_model: direct_offer.map_or_else(Box::default, |offer| offer.model.clone()),
             requested_known: true,
             estimated: facts.usage_source == UsageSource::Estimated
@@ -189,7 +189,6 @@ fn direct_price(catalog: &Catalog, offer: usize, facts: &Facts<'_>) -> Usd {
             ..*facts.usage
         };
     }
-    let charge =
-        Charge { usage: &usage, at: facts.at, service: facts.service_asked, fee_ppm: 0 };
+    let charge = Charge { usage: &usage, at: facts.at, service: facts.service_asked, fee_ppm: 0 };
     catalog.price(offer, &charge).upstream
 }

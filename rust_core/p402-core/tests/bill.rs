@@ -99,13 +99,8 @@ fn b_auto_saves_nothing_and_a_fee_is_shown() {
 
 #[test]
 fn d_provider_cache_lowers_both_sides() {
-    let usage = Usage {
-        fresh: 10,
-        cache_write: 1_000,
-        cache_read: 9_000,
-        output: 50,
-        ..Usage::default()
-    };
+    let usage =
+        Usage { fresh: 10, cache_write: 1_000, cache_read: 9_000, output: 50, ..Usage::default() };
     let served = offer("anthropic/claude-sonnet-4-6");
     let named = Facts { baseline: Some(served), ..facts(served, &usage) };
     let bill = Bill::of(&CATALOG, &named);
@@ -115,8 +110,7 @@ fn d_provider_cache_lowers_both_sides() {
 
 #[test]
 fn e_leaving_a_warm_session_shows_as_a_loss() {
-    let usage =
-        Usage { fresh: 500, cache_write: 100_000, output: 800, ..Usage::default() };
+    let usage = Usage { fresh: 500, cache_write: 100_000, output: 800, ..Usage::default() };
     let opus = offer("anthropic/claude-opus-4-6");
     let moved = Facts {
         baseline: Some(opus),
@@ -143,10 +137,7 @@ fn a_reported_cost_is_believed_within_ten_times() {
     assert_eq!(bill.price_source, PriceSource::Reported);
     assert_eq!(told(&bill).0, "0.00808");
     for absurd in [1_000, 900_000_000] {
-        let bill = Bill::of(
-            &CATALOG,
-            &Facts { reported: Some(Usd::from_nano(absurd)), ..served },
-        );
+        let bill = Bill::of(&CATALOG, &Facts { reported: Some(Usd::from_nano(absurd)), ..served });
         assert!(bill.reported_rejected);
         assert_eq!(told(&bill).0, "0.009");
     }

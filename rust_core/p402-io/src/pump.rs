@@ -1,4 +1,4 @@
-//! Forwards a committed stream frame by frame and ends it truthfully: sealed, or with an error frame.
+//! Forwards a committed stream frame by frame and ends it truthfully: sealed, or by an error frame.
 //! Does not choose upstreams (dispatch.rs) nor mend frames (core's dialect/openai).
 
 use crate::dispatch::{BegunStream, Busy};

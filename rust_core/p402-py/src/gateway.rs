@@ -56,7 +56,7 @@ impl PyGateway {
         Ok(Self { gateway, wakeups: Arc::new(Wakeups::new()?), lane: Mutex::new(None) })
     }
 
-    /// Starts the lane, once; returns the file descriptor that becomes readable when `drain` is due.
+    /// Starts the lane, once; returns the descriptor that turns readable when `drain` is due.
     fn start(&self) -> PyResult<i32> {
         let mut lane = self.lane.lock();
         if lane.is_none() {
@@ -71,7 +71,7 @@ impl PyGateway {
         self.wakeups.fd()
     }
 
-    /// Resolves every future whose part has come. Called by the event loop when the descriptor says.
+    /// Resolves every future whose part has come. The event loop calls it when told to.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
         for waiting in self.wakeups.take() {
             waiting.resolve(py)?;
@@ -88,9 +88,9 @@ impl PyGateway {
             lane.handle.spawn(async move {
                 gateway.drain(Duration::from_millis(drain_ms)).await;
                 // The receiver may have given up waiting.
-                drop(done.send(()));
+                let _ = done.send(());
             });
-            drop(wait.recv_timeout(Duration::from_millis(drain_ms + 2_000)));
+            let _ = wait.recv_timeout(Duration::from_millis(drain_ms + 2_000));
             lane.stop();
         });
     }

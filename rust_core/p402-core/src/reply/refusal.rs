@@ -24,8 +24,8 @@ impl From<Refusal> for ApiError {
             }
             Refusal::PriceUnknown { name } => {
                 let text = format!(
-                    "`{name}` has no price in the catalogue, so its cost cannot be bounded; give it \
-                     one in the configuration or name another model"
+                    "`{name}` has no price in the catalogue, so its cost cannot be bounded; \
+                     give it one in the configuration or name another model"
                 );
                 Self::new(Code::ModelPriceUnknown, text).with_param("model")
             }
