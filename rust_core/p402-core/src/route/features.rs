@@ -143,13 +143,13 @@ impl Features {
     /// 0 easy – 1 hard. It moves a floor, never the order.
     pub(super) fn difficulty(&self) -> f32 {
         let length = (self.user_bytes.max(1) as f32).ln() - 4.5;
-        let sum = 0.09 * length.clamp(-2.0, 4.0) + 0.14 * self.hard.min(3.0)
+        let sum = 0.04 * length.clamp(-2.0, 4.0) + 0.14 * self.hard.min(3.0)
             - 0.14 * self.easy.min(2.0)
             + 0.02 * self.symbols.min(10.0) / 2.0
             + 0.03 * self.list_items.min(4.0)
             + 0.02 * (self.messages.min(20) as f32 / 2.0)
             + if self.schema { 0.05 } else { 0.0 };
-        (0.25 + sum).clamp(0.0, 1.0)
+        (0.1 + sum).clamp(0.0, 1.0)
     }
 }
 

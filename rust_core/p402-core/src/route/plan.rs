@@ -234,8 +234,7 @@ fn shown(sight: &Sight<'_>, candidates: &[Candidate]) -> Vec<Shown> {
     let mut shown = vec![Shown::default(); sight.world.table.facts().len()];
     for candidate in candidates {
         let place = candidate.place as usize;
-        let facts = sight.world.table.facts().get(place);
-        if let (Some(facts), Some(cell)) = (facts, shown.get_mut(place)) {
+        if let Some(cell) = shown.get_mut(place) {
             let terms = Terms {
                 q: candidate.q,
                 cost: candidate.cost,
@@ -243,7 +242,7 @@ fn shown(sight: &Sight<'_>, candidates: &[Candidate]) -> Vec<Shown> {
                 ttft_ms: candidate.ttft_ms,
                 score: candidate.score,
             };
-            *cell = sight.lens.shown(facts, (candidate.arm, candidate.cap), &terms);
+            *cell = sight.lens.shown((candidate.arm, candidate.cap), &terms);
         }
     }
     shown

@@ -13,6 +13,8 @@ const GAP_LOW: [f32; TASKS] = [-13.0, -3.0, -12.0, -14.0, -10.0, -16.0, -14.0, -
 const GAP_MEDIUM: [f32; TASKS] = [-5.0, -1.0, -2.0, -7.0, -4.0, -6.0, -7.0, -3.0, -7.0];
 /// Confidence left where an effort was not measured itself.
 const IMPUTED_CONF: f32 = 0.8;
+/// Points that thinking is worth at least, over all tasks.
+const REST_POINTS: f32 = 8.0;
 /// Expected visible output tokens: P402's own orders of magnitude.
 const VISIBLE: [f32; TASKS] = [900.0, 700.0, 350.0, 700.0, 200.0, 300.0, 800.0, 300.0, 350.0];
 
@@ -103,6 +105,14 @@ impl<'a> Evidence<'a> {
             };
         }
         lower
+    }
+
+    /// The model left alone was measured, and far under its best: it does not think unasked.
+    pub(super) fn rests_by_default(&self) -> Option<bool> {
+        let own = self.at(CapabilityEffort::At(Effort::Default))?;
+        let best = self.at(CapabilityEffort::Best)?;
+        let mean = |row: &Capability| row.scores.iter().sum::<f32>() / TASKS as f32;
+        Some(mean(best) - mean(own) > REST_POINTS)
     }
 
     /// The row of a model that does not think: `none` where measured, else `best` as it stands.

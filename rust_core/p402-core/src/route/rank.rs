@@ -81,7 +81,7 @@ impl Order {
             Mode::Cost => self.next_cost(candidates, &pool),
             Mode::Quality => self.next_quality(candidates, &pool),
             Mode::Speed => self.next_speed(candidates, &pool),
-            Mode::Balanced => Self::next_balanced(candidates, &pool),
+            Mode::Balanced => self.next_balanced(candidates, &pool),
         }
     }
 
@@ -126,8 +126,11 @@ impl Order {
         least(all, &|c| good(c) && c.ms <= band, &order)
     }
 
-    fn next_balanced(all: &[Candidate], pool: &dyn Fn(&Candidate) -> bool) -> Option<usize> {
+    fn next_balanced(&self, all: &[Candidate], pool: &dyn Fn(&Candidate) -> bool) -> Option<usize> {
         let leader = least(all, pool, &by_score)?;
+        if self.first.is_some() {
+            return Some(leader);
+        }
         let best = all.get(leader)?.score;
         least(all, &|c| pool(c) && c.score >= best - SCORE_TIE, &by_cost)
     }

@@ -160,28 +160,26 @@ impl<'a> Lens<'a> {
         let per = f64::from(self.speeds.ms_per_token.get(at).copied().unwrap_or(arm.ms_per_token));
         let ttft_ms = grid(ttft * slow);
         let ms = grid((ttft + self.visible.min(cap as f64) * per) * slow);
-        let score =
-            if self.mode == Mode::Balanced { self.balance(q, cost, load.input) } else { 0.0 };
+        let score = if self.mode == Mode::Balanced { self.balance(q, cost) } else { 0.0 };
         Terms { q, cost, ms, ttft_ms, score }
     }
 
     /// The parts of these terms that an explanation shows.
-    pub(super) fn shown(&self, facts: &Facts, (index, cap): (u32, u64), terms: &Terms) -> Shown {
+    pub(super) fn shown(&self, (index, cap): (u32, u64), terms: &Terms) -> Shown {
         let Some(arm) = self.table.arm(index) else { return Shown::default() };
-        let input = self.input_of(facts);
         let per = self.speeds.ms_per_token.get(index as usize).copied();
         Shown {
             quality: self.quality_share(terms.q),
-            cost: self.cost_share(terms.cost, input),
-            usd_per_1k: self.usd_per_1k(terms.cost, input),
+            cost: self.cost_share(terms.cost),
+            usd_per_1k: self.usd_per_1k(terms.cost),
             ms_per_token: f64::from(per.unwrap_or(arm.ms_per_token)),
             output: self.output_of(arm, cap),
         }
     }
 
     /// ½ q̃ + ½ (1 − c̃).
-    pub(super) fn balance(&self, q: f32, cost: f64, input: f64) -> f64 {
-        grid(0.5 * self.quality_share(q) + 0.5 * (1.0 - self.cost_share(cost, input)))
+    pub(super) fn balance(&self, q: f32, cost: f64) -> f64 {
+        grid(0.5 * self.quality_share(q) + 0.5 * (1.0 - self.cost_share(cost)))
     }
 
     /// What so many points and so much dearer weigh in the balanced score.
@@ -194,14 +192,16 @@ impl<'a> Lens<'a> {
         f64::from(((q - self.median) / self.span).clamp(0.0, 1.0))
     }
 
-    /// Effective dollars per 1,000 tokens: thinking raises the cost, not the tokens.
-    pub(super) fn usd_per_1k(&self, cost: f64, input: f64) -> f64 {
+    /// Effective dollars per 1,000 tokens. Thinking raises the cost, not the tokens; nor does a
+    /// tokenizer that cuts the same text finer: the tokens are counted one way for all.
+    pub(super) fn usd_per_1k(&self, cost: f64) -> f64 {
+        let input = self.input.first().copied().unwrap_or_default() as f64;
         1_000.0 * cost * PICO_USD / (input + self.visible).max(1.0)
     }
 
     /// c̃: the cost on a log scale between the fixed anchors.
-    pub(super) fn cost_share(&self, cost: f64, input: f64) -> f64 {
-        let e = self.usd_per_1k(cost, input);
+    pub(super) fn cost_share(&self, cost: f64) -> f64 {
+        let e = self.usd_per_1k(cost);
         if e <= CHEAP_USD_PER_1K { 0.0 } else { (ln(e / CHEAP_USD_PER_1K) / ln(SPAN)).min(1.0) }
     }
 

@@ -27,8 +27,7 @@ pub(super) fn worth_moving(
         Mode::Quality => better,
         Mode::Speed => leader.ms * MARGIN_TIME + MARGIN_MS < held.ms,
         Mode::Balanced => {
-            let Some(facts) = lens.table.facts().get(leader.place as usize) else { return false };
-            let gained = lens.balance(leader.q, cold_cost, lens.input_of(facts)) - held.score;
+            let gained = lens.balance(leader.q, cold_cost) - held.score;
             gained > lens.margin(MARGIN_POINTS, MARGIN_COST)
         }
     }

@@ -223,9 +223,7 @@ impl Table {
         let unstated = evidence.is_empty() && declared(offer, provider);
         let plain = self.arms.len() as u32;
         let floor = unstated.then(|| self.unstated_row());
-        let level = if offer.reasoning { Effort::Default } else { Effort::None };
-        let level = offer.capability_effort.unwrap_or(level);
-        let row = if offer.reasoning { evidence.lower(level) } else { evidence.plain() };
+        let (level, row) = left_alone(offer, &evidence);
         self.push(offer, index, (None, level), floor.unwrap_or(row));
         let sendable = efforts(offer);
         for effort in &sendable {
@@ -288,6 +286,24 @@ impl Table {
                 as f32,
             ms_per_token: 1_000.0 / offer.tokens_per_s.max(1) as f32,
         });
+    }
+}
+
+/// What an offer amounts to when no effort is sent, and its row.
+fn left_alone(offer: &Offer, evidence: &Evidence<'_>) -> (Effort, prior::Row) {
+    if !offer.reasoning {
+        return (Effort::None, evidence.plain());
+    }
+    if let Some(effort) = offer.capability_effort {
+        return (effort, evidence.lower(effort));
+    }
+    // Where thinking is bought by the token, none is bought unless a budget is sent.
+    let bought = offer.efforts.budget && offer.efforts.words == 0 && !offer.efforts.toggle;
+    match evidence.rests_by_default() {
+        Some(true) => (Effort::None, evidence.lower(Effort::Default)),
+        Some(false) => (Effort::Default, evidence.lower(Effort::Default)),
+        None if bought => (Effort::None, evidence.lower(Effort::None)),
+        None => (Effort::Default, evidence.lower(Effort::Default)),
     }
 }
 
