@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from p402.cli.core import gateway
-from p402.settings import Settings, load
+from p402.settings import Settings, catalogued_offers, load
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,7 +31,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _facts(settings: Settings, models: list[dict[str, Any]]) -> dict[str, Any]:
-    offers = sum(len(_providers(model)) for model in models)
+    own = {(each["provider"], each["model"]) for each in settings.records if each["t"] == "offer"}
+    offers = len(catalogued_offers() | own)
     counts = {
         each.id: sum(each.id in _providers(model) for model in models)
         for each in settings.providers

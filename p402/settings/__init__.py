@@ -5,7 +5,7 @@ Does not act on them: no socket, no process. The only package that reads environ
 
 from p402.settings.errors import SettingsError
 from p402.settings.keys import Secret
-from p402.settings.model import Sandbox, Settings, Tenant, catalogued_providers
+from p402.settings.model import Sandbox, Settings, Tenant, catalogued_offers, catalogued_providers
 from p402.settings.sources import bare_environment, load
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "SettingsError",
     "Tenant",
     "bare_environment",
+    "catalogued_offers",
     "catalogued_providers",
     "load",
 ]
