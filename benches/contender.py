@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,8 @@ class Kind:
     launch: Callable[[Site], Launch]
     install: Callable[[Path], None] | None = None
     note: str = ""
+    #: Keys that its replies must carry, or the features that are said to be on are not.
+    carries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Contender:
     model: str
     extra: dict[str, Any]
     ready_s: float = 0.0
+    carries: tuple[str, ...] = ()
 
     def target(self, scenario: Scenario, content: str | None) -> dict[str, Any]:
         """What the load generator is told."""
@@ -146,6 +149,7 @@ def started(
         site = Site(upstream, free_port(), folder, scenario)
         launch = kind.launch(site)
         command = pinned(launch.command, cores.contender if cores else None)
+        since = time.monotonic()
         with (
             (folder / "log").open("w", encoding="utf-8") as log,
             running(
@@ -156,7 +160,8 @@ def started(
                 env={"PATH": "/usr/local/bin:/usr/bin:/bin", **launch.environment},
             ) as process,
         ):
-            yield _ready(kind, site, launch, process)
+            ready = _ready(kind, site, launch, process)
+            yield replace(ready, ready_s=ready.ready_s - since)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -166,11 +171,13 @@ def _ready(kind: Kind, site: Site, launch: Launch, process: subprocess.Popen[str
     first = body(site.scenario, model, launch.extra).encode()
     try:
         url = _base(site, launch, process) + launch.path
-        ready_s = wait_ready(url, process, first, launch.headers)
+        ready_at = wait_ready(url, process, first, launch.headers)
     except Exception as error:
         log = (site.folder / "log").read_text(encoding="utf-8", errors="replace")
         raise RuntimeError(f"{kind.name} did not start: {error}\n{log[-2_000:]}") from error
-    return Contender(kind.name, process.pid, url, launch.headers, model, launch.extra, ready_s)
+    return Contender(
+        kind.name, process.pid, url, launch.headers, model, launch.extra, ready_at, kind.carries
+    )
 
 
 def _base(site: Site, launch: Launch, process: subprocess.Popen[str]) -> str:

@@ -152,7 +152,7 @@ def pinned(command: list[str], cores: frozenset[int] | None) -> list[str]:
 def wait_ready(
     url: str, process: subprocess.Popen[str], body: bytes, headers: dict[str, str]
 ) -> float:
-    """Polls with real requests until one succeeds; returns the seconds it took."""
+    """Polls with real requests until one succeeds; returns the moment it did."""
     start = time.monotonic()
     last = "no reply"
     while time.monotonic() - start < READY_S:
@@ -164,7 +164,7 @@ def wait_ready(
         try:
             with urllib.request.urlopen(request, timeout=10) as reply:
                 reply.read()
-            return time.monotonic() - start
+            return time.monotonic()
         except urllib.error.HTTPError as error:
             last = f"{error.code}: {error.read()[:300]!r}"
         except OSError as error:

@@ -91,7 +91,9 @@ def cpu(
                 "requests_min": bench.depth.requests_min if not scenario.stream else 0,
                 "trees": _trees(bench, contender),
             }
-            _into(series[contender.name], *_quiet(bench, plan))
+            report, is_noisy = _quiet(bench, plan)
+            _carried(contender, report)
+            _into(series[contender.name], report, is_noisy)
     return series
 
 
@@ -165,7 +167,13 @@ def _quiet(bench: Bench, plan: dict[str, Any]) -> tuple[Report, bool]:
     return report, True
 
 
-def _into(series: Series, report: Report, noisy: bool) -> None:
+def _carried(contender: Contender, report: Report) -> None:
+    missing = set(contender.carries) - set(report["probe"][contender.name]["keys"])
+    if missing:
+        raise VoidError(f"{contender.name}: replies lack {', '.join(sorted(missing))}")
+
+
+def _into(series: Series, report: Report, is_noisy: bool) -> None:
     tree = report["trees"].get("contender", report["trees"]["mock"])
     latency = report["targets"][0]["latency_us"]
     series.cpu_us.append(tree["cpu_us_per_request"])
@@ -174,7 +182,7 @@ def _into(series: Series, report: Report, noisy: bool) -> None:
     series.p99_ms.append(latency["p99"] / 1_000)
     series.rss_largest_mb.append(tree["rss_largest_mb"])
     series.rss_sum_mb.append(tree["rss_sum_mb"])
-    series.noisy += noisy
+    series.noisy += is_noisy
 
 
 def _tree(root: int) -> list[int]:

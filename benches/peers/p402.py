@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from benches.contender import Kind, Launch, Site
+from benches.instruments import ROOT
 
 PROVIDERS = 16
 OFFERS_EACH = 20
@@ -60,7 +61,15 @@ def _launch(site: Site) -> Launch:
         ],
         path="/api/v2/chat/completions",
         extra=EXTRA,
+        environment={"PYTHONPATH": str(ROOT)},
     )
 
 
-KIND = Kind("p402", _pin(), _absent, _launch, note="all features on, 320 candidates")
+KIND = Kind(
+    "p402",
+    _pin(),
+    _absent,
+    _launch,
+    note="all features on, 320 candidates",
+    carries=("p402_metadata",),
+)
