@@ -1,6 +1,13 @@
 //! Shows what an upstream's body looks like, quirk by quirk, byte for byte.
 //! Does not test whether an offer has the quirk.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "a test that cannot set up must fail loudly; one table is one function"
+)]
+
 use p402_core::catalog::{Effort, Quirks, ReasoningControl, StreamUsage, ToolChoiceSupport};
 use p402_core::envelope::{Edits, UpstreamBody, scan, upstream_body};
 
@@ -205,15 +212,27 @@ fn what_an_upstream_refuses_is_cut_and_named() {
             vec!["chat_kwargs"],
         ),
         (
-            r#""tools":[{"type":"function","function":{"strict":true,"name":"f"}},{"function":{"name":"g" , "strict":false}},{"function":{"strict":true}}]"#,
+            concat!(
+                r#""tools":[{"type":"function","function":{"strict":true,"name":"f"}},"#,
+                r#"{"function":{"name":"g" , "strict":false}},{"function":{"strict":true}}]"#
+            ),
             drop(&["strict"]),
-            r#""tools":[{"type":"function","function":{"name":"f"}},{"function":{"name":"g"}},{"function":{}}]"#,
+            concat!(
+                r#""tools":[{"type":"function","function":{"name":"f"}},"#,
+                r#"{"function":{"name":"g"}},{"function":{}}]"#
+            ),
             vec!["strict"],
         ),
         (
-            r#""response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,"schema":{"strict":1}}}"#,
+            concat!(
+                r#""response_format":{"type":"json_schema","json_schema":{"name":"n","#,
+                r#""strict":true,"schema":{"strict":1}}}"#
+            ),
             drop(&["strict"]),
-            r#""response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"strict":1}}}"#,
+            concat!(
+                r#""response_format":{"type":"json_schema","json_schema":{"name":"n","#,
+                r#""schema":{"strict":1}}}"#
+            ),
             vec!["strict"],
         ),
         (
@@ -276,7 +295,12 @@ fn what_an_upstream_refuses_is_cut_and_named() {
 
 #[test]
 fn roles_and_names_inside_messages() {
-    let body = br#"{ "p402":{},"model":"m","messages":[{"role":"developer","name":"d","content":"developer"},{"name":"a","role":"assistant","content":"x"},{"role":"user","name":"u"}] }"#;
+    let body = concat!(
+        r#"{ "p402":{},"model":"m","messages":[{"role":"developer","name":"d","#,
+        r#""content":"developer"},{"name":"a","role":"assistant","content":"x"},"#,
+        r#"{"role":"user","name":"u"}] }"#
+    )
+    .as_bytes();
     let seen = scan(body).expect("valid");
     let quirks = Quirks { drop: vec!["assistant_name".into()], ..Quirks::default() };
     let to = UpstreamBody {
@@ -287,7 +311,11 @@ fn roles_and_names_inside_messages() {
         quirks: &quirks,
     };
     let (out, dropped) = upstream_body(body, &seen, &to);
-    let wanted = r#"{ "model":"o/m","messages":[{"role":"system","name":"d","content":"developer"},{"role":"assistant","content":"x"},{"role":"user","name":"u"}] }"#;
+    let wanted = concat!(
+        r#"{ "model":"o/m","messages":[{"role":"system","name":"d","#,
+        r#""content":"developer"},{"role":"assistant","content":"x"},{"role":"user","#,
+        r#""name":"u"}] }"#
+    );
     assert_eq!(String::from_utf8(out).expect("UTF-8"), wanted);
     assert_eq!(dropped, ["messages.name"]);
 }

@@ -1,6 +1,13 @@
 //! Shows that the scan reads what is there, refuses what is wrong, and agrees with a JSON parser.
 //! Does not test what the router makes of it.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "a test that cannot set up must fail loudly; one table is one function"
+)]
+
 use p402_core::catalog::Effort;
 use p402_core::envelope::{ResponseFormat, Role, Scan, ScanError, ToolChoice, scan};
 use serde_json::{Value, json};
@@ -28,11 +35,13 @@ fn with_messages(messages: &Value) -> String {
 #[test]
 fn every_field_is_read() {
     let body = with(
-        r#""stream":true,"stream_options":{"include_usage":true},"max_tokens":7,"max_completion_tokens":9,
-        "n":3,"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required",
+        r#""stream":true,"stream_options":{"include_usage":true},"max_tokens":7,
+        "max_completion_tokens":9,"n":3,"tool_choice":"required",
+        "tools":[{"type":"function","function":{"name":"f"}}],
         "response_format":{"type":"json_schema","json_schema":{}},"reasoning_effort":"xhigh",
         "logprobs":true,"top_logprobs":20,"modalities":["text","audio"],"service_tier":"flex",
-        "temperature":0.65,"seed":-9007199254740991,"stop":["a","b"],"p402":{"mode":"cost"},"x":[1.5e3,{}]"#,
+        "temperature":0.65,"seed":-9007199254740991,"stop":["a","b"],"p402":{"mode":"cost"},
+        "x":[1.5e3,{}]"#,
     );
     let seen = read(&body);
     let bytes = body.as_bytes();
@@ -161,7 +170,7 @@ fn limits_name_their_parameter() {
         (with_messages(&json!(vec![json!({"role": "user"}); 4097])), "invalid_value", "messages"),
     ];
     for (body, code, param) in rows {
-        assert_eq!(refused(&body), (code, Some(param.to_owned())), "{:.300}", body);
+        assert_eq!(refused(&body), (code, Some(param.to_owned())), "{body:.300}");
     }
     assert_eq!(read(&with(r#""max_tokens":9223372036854775808"#)).output_bound(), Some(1 << 63));
     assert_eq!(read(&with(r#""max_tokens":99999999999999999999"#)).output_bound(), Some(u64::MAX));
@@ -313,8 +322,8 @@ fn texts_are_kept_by_place() {
 
 #[test]
 fn text_is_counted_unescaped_and_by_class() {
-    let text = "Grüße, {\"k\": [1, 22]}\n漢字 😀 — and a longer tail so that blocks are counted, too: 0123456789"
-        .repeat(40);
+    let text =
+        "Grüße, {\"k\": [1, 22]}\n漢字 😀 — a tail long enough for blocks: 0123456789".repeat(40);
     let letters = text.bytes().filter(u8::is_ascii_alphabetic).count() as u64;
     let digits = text.bytes().filter(u8::is_ascii_digit).count() as u64;
     let structure = text.bytes().filter(|b| b"{}[]\":,".contains(b)).count() as u64;
@@ -324,7 +333,12 @@ fn text_is_counted_unescaped_and_by_class() {
         .chars()
         .map(|c| {
             let mut units = [0; 2];
-            c.encode_utf16(&mut units).iter().map(|u| format!("\\u{u:04x}")).collect::<String>()
+            let units = c.encode_utf16(&mut units);
+            units
+                .iter()
+                .map(|unit| ["\\u", &format!("{unit:04x}")].concat())
+                .collect::<Vec<_>>()
+                .concat()
         })
         .collect();
     for content in [
@@ -454,6 +468,9 @@ fn links_into_private_networks_are_seen() {
     for url in public {
         assert!(!seen(url), "{url} is not local");
     }
-    let slashes = r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http:\/\/127.0.0.1\/x"}}]}]}"#;
+    let slashes = concat!(
+        r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","#,
+        r#""image_url":{"url":"http:\/\/127.0.0.1\/x"}}]}]}"#
+    );
     assert!(read(slashes).parts.local_url);
 }

@@ -1,6 +1,8 @@
 //! Shows over random bodies that spans are exact, that nothing panics, and that edits keep bytes.
 //! Does not repeat the examples of envelope.rs and edits.rs.
 
+#![expect(clippy::panic, reason = "a test that cannot set up must fail loudly")]
+
 use p402_core::catalog::{Effort, Quirks};
 use p402_core::envelope::{Edits, Scan, Span, UpstreamBody, scan, upstream_body};
 use proptest::collection::{btree_map, vec};
@@ -30,7 +32,7 @@ impl Pen {
             if escape || c < ' ' || c == '"' || c == '\\' {
                 let mut units = [0; 2];
                 for unit in c.encode_utf16(&mut units) {
-                    out.push_str(&format!("\\u{unit:04X}"));
+                    out.extend(["\\u", &format!("{unit:04X}")]);
                 }
             } else {
                 out.push(c);
@@ -191,8 +193,13 @@ fn text_bytes(messages: &Value) -> usize {
     messages.as_array().map_or(0, |all| all.iter().map(|m| content(&m["content"])).sum())
 }
 
+/// Cases enough for every shape, and no file left behind.
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn spans_are_exact(body in bodies(), mut pen in pens()) {
@@ -209,12 +216,14 @@ proptest! {
         prop_assert_eq!(&json!(seen.model), &body["model"]);
         prop_assert_eq!(seen.text.total as usize, text_bytes(&body["messages"]));
         prop_assert_eq!(seen.stream, body.get("stream") == Some(&json!(true)));
-        prop_assert_eq!(seen.max_tokens.map(|b| b.value), body.get("max_tokens").and_then(Value::as_u64));
+        let bound = body.get("max_tokens").and_then(Value::as_u64);
+        prop_assert_eq!(seen.max_tokens.map(|b| b.value), bound);
         let users = body["messages"].as_array().unwrap().iter();
         let users: Vec<&Value> = users.filter(|m| m["role"] == "user").collect();
         prop_assert_eq!(seen.user_turns as usize, users.len());
         let latest = users.iter().rev().map(|m| &m["content"]).filter(|c| !c.is_null()).take(3);
-        let found: Vec<Value> = seen.user_texts.iter().map(|s| parsed(s.of(text.as_bytes()))).collect();
+        let found = seen.user_texts.iter().map(|span| parsed(span.of(text.as_bytes())));
+        let found: Vec<Value> = found.collect();
         prop_assert_eq!(found.iter().collect::<Vec<_>>(), latest.collect::<Vec<_>>());
     }
 
@@ -317,7 +326,13 @@ proptest! {
         let text = written(&body, &mut pen);
         let seen = accepted(&text);
         let quirks = Quirks { max_completion_tokens: modern, ..Quirks::default() };
-        let to = UpstreamBody { model: "u/m\"1", stream_usage: true, output_cap: cap, effort, quirks: &quirks };
+        let to = UpstreamBody {
+            model: "u/m\"1",
+            stream_usage: true,
+            output_cap: cap,
+            effort,
+            quirks: &quirks,
+        };
         let (out, dropped) = upstream_body(text.as_bytes(), &seen, &to);
         let out = parsed(&out);
         prop_assert!(dropped.is_empty());
@@ -332,7 +347,8 @@ proptest! {
         prop_assert_eq!(out.get(name).and_then(Value::as_u64), bound);
         prop_assert!(out.get(other).is_none());
         prop_assert!(!seen.stream || out["stream_options"]["include_usage"] == true);
-        let changed = ["model", "p402", name, other, "stream_options", "reasoning_effort", "messages"];
+        let changed =
+            ["model", "p402", name, other, "stream_options", "reasoning_effort", "messages"];
         for (key, value) in body.iter().filter(|(key, _)| !changed.contains(&key.as_str())) {
             prop_assert_eq!(&out[key], value);
         }

@@ -1,6 +1,12 @@
 //! Shows what the `p402` field and its header twins mean, and how a wrong one is told.
 //! Does not check names against a catalogue.
 
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test that cannot set up must fail loudly; one table is one function"
+)]
+
 use p402_core::catalog::Task;
 use p402_core::money::Usd;
 use p402_core::route::{FieldError, Lists, Mode, Options};

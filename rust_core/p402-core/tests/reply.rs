@@ -1,6 +1,12 @@
 //! Shows how errors, metadata and headers read; the whole error table is one snapshot.
 //! Does not show when they are due.
 
+#![expect(
+    clippy::expect_used,
+    clippy::too_many_lines,
+    reason = "a test that cannot set up must fail loudly; one table is one function"
+)]
+
 use p402_core::bill::{Bill, DirectBasis};
 use p402_core::catalog::{Effort, Task};
 use p402_core::envelope::scan;
@@ -65,7 +71,12 @@ fn an_error_reads_as_openais() {
         .with_param("p402.models")
         .with_extra("rejected", json!({"no_key": 3}))
         .with_extra("nearest", "x/y");
-    let wanted = r#"{"error":{"message":"No \"model\" is left.","type":"invalid_request_error","param":"p402.models","code":"no_eligible_model","request_id":"req_01a2008d74000000000000000000004d","rejected":{"no_key":3},"nearest":"x/y"}}"#;
+    let wanted = concat!(
+        r#"{"error":{"message":"No \"model\" is left.","type":"invalid_request_error","#,
+        r#""param":"p402.models","code":"no_eligible_model","#,
+        r#""request_id":"req_01a2008d74000000000000000000004d","rejected":{"no_key":3},"#,
+        r#""nearest":"x/y"}}"#
+    );
     assert_eq!(String::from_utf8(error.body(REQUEST)).expect("UTF-8"), wanted);
     assert_eq!(error.status(), 400);
     assert_eq!(error.headers(), [("x-should-retry", "false".to_owned())]);
@@ -179,7 +190,10 @@ fn an_upstreams_refusal_keeps_its_words_but_no_secret() {
             json!(null),
         ),
         (
-            r#"{"error":{"message":"key sk-abcdefgh123 at https://u:p@x.y/z","code":"sk-abcdefgh123"}}"#,
+            concat!(
+                r#"{"error":{"message":"key sk-abcdefgh123 at https://u:p@x.y/z","#,
+                r#""code":"sk-abcdefgh123"}}"#
+            ),
             "key [redacted] at https://[redacted]@x.y/z",
             json!("invalid_request_error"),
             json!(null),
@@ -230,7 +244,13 @@ fn secrets_are_hidden_and_words_are_not() {
 
 #[test]
 fn metadata_has_thirteen_keys_in_order() {
-    let wanted = r#"{"request_id":"req_01a2008d74000000000000000000004d","tenant_id":"acme","provider":"anthropic","model":"claude-haiku-4-5","cost_usd":0.0032,"direct_cost":0.009,"savings":0.0058,"input_tokens":1200,"output_tokens":400,"latency_ms":1843.217,"provider_latency_ms":1842.604,"cached":false,"routing_mode":"cost"}"#;
+    let wanted = concat!(
+        r#"{"request_id":"req_01a2008d74000000000000000000004d","tenant_id":"acme","#,
+        r#""provider":"anthropic","model":"claude-haiku-4-5","cost_usd":0.0032,"#,
+        r#""direct_cost":0.009,"savings":0.0058,"input_tokens":1200,"output_tokens":400,"#,
+        r#""latency_ms":1843.217,"provider_latency_ms":1842.604,"cached":false,"#,
+        r#""routing_mode":"cost"}"#
+    );
     assert_eq!(written(&metadata()), wanted);
 }
 
@@ -279,7 +299,16 @@ fn cost_details_add_up() {
     };
     let details = CostDetails { bill: &bill, attempts: 2 };
     let text = written(&Metadata { cost_details: Some(details), ..metadata() });
-    let wanted = r#""cost_details":{"upstream_usd":0.0032,"platform_fee_usd":0.0001,"overhead_usd":0.000000001,"wasted_upstream_usd":0.000000005,"direct_basis":"requested_model","direct_provider":"openai","direct_model":"gpt-5.4","requested_known":true,"estimated":false,"usage_source":"provider","price_source":"catalog","price_as_of":"2026-11","price_confidence":"agree","service_tier":null,"breakdown":{"input":0.0012,"cache_read":0,"cache_write":0,"output":0.002,"fees":0},"provider_cache_discount_usd":0,"attempts":2,"cost_nano_usd":3300001}}"#;
+    let wanted = concat!(
+        r#""cost_details":{"upstream_usd":0.0032,"platform_fee_usd":0.0001,"#,
+        r#""overhead_usd":0.000000001,"wasted_upstream_usd":0.000000005,"#,
+        r#""direct_basis":"requested_model","direct_provider":"openai","#,
+        r#""direct_model":"gpt-5.4","requested_known":true,"estimated":false,"#,
+        r#""usage_source":"provider","price_source":"catalog","price_as_of":"2026-11","#,
+        r#""price_confidence":"agree","service_tier":null,"breakdown":{"input":0.0012,"#,
+        r#""cache_read":0,"cache_write":0,"output":0.002,"fees":0},"#,
+        r#""provider_cache_discount_usd":0,"attempts":2,"cost_nano_usd":3300001}}"#
+    );
     assert!(text.ends_with(wanted), "{text}");
 }
 
@@ -316,8 +345,8 @@ fn headers_are_ascii_and_say_what_is_known() {
         ("x-p402-model", "mod%C3%A8le"),
         ("x-p402-effort", "low"),
         ("x-p402-mode", "balanced"),
-        ("x-p402-attempts", "2;groq=429"),
         ("x-p402-task", "coding;c=0.82"),
+        ("x-p402-attempts", "2;groq=429"),
         ("x-p402-session", "held"),
         ("x-p402-cache", "off"),
         ("x-p402-weights", "1a2b3c4d"),

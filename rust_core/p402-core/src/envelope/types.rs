@@ -110,7 +110,7 @@ pub struct Scan {
     pub temperature_tenths: Option<u16>,
     pub messages: u32,
     pub system: Option<Span>,
-    /// The last three user messages' text, latest first: (span of the raw content value, role User).
+    /// The raw content values of the last three user messages, latest first.
     pub user_texts: Vec<Span>,
     pub first_user: Option<Span>,
     pub user_turns: u32,

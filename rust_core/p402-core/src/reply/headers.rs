@@ -60,18 +60,20 @@ impl<'a> ReplyHeaders<'a> {
         let mut out = Vec::with_capacity(14);
         out.push(("x-request-id", id.clone()));
         out.push(("x-p402-request-id", id));
-        let words: [(&'static str, Option<&'a str>); 5] = [
+        let words: [(&'static str, Option<&'a str>); 4] = [
             ("x-p402-provider", self.provider),
             ("x-p402-model", self.model),
             ("x-p402-effort", self.effort.map(Effort::name)),
             ("x-p402-mode", self.mode.map(Mode::name)),
-            ("x-p402-attempts", Some(self.attempts).filter(|text| !text.is_empty())),
         ];
         for (name, value) in words {
             out.extend(value.map(|value| (name, ascii(value))));
         }
         if let Some(task) = self.task {
             out.push(("x-p402-task", format!("{};c={:.2}", task.name(), self.confidence)));
+        }
+        if !self.attempts.is_empty() {
+            out.push(("x-p402-attempts", ascii(self.attempts)));
         }
         let session = match self.session {
             SessionState::None => None,
