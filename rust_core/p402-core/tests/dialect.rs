@@ -28,10 +28,9 @@ fn ask() -> StreamAsk {
 
 fn sealed(body: &str) -> String {
     let answer = read_answer(body.as_bytes(), &ask()).unwrap();
-    let usage = answer.reported.map_or(
-        Usage { fresh: 3, output: 4, ..Usage::default() },
-        |reported| reported.usage,
-    );
+    let usage = answer
+        .reported
+        .map_or(Usage { fresh: 3, output: 4, ..Usage::default() }, |reported| reported.usage);
     let seal = Seal {
         metadata: br#"{"a":1}"#,
         metadata_again: b"",
@@ -115,9 +114,12 @@ fn tool_calls_and_finish_words_are_put_right() {
     assert_eq!(calls[0]["type"], "function");
     assert!(calls[0]["id"].as_str().unwrap().starts_with("call_"));
     assert_eq!(calls[1]["function"]["arguments"], "{}");
-    for (word, mapped) in
-        [("end_turn", "stop"), ("max_tokens", "length"), ("SAFETY", "content_filter"), ("zz", "stop")]
-    {
+    for (word, mapped) in [
+        ("end_turn", "stop"),
+        ("max_tokens", "length"),
+        ("SAFETY", "content_filter"),
+        ("zz", "stop"),
+    ] {
         let body = format!(r#"{{"choices":[{{"message":{{}},"finish_reason":"{word}"}}]}}"#);
         assert_eq!(value(&body)["choices"][0]["finish_reason"], mapped);
     }
@@ -154,8 +156,17 @@ fn a_stream_that_nobody_asked_for_is_collected() {
 #[test]
 fn what_is_no_answer() {
     for body in [
-        "", "null", "<html>", "upstream error", "{", "{}", "{\"choices\":[]}", "{\"choices\":7}",
-        "{\"choices\":[7]}", "{\"choices\":[{}]}", "{\"choices\":[{\"message\":{}}]} trailing",
+        "",
+        "null",
+        "<html>",
+        "upstream error",
+        "{",
+        "{}",
+        "{\"choices\":[]}",
+        "{\"choices\":7}",
+        "{\"choices\":[7]}",
+        "{\"choices\":[{}]}",
+        "{\"choices\":[{\"message\":{}}]} trailing",
         "{\"choices\":[{\"message\":{\"content\":NaN}}]}",
     ] {
         let read = read_answer(body.as_bytes(), &ask());
@@ -196,12 +207,22 @@ fn failures_by_status_and_words() {
         (410, "", Kind::ModelGone, true),
         (400, r#"{"error":{"code":"context_length_exceeded"}}"#, Kind::ContextLength, true),
         (400, r#"{"error":{"message":"prompt is too long: 300000"}}"#, Kind::ContextLength, true),
-        (400, r#"{"message":"This model's maximum context length is 8"}"#, Kind::ContextLength, true),
+        (
+            400,
+            r#"{"message":"This model's maximum context length is 8"}"#,
+            Kind::ContextLength,
+            true,
+        ),
         (400, r#"{"error":{"code":"content_filter"}}"#, Kind::ContentFilter, false),
         (400, r#"[{"error":{"message":"API key not valid."}}]"#, Kind::Auth, true),
         (400, r#"{"error":{"message":"Your credit balance is too low"}}"#, Kind::Billing, true),
         (400, r#"{"error":{"message":"model x has been decommissioned"}}"#, Kind::ModelGone, true),
-        (400, r#"{"error":{"message":"bad temperature","param":"temperature"}}"#, Kind::BadRequest, false),
+        (
+            400,
+            r#"{"error":{"message":"bad temperature","param":"temperature"}}"#,
+            Kind::BadRequest,
+            false,
+        ),
         (422, r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#, Kind::BadRequest, false),
         (413, r#"{"error":{"message":"too big"}}"#, Kind::BadRequest, false),
         (413, r#"{"error":{"message":"TPM","code":"rate_limit_exceeded"}}"#, Kind::RateLimit, true),
@@ -223,7 +244,8 @@ fn failures_by_status_and_words() {
 
 #[test]
 fn what_a_failure_says() {
-    let body = br#"{"error":{"message":"bad","type":"invalid_request_error","param":"stop","code":null}}"#;
+    let body =
+        br#"{"error":{"message":"bad","type":"invalid_request_error","param":"stop","code":null}}"#;
     let error = classify(400, None, body, NOW);
     assert_eq!((error.message.as_str(), error.param.as_deref()), ("bad", Some("stop")));
     assert_eq!(error.code.as_deref(), Some("invalid_request_error"));
@@ -253,7 +275,8 @@ fn how_long_to_wait() {
     for (text, wait) in rows {
         assert_eq!(classify(429, text, b"", NOW).retry_after_ms, wait, "{text:?}");
     }
-    let body = br#"[{"error":{"code":429,"details":[{"@type":"RetryInfo","retryDelay": "34.5s"}]}}]"#;
+    let body =
+        br#"[{"error":{"code":429,"details":[{"@type":"RetryInfo","retryDelay": "34.5s"}]}}]"#;
     assert_eq!(classify(429, None, body, NOW).retry_after_ms, Some(34_500));
     assert_eq!(classify(429, Some("2"), body, NOW).retry_after_ms, Some(2_000), "header first");
 }

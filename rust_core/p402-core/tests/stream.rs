@@ -36,7 +36,7 @@ struct Run {
 fn run<'a>(cuts: impl IntoIterator<Item = &'a [u8]>, ask: StreamAsk) -> Run {
     let mut run =
         Run { out: String::new(), ended: Ok(()), stream: ChatStream::new(ask), sealed: false };
-    let mut step = |run: &mut Run, fed: Result<(), StreamFault>| {
+    let step = |run: &mut Run, fed: Result<(), StreamFault>| {
         if let Some(bytes) = run.stream.take_output() {
             run.out.push_str(std::str::from_utf8(&bytes).unwrap());
         }
@@ -44,10 +44,12 @@ fn run<'a>(cuts: impl IntoIterator<Item = &'a [u8]>, ask: StreamAsk) -> Run {
             run.ended = fed;
         }
         if run.stream.ready() {
-            let usage = run.stream.reported().map_or(
-                Usage { fresh: 3, output: 4, ..Usage::default() },
-                |reported| reported.usage,
-            );
+            let usage = run
+                .stream
+                .reported()
+                .map_or(Usage { fresh: 3, output: 4, ..Usage::default() }, |reported| {
+                    reported.usage
+                });
             let seal = Seal {
                 metadata: METADATA,
                 metadata_again: METADATA_AGAIN,
@@ -179,10 +181,8 @@ fn a_regular_stream_keeps_its_bytes_but_for_the_splices() {
         let bytes = String::from_utf8(stream(name)).unwrap();
         let out = run([bytes.as_bytes()], ask(choices_asked(name), false)).out;
         let spliced = format!(",\"p402_metadata\":{}", std::str::from_utf8(METADATA).unwrap());
-        let usage_frame = bytes
-            .split_inclusive("\n\n")
-            .find(|frame| frame.contains("\"choices\":[]"))
-            .unwrap();
+        let usage_frame =
+            bytes.split_inclusive("\n\n").find(|frame| frame.contains("\"choices\":[]")).unwrap();
         assert_eq!(out.replace(&spliced, ""), bytes.replace(usage_frame, ""), "{name}");
     }
 }

@@ -4,8 +4,9 @@
 use super::StreamAsk;
 use super::choices::Choices;
 use super::error::{UpstreamError, in_stream};
+use super::finish::whole_finish;
 use super::identity::Identity;
-use super::mend::{flat_content, whole_finish};
+use super::mend::flat_content;
 use super::seal::{Seal, replace_usage, usage_json, with_metadata};
 use super::whole::collect;
 use crate::chat::FinishReason;

@@ -214,13 +214,12 @@ fn kind_of(status: u16, said: &Said) -> UpstreamErrorKind {
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
     match status {
         401 => Kind::Auth,
-        402 => Kind::Billing,
         403 if says(&FILTER) => Kind::ContentFilter,
-        403 if says(&BILLING) => Kind::Billing,
+        402 => Kind::Billing,
+        403 | 429 if says(&BILLING) => Kind::Billing,
         403 => Kind::Forbidden,
         404 | 410 => Kind::ModelGone,
         408 | 504 | 524 => Kind::Timeout,
-        429 if says(&BILLING) => Kind::Billing,
         429 => Kind::RateLimit,
         // A limit of tokens a minute, told as a size.
         413 if words.contains("rate_limit") => Kind::RateLimit,

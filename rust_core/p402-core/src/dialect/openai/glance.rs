@@ -70,9 +70,9 @@ impl<'a> Glance<'a> {
     fn member(&mut self, key: Literal<'a>, walk: &mut Walk<'a>) -> Option<()> {
         match key.raw {
             b"choices" if walk.peek() == b'[' => self.choices(walk)?,
-            b"id" => self.id = once(self.id, walk.value()?, &mut self.odd),
-            b"created" => self.created = once(self.created, walk.value()?, &mut self.odd),
-            b"model" => self.model = once(self.model, walk.value()?, &mut self.odd),
+            b"id" => once(&mut self.id, walk.value()?, &mut self.odd),
+            b"created" => once(&mut self.created, walk.value()?, &mut self.odd),
+            b"model" => once(&mut self.model, walk.value()?, &mut self.odd),
             b"object" => {
                 let object = walk.value()?;
                 self.named = object == b"\"chat.completion.chunk\"";
@@ -255,9 +255,8 @@ impl<'a> Glance<'a> {
 }
 
 /// Notes a value; a doubled key is odd.
-fn once<'a>(known: Option<&'a [u8]>, value: &'a [u8], odd: &mut bool) -> Option<&'a [u8]> {
-    *odd |= known.is_some();
-    Some(value)
+fn once<'a>(known: &mut Option<&'a [u8]>, value: &'a [u8], odd: &mut bool) {
+    *odd |= known.replace(value).is_some();
 }
 
 fn narrow(index: u64) -> Option<u32> {

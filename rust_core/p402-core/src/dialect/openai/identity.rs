@@ -17,6 +17,7 @@ pub(super) struct Identity {
 
 /// Which of the three came from the upstream.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts, no states")]
 struct Noted {
     id: bool,
     created: bool,

@@ -2,6 +2,7 @@
 //! Does not decide when they leave (stream.rs), and never looks at who sent them.
 
 use super::choices::{Choice, Choices};
+use super::finish::{Finish, read_finish};
 use super::identity::Identity;
 use crate::chat::FinishReason;
 use crate::dialect::wire::json::{quoted, text_of};
@@ -28,13 +29,6 @@ pub(super) enum PartKind {
 pub(super) enum Hopeless {
     Malformed(&'static str),
     /// The choice says `error`.
-    Error,
-}
-
-/// What a finish word means.
-enum Finish {
-    None,
-    Reason(FinishReason),
     Error,
 }
 
@@ -129,9 +123,8 @@ impl<'a> Piece<'a> {
         let delta = choice.remove("delta");
         let message = choice.remove("message");
         let source = delta.or(message).filter(|value| value.as_ref() != b"null");
-        let mut delta = match &source {
-            // The delta's own slices must live as long as the frame, hence the copy of a level.
-            Some(value) => Object::parse(value).ok_or(NO_OBJECT)?.into_owned(),
+        let mut delta = match source {
+            Some(value) => Object::parse_taken(value).ok_or(NO_OBJECT)?,
             None => Object::default(),
         };
         if let Some(text) = choice.remove("text") {
@@ -322,64 +315,13 @@ fn bare_calls(state: &mut Choice) -> Vec<String> {
         .collect()
 }
 
-/// Words that mean an ordinary end; every other word nobody knows is counted.
-const STOPS: [&str; 9] = [
-    "stop",
-    "STOP",
-    "end_turn",
-    "eos",
-    "eos_token",
-    "stop_sequence",
-    "end",
-    "completed",
-    "COMPLETE",
-];
-
-/// Reads a finish word (compat.md § 4.4).
-fn read_finish(word: &str, has_calls: bool, unknown: &mut u32) -> Finish {
-    let reason = match word {
-        "" | "null" => return Finish::None,
-        "error" => return Finish::Error,
-        _ => FinishReason::from_vendor(word),
-    };
-    if reason == FinishReason::Stop && !STOPS.contains(&word) {
-        *unknown = unknown.saturating_add(1);
-    }
-    Finish::Reason(match reason {
-        FinishReason::Stop if has_calls => FinishReason::ToolCalls,
-        other => other,
-    })
-}
-
-/// The five words, `None` for any other.
-pub(super) fn regular_finish(word: &[u8], has_calls: bool) -> Option<FinishReason> {
-    match word {
-        b"stop" if !has_calls => Some(FinishReason::Stop),
-        b"length" => Some(FinishReason::Length),
-        b"tool_calls" => Some(FinishReason::ToolCalls),
-        b"content_filter" => Some(FinishReason::ContentFilter),
-        b"function_call" => Some(FinishReason::FunctionCall),
-        _ => None,
-    }
-}
-
-/// The finish word of a whole answer's choice.
-pub(super) fn whole_finish(word: &str, has_calls: bool) -> Option<FinishReason> {
-    match read_finish(word, has_calls, &mut 0) {
-        Finish::Error => None,
-        Finish::Reason(reason) => Some(reason),
-        Finish::None if has_calls => Some(FinishReason::ToolCalls),
-        Finish::None => Some(FinishReason::Stop),
-    }
-}
-
 /// A chunk with nothing but its identity and one choice.
 pub(super) fn bare_chunk(identity: &Identity, choice: &[u8]) -> Vec<u8> {
     opening(identity, choice).write()
 }
 
 /// A chunk with everything its top level said, usage and foreign metadata apart.
-fn whole_chunk(top: &Object<'_>, identity: &Identity, choice: &[u8]) -> Vec<u8> {
+fn whole_chunk<'a>(top: &Object<'a>, identity: &'a Identity, choice: &[u8]) -> Vec<u8> {
     let mut out = opening(identity, choice);
     let usage = top.get("usage").is_some_and(|usage| usage == b"null");
     out.append_missing(top);

@@ -4,6 +4,8 @@
 mod answer;
 mod choices;
 mod error;
+mod finish;
+mod flow;
 mod glance;
 mod identity;
 mod mend;
@@ -13,8 +15,9 @@ mod whole;
 
 pub use answer::{Answer, AnswerFault, read_answer};
 pub use error::{UpstreamError, UpstreamErrorKind, classify};
+pub use flow::StreamFault;
 pub use seal::Seal;
-pub use stream::{ChatStream, StreamFault};
+pub use stream::ChatStream;
 
 use crate::catalog::UsageShape;
 use crate::id::RequestId;

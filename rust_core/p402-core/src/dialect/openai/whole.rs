@@ -3,7 +3,8 @@
 
 use super::StreamAsk;
 use super::answer::{AnswerFault, read_answer};
-use super::stream::{ChatStream, StreamFault};
+use super::flow::StreamFault;
+use super::stream::ChatStream;
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::{Object, array, items};
 use crate::dialect::wire::sse::SseDecoder;
@@ -95,7 +96,7 @@ pub(super) fn collect(body: &[u8], ask: &StreamAsk) -> Result<Vec<u8>, AnswerFau
     decoder.push(&frames);
     while let Some(Ok(frame)) = decoder.next_frame() {
         if let Some(chunk) = Object::parse(frame.data) {
-            top.append_missing(&chunk);
+            top.append_missing(&chunk.clone().into_owned());
             for choice in chunk.get("choices").and_then(items).unwrap_or_default() {
                 gather(choice, &mut choices);
             }

@@ -6,6 +6,19 @@ use std::borrow::Cow;
 /// Deepest nesting that is walked.
 const DEPTH_MAX: u32 = 128;
 
+/// Bytes that end a run of plain string bytes: the quote, the backslash, control characters.
+static ENDS_PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table
+};
+
 /// A cursor over one JSON text. Every method gives `None` where the text is not JSON.
 #[derive(Clone, Debug)]
 pub(crate) struct Walk<'a> {
@@ -53,6 +66,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The next key of the object whose `{` was eaten; `Some(None)` where it closes.
+    #[expect(clippy::option_option, reason = "the outer one is `?` on bad JSON")]
     pub(crate) fn key(&mut self, first: &mut bool) -> Option<Option<Literal<'a>>> {
         if !self.more(first, b'}')? {
             return Some(None);
@@ -85,16 +99,16 @@ impl<'a> Walk<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            let byte = *self.text.get(self.at)?;
-            self.at += 1;
-            match byte {
+            let rest = self.text.get(self.at..)?;
+            let plain = rest.iter().position(|byte| ENDS_PLAIN[usize::from(*byte)])?;
+            self.at += plain + 1;
+            match rest.get(plain)? {
                 b'"' => break,
                 b'\\' => {
                     escaped = true;
                     self.escape()?;
                 }
-                0..=0x1f => return None,
-                _ => {}
+                _ => return None,
             }
         }
         Some(Literal { raw: self.text.get(start..self.at - 1)?, escaped })
@@ -197,9 +211,24 @@ impl<'a> Literal<'a> {
         }
     }
 
-    /// How many bytes of UTF-8 the text has.
+    /// How many bytes of UTF-8 the text has; half a surrogate pair counts two.
     pub(crate) fn text_bytes(&self) -> u64 {
-        let bytes = if self.escaped { self.text().len() } else { self.raw.len() };
+        let mut bytes = self.raw.len();
+        let mut rest = self.raw;
+        while self.escaped
+            && let Some(at) = memchr::memchr(b'\\', rest)
+        {
+            let escape = rest.get(at..).unwrap_or_default();
+            let (written, means) = match escape {
+                [_, b'u', b'0', b'0', b'0'..=b'7', ..] => (6, 1),
+                [_, b'u', b'0', b'0'..=b'7', ..]
+                | [_, b'u', b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', ..] => (6, 2),
+                [_, b'u', ..] => (6, 3),
+                _ => (2, 1),
+            };
+            bytes = bytes.saturating_sub(written - means);
+            rest = escape.get(written..).unwrap_or_default();
+        }
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }
@@ -231,20 +260,99 @@ pub(crate) fn whole_of(value: &[u8]) -> Option<u64> {
 /// A string as JSON, quotes included.
 pub(crate) fn quoted(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 2);
+    write_quoted(&mut out, text);
+    out
+}
+
+/// Appends a string as JSON, quotes included.
+pub(crate) fn write_quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    for character in text.chars() {
-        match character {
-            '"' => out.extend_from_slice(b"\\\""),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            '\n' => out.extend_from_slice(b"\\n"),
-            '\r' => out.extend_from_slice(b"\\r"),
-            '\t' => out.extend_from_slice(b"\\t"),
-            '\0'..='\x1f' => {
-                out.extend_from_slice(format!("\\u{:04x}", character as u32).as_bytes())
-            }
-            _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| ENDS_PLAIN[usize::from(*byte)]) {
+        let (plain, special) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        match special.first() {
+            Some(b'"') => out.extend_from_slice(b"\\\""),
+            Some(b'\\') => out.extend_from_slice(b"\\\\"),
+            Some(b'\n') => out.extend_from_slice(b"\\n"),
+            Some(b'\r') => out.extend_from_slice(b"\\r"),
+            Some(b'\t') => out.extend_from_slice(b"\\t"),
+            Some(byte) => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            None => {}
+        }
+        rest = special.get(1..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_as_long_as_it_is_counted() {
+        let raws = [
+            "plain",
+            "",
+            r#"a\nb\\\""#,
+            r"\u0000\u007f\u0080\u07ff\u0800\uffff",
+            r"\ud83d\ude00 ü",
+            r"\uD83D\uDE00",
+            r"\\u0041",
+        ];
+        for raw in raws {
+            let quoted = format!("\"{raw}\"");
+            let literal = Walk::new(quoted.as_bytes()).string().unwrap();
+            let text: String = serde_json::from_str(&quoted).unwrap();
+            assert_eq!(literal.text_bytes(), text.len() as u64, "{raw}");
+            assert_eq!(literal.text(), text, "{raw}");
+            assert_eq!(text_of(&super::quoted(&text)).unwrap(), text, "{raw}");
         }
     }
-    out.push(b'"');
-    out
+
+    #[test]
+    fn what_is_json_is_what_serde_says() {
+        let texts = [
+            "0",
+            "-0",
+            "01",
+            "1.",
+            ".5",
+            "1e5",
+            "1E+",
+            "-",
+            "+1",
+            "tru",
+            "true",
+            "nul",
+            "[1,]",
+            "[,1]",
+            "[]",
+            "{}",
+            "{\"a\":1,}",
+            "{\"a\" 1}",
+            "{a:1}",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"a\nb\"",
+            "[1 2]",
+            "{\"a\":[{\"b\":null}]} ",
+            " 1 2",
+            "\"",
+            "[",
+            "{\"a\":",
+            "1e400",
+            "[[[[]]]]",
+            "",
+        ];
+        for text in texts {
+            let mut walk = Walk::new(text.as_bytes());
+            let ours = walk.value().is_some() && walk.at_end();
+            let raw: Result<&serde_json::value::RawValue, _> = serde_json::from_str(text);
+            assert_eq!(ours, raw.is_ok(), "{text:?}");
+        }
+        let deep = "[".repeat(100_000);
+        assert!(Walk::new(deep.as_bytes()).value().is_none(), "depth has a bound");
+    }
 }

@@ -1,7 +1,7 @@
 //! Decides how one level of a JSON object is changed while everything below keeps its bytes.
 //! Does not parse values: they are slices of the text they came from, or new bytes.
 
-use super::json::{Walk, quoted, text_of, whole_of};
+use super::json::{Walk, text_of, whole_of, write_quoted};
 use std::borrow::Cow;
 
 /// The members of one object in their order; of a doubled key the last value counts.
@@ -25,6 +25,14 @@ impl<'a> Object<'a> {
             }
         }
         walk.at_end().then_some(object)
+    }
+
+    /// Reads a member that was taken out of another object.
+    pub(crate) fn parse_taken(value: Cow<'a, [u8]>) -> Option<Self> {
+        match value {
+            Cow::Borrowed(text) => Self::parse(text),
+            Cow::Owned(text) => Object::parse(&text).map(Object::into_owned),
+        }
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&[u8]> {
@@ -65,12 +73,11 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Appends copies of the members of `other` whose keys are not here yet.
-    pub(crate) fn append_missing(&mut self, other: &Object<'_>) {
+    /// Appends the members of `other` whose keys are not here yet.
+    pub(crate) fn append_missing(&mut self, other: &Object<'a>) {
         for (name, value) in &other.members {
             if self.get(name).is_none() {
-                let member = (Cow::Owned(name.to_string()), Cow::Owned(value.to_vec()));
-                self.members.push(member);
+                self.members.push((name.clone(), value.clone()));
             }
         }
     }
@@ -119,7 +126,7 @@ impl<'a> Object<'a> {
             if at > 0 {
                 out.push(b',');
             }
-            out.extend_from_slice(&quoted(name));
+            write_quoted(&mut out, name);
             out.push(b':');
             out.extend_from_slice(value);
         }

@@ -28,6 +28,7 @@ pub enum SseFault {
 
 /// Bytes in, frames out. Every byte is looked at once, so one-byte chunks stay linear.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "five independent facts, no states")]
 pub struct SseDecoder {
     buffer: Vec<u8>,
     /// Everything before this is consumed.
