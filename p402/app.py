@@ -13,6 +13,8 @@ from urllib.parse import unquote_to_bytes
 
 from p402 import _core
 from p402.auth import Authenticator
+from p402.body import Bodies, Bounds, Disconnected, Refused
+from p402.log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -30,27 +32,10 @@ BASE = "/api/v2"
 _BASES = (BASE + "/v1", BASE, "/v1")
 HEADERS_MAX = 100
 HEADERS_BYTES_MAX = 64 * 1024
-READING_BYTES_MAX = 256 * 1024 * 1024
-SILENT_BODY_S = 15.0
-WHOLE_BODY_S = 60.0
 # A client that leaves sooner than this is noticed when the watcher starts, within the 100 ms
 # bound; a request answered sooner needs no watcher at all.
 WATCH_AFTER_S = 0.05
 _JSON = (b"content-type", b"application/json")
-_TOO_BIG = "the body is larger than this gateway accepts"
-
-
-class _Refused(Exception):
-    """A request that ends before it reaches the gateway: its code and what to do about it."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code)
-        self.code = code
-        self.message = message
-
-
-class _Disconnected(Exception):
-    """The client left while its body was being read: nobody is there to answer."""
 
 
 class _Request(NamedTuple):
@@ -71,15 +56,16 @@ class App:
         settings: Settings,
         gateway: _core.Gateway,
         authenticate: Callable[[Headers], str | None] | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         self.gateway = gateway
         self.settings = settings
+        self._log = EventLog(gateway)
         self._tenant = authenticate or Authenticator.from_settings(settings).tenant
-        self._body_max: int = settings.limits.body_bytes
+        self._bodies = Bodies(bounds or Bounds(settings.limits.body_bytes))
         self._drain_ms = int(settings.server.drain_s * 1000)
         self._origins = frozenset(origin.encode() for origin in settings.cors.origins)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._reading = 0
         self._openapi = files("p402").joinpath("openapi.json").read_bytes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,6 +86,7 @@ class App:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.remove_reader(descriptor)
         loop.add_reader(descriptor, self.gateway.drain)
+        self._log.start(loop)
         self._loop = loop
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -121,6 +108,7 @@ class App:
         while self.gateway.in_flight and loop.time() < deadline:
             await asyncio.sleep(0.02)
         await loop.run_in_executor(None, self.gateway.stop, 0)
+        self._log.stop()
         loop.remove_reader(self.gateway.wake_fd)
         self._loop = None
 
@@ -132,9 +120,9 @@ class App:
             return
         try:
             answer = await self._route(request, path)
-        except _Refused as refused:
+        except Refused as refused:
             answer = self.gateway.refusal(refused.code, refused.message)
-        except _Disconnected:
+        except Disconnected:
             return
         if answer is not None:
             await self._send(request.send, answer, scope)
@@ -159,12 +147,12 @@ class App:
             return None
         if name == "/route":
             _only("POST", method)
-            body = await self._body(scope, request.receive)
+            body = await self._bodies.read(headers, request.receive)
             wants_all = scope.get("query_string", b"") == b"all=1"
             return self.gateway.explain(tenant, headers, body, wants_all)
         if name is not None:
             return self._look_up(name, tenant, method)
-        raise _Refused("unknown_url", f"no such URL: {method} {_shown(path)}")
+        raise Refused("unknown_url", f"no such URL: {method} {_shown(path)}")
 
     def _look_up(self, name: str, tenant: str, method: str) -> Answer:
         """The paths that only read: models, and one request of the caller's own."""
@@ -178,7 +166,7 @@ class App:
         if name.startswith("/requests/") and name.count("/") == 2:
             _only("GET", method)
             return self.gateway.request(tenant, name.removeprefix("/requests/"))
-        raise _Refused("unknown_url", f"no such URL: {method} {_shown(name)}")
+        raise Refused("unknown_url", f"no such URL: {method} {_shown(name)}")
 
     def _health(self, method: str) -> Answer:
         _only("GET", method)
@@ -189,12 +177,12 @@ class App:
     def _known(self, headers: Headers) -> str:
         """The tenant of this request; header bounds come first, the body is read later."""
         if len(headers) > HEADERS_MAX:
-            raise _Refused("headers_too_large", f"more than {HEADERS_MAX} headers")
+            raise Refused("headers_too_large", f"more than {HEADERS_MAX} headers")
         if sum(len(name) + len(value) for name, value in headers) > HEADERS_BYTES_MAX:
-            raise _Refused("headers_too_large", f"more than {HEADERS_BYTES_MAX} bytes of headers")
+            raise Refused("headers_too_large", f"more than {HEADERS_BYTES_MAX} bytes of headers")
         tenant = self._tenant(headers)
         if tenant is None:
-            raise _Refused(
+            raise Refused(
                 "invalid_api_key",
                 "no tenant has this key; send it as `Authorization: Bearer KEY`",
             )
@@ -205,28 +193,30 @@ class App:
         headers: Headers = scope["headers"]
         try:
             tenant = self._known(headers)
-            body = await self._body(scope, receive)
-        except _Refused as refused:
+            body = await self._bodies.read(headers, receive)
+        except Refused as refused:
             await self._send(send, self.gateway.refusal(refused.code, refused.message), scope)
             return
-        except _Disconnected:
+        except Disconnected:
+            return
+        if self.gateway.draining:
+            # Said here, since only here the connection can be closed with it.
+            leaving = self.gateway.refusal("shutting_down", "this gateway is shutting down")
+            await self._send(send, leaving, scope)
             return
         reply = self.gateway.chat(tenant, headers, body, received)
         watch = _Watch(receive, reply)
         try:
-            await self._forward(reply, send, scope, watch)
+            await self._forward(send, scope, watch)
         finally:
             watch.stop()
             reply.close()
 
-    async def _forward(self, reply: _core.Reply, send: Send, scope: Scope, watch: _Watch) -> None:
+    async def _forward(self, send: Send, scope: Scope, watch: _Watch) -> None:
         """Writes one reply: head and body, or head and batches of frames until the last."""
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        part = reply.next(future)
+        part = await watch.next()
         if part is None:
-            watch.start(loop)
-            part = await future
+            return
         status, headers, body = part
         if self._origins:
             headers.extend(self._cors(scope))
@@ -234,69 +224,10 @@ class App:
         if body is not None:
             await send({"type": "http.response.body", "body": body})
             return
-        while not watch.left:
-            future = loop.create_future()
-            chunk = reply.next(future)
-            if chunk is None:
-                chunk = await future
+        while (chunk := await watch.next()) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": bool(chunk)})
             if not chunk:
                 return
-
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body within its bounds: bytes, silence, total time."""
-        self._check_head(scope["headers"])
-        message = await self._receive(receive, SILENT_BODY_S)
-        if not message.get("more_body"):
-            body: bytes = message.get("body", b"")
-            if len(body) > self._body_max:
-                raise _Refused("request_too_large", _TOO_BIG)
-            return body
-        pieces = bytearray(message.get("body", b""))
-        deadline = asyncio.get_running_loop().time() + WHOLE_BODY_S
-        self._reading += len(pieces)
-        counted = len(pieces)
-        try:
-            while message.get("more_body"):
-                left = min(SILENT_BODY_S, deadline - asyncio.get_running_loop().time())
-                message = await self._receive(receive, left)
-                piece = message.get("body", b"")
-                pieces += piece
-                counted += len(piece)
-                self._reading += len(piece)
-                if len(pieces) > self._body_max:
-                    raise _Refused("request_too_large", _TOO_BIG)
-                if self._reading > READING_BYTES_MAX:
-                    raise _Refused("overloaded", "too many bodies are being read at once")
-        finally:
-            self._reading -= counted
-        return bytes(pieces)
-
-    @staticmethod
-    async def _receive(receive: Receive, seconds: float) -> Message:
-        try:
-            async with asyncio.timeout(max(seconds, 0.0)):
-                message = await receive()
-        except TimeoutError:
-            raise _Refused("body_timeout", "the body did not come in time") from None
-        if message["type"] == "http.disconnect":
-            raise _Disconnected
-        return message
-
-    def _check_head(self, headers: Headers) -> None:
-        length = chunked = None
-        for name, value in headers:
-            if name == b"content-length":
-                length = value
-            elif name == b"transfer-encoding":
-                chunked = value
-            elif name == b"content-type" and value.startswith(b"multipart/"):
-                raise _Refused("unsupported_media_type", "send the body as application/json")
-        if length is not None:
-            if chunked is not None:
-                raise _Refused("invalid_value", "both content-length and transfer-encoding")
-            if length.isdigit() and int(length[:20]) > self._body_max:
-                raise _Refused("request_too_large", _TOO_BIG)
 
     def _cors(self, scope: Scope) -> Headers:
         origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
@@ -316,7 +247,7 @@ class App:
                 asked = dict(scope["headers"]).get(b"access-control-request-headers", b"")
                 headers.append((b"access-control-allow-headers", asked))
                 headers.append((b"access-control-allow-methods", b"GET, POST"))
-        if status in (408, 413, 431):
+        if status in (408, 413, 431, 503):
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         shown = b"" if scope["method"] == "HEAD" else body or b""
@@ -324,19 +255,31 @@ class App:
 
 
 class _Watch:
-    """Notices that the client has left while its reply is on the way (compat.md § 4.5)."""
+    """Takes a reply part by part, and notices that its client has left (compat.md § 4.5)."""
 
-    __slots__ = ("_receive", "_reply", "_task", "_timer", "left")
+    __slots__ = ("_future", "_left", "_receive", "_reply", "_task", "_timer")
 
     def __init__(self, receive: Receive, reply: _core.Reply) -> None:
         self._receive = receive
         self._reply = reply
+        self._future: asyncio.Future[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        self.left = False
+        self._left = False
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = loop.call_later(WATCH_AFTER_S, self._begin)
+    async def next(self) -> Any | None:
+        """The reply's next part; None once the client has left."""
+        if self._left:
+            return None
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        part = self._reply.next(future)
+        if part is not None:
+            return part
+        if self._timer is None:
+            self._timer = loop.call_later(WATCH_AFTER_S, self._begin)
+        self._future = future
+        return await future
 
     def _begin(self) -> None:
         self._task = asyncio.ensure_future(self._wait())
@@ -344,8 +287,11 @@ class _Watch:
     async def _wait(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.left = True
+        self._left = True
         self._reply.close()
+        # What nobody reads may never come; whoever waits for it must not wait for ever.
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -356,7 +302,7 @@ class _Watch:
 
 def _only(allowed: str, method: str) -> None:
     if method != allowed and not (allowed == "GET" and method == "HEAD"):
-        raise _Refused("method_not_allowed", f"this URL answers {allowed}, not {method}")
+        raise Refused("method_not_allowed", f"this URL answers {allowed}, not {method}")
 
 
 def _name(scope: Scope, path: str) -> str | None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p402.app import App
 from p402.auth import Authenticator
+from p402.log import to_stderr
 from p402.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class _Served(App):
 
 def worker(plan: Plan) -> App:
     """The application of one worker; a mistake is told in words and ends it."""
+    to_stderr()
     try:
         return _Served(plan)
     except SettingsError as error:
