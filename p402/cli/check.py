@@ -10,11 +10,11 @@ import sys
 from typing import Any
 
 import orjson
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from p402.cli.core import gateway
+from p402.cli.paper import console, table
 from p402.settings import Settings, catalogued_offers, load
 
 
@@ -66,7 +66,7 @@ def _providers(model: dict[str, Any]) -> list[str]:
 
 
 def _show(settings: Settings, facts: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+    paper = console()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold cyan", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -76,15 +76,13 @@ def _show(settings: Settings, facts: dict[str, Any]) -> None:
     grid.add_row("sandbox", "on" if settings.sandbox.enabled else "off")
     told = "open: every caller is `default`" if settings.open else ", ".join(facts["tenants"])
     grid.add_row("tenants", told)
-    console.print(grid)
+    paper.print(grid)
     if facts["providers"]:
-        table = Table(box=None, header_style="bold", padding=(0, 2), title_justify="left")
-        for head in ("provider", "keys", "from", "models"):
-            table.add_column(head, justify="right" if head in {"keys", "models"} else "left")
+        made = table("providers", ("id", "from"), ("keys", "models"))
         for each in facts["providers"]:
-            table.add_row(each["id"], str(each["keys"]), each["source"], str(each["models"]))
-        console.print()
-        console.print(table)
+            made.add_row(each["id"], each["source"], str(each["keys"]), str(each["models"]))
+        paper.print()
+        paper.print(made)
     for warning in settings.warnings:
-        console.print(Text(f"warning: {warning}", style="yellow"))
-    console.print(Text("the configuration is right", style="green"))
+        paper.print(Text(f"warning: {warning}", style="yellow"))
+    paper.print(Text("the configuration is right", style="green"))

@@ -10,10 +10,10 @@ import sys
 from typing import Any
 
 import orjson
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from p402.cli.core import gateway
+from p402.cli.paper import console, table
 from p402.settings import load
 
 
@@ -48,29 +48,26 @@ def _names(row: dict[str, Any]) -> list[str]:
 
 
 def _show(rows: list[dict[str, Any]], live: set[str]) -> None:
-    console = Console(highlight=False)
-    table = Table(box=None, header_style="bold", padding=(0, 2), pad_edge=False)
-    table.add_column("model", overflow="fold", style="bold")
-    table.add_column("$ in / Mtok", justify="right")
-    table.add_column("$ out / Mtok", justify="right")
-    table.add_column("context", justify="right")
-    table.add_column("providers (bold: with a key)", overflow="fold")
+    paper = console()
+    figures = ("$ in / Mtok", "$ out / Mtok", "context")
+    made = table("", ("model",), figures, "providers (bold: with a key)")
     for row in rows:
         facts = row.get("p402", {})
         price = facts.get("price") or {}
-        named = ", ".join(
-            f"[bold green]{name}[/]" if name in live else name for name in _names(row)
-        )
         alias = facts.get("alias_of")
-        table.add_row(
-            row["id"],
-            _dollars(price.get("input", price.get("in"))),
-            _dollars(price.get("output", price.get("out"))),
+        made.add_row(
+            Text(row["id"], "bold"),
+            _dollars(price.get("input")),
+            _dollars(price.get("output")),
             _thousands(facts.get("context")),
-            f"→ {alias}" if alias else named,
+            Text(f"→ {alias}") if alias else _offered(_names(row), live),
         )
-    console.print(table)
-    console.print(f"{len(rows)} names")
+    paper.print(made)
+    paper.print(f"{len(rows)} names")
+
+
+def _offered(names: list[str], live: set[str]) -> Text:
+    return Text(", ").join(Text(name, "bold green" if name in live else "") for name in names)
 
 
 def _dollars(value: object) -> str:

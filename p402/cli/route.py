@@ -9,14 +9,17 @@ import argparse
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from rich.console import Console
-from rich.table import Table
 
 from p402.cli.core import gateway
+from p402.cli.paper import console, table
 from p402.settings import SettingsError, load
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 CANDIDATES_SHOWN_MAX = 10
 EXAMPLES_SHOWN_MAX = 3
@@ -92,84 +95,83 @@ def _object(raw: bytes) -> dict[str, Any]:
 
 def _refused(told: dict[str, Any]) -> None:
     error = told.get("error", {})
-    console = Console(highlight=False, stderr=True)
-    console.print(f"[bold red]{error.get('code')}[/] {error.get('message')}", soft_wrap=True)
+    paper = Console(highlight=False, stderr=True, soft_wrap=True)
+    paper.print(f"{error.get('code')}: {error.get('message')}", markup=False, style="red")
     rows = error.get("rejected")
     if isinstance(rows, dict):
-        console.print(", ".join(f"{reason}: {count}" for reason, count in rows.items()))
+        paper.print(", ".join(f"{reason}: {count}" for reason, count in rows.items()))
 
 
 def _show(told: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+    paper = console()
     task, guess = told.get("task", {}), told.get("estimate", {})
-    console.print(
+    paper.print(
         f"mode [bold]{told.get('mode')}[/]   task [bold]{task.get('type')}[/]"
         f" ({_number(task.get('confidence'))}, from {task.get('source')})"
         f"   difficulty {_number(told.get('difficulty'))}"
         f"   about {guess.get('input_tokens')} tokens in, {guess.get('output_tokens')} out"
     )
-    console.print()
-    console.print(_plan(told.get("plan", [])))
-    for row in told.get("plan", [])[:1]:
-        console.print(f"[italic]{row.get('why', '')}[/]")
-    console.print()
-    console.print(_candidates(told.get("candidates", [])))
+    paper.print()
+    paper.print(_plan(told.get("plan", [])))
+    for row in told.get("plan", []):
+        paper.print(f" {row.get('attempt')}: {row.get('why', '')}", style="italic", markup=False)
+    paper.print()
+    paper.print(_candidates(told.get("candidates", [])))
     rejected = told.get("rejected", [])
     if rejected:
-        console.print()
-        console.print(_rejected(rejected))
+        paper.print()
+        paper.print(_rejected(rejected))
 
 
 def _plan(rows: list[dict[str, Any]]) -> Table:
-    table = _table(
-        "plan", ("", "model", "provider", "effort", "expected", "at most", "first token")
+    made = table(
+        "plan",
+        ("", "provider", "model", "effort"),
+        ("expected", "at most", "first token", "whole"),
     )
     for row in rows:
-        table.add_row(
+        made.add_row(
             str(row.get("attempt", "")),
-            row.get("model"),
-            row.get("provider"),
-            row.get("effort") or "",
+            *_arm(row),
             _usd(row.get("expected_usd")),
             _usd(row.get("claim_usd")),
             _ms(row.get("expected_ttft_ms")),
+            _ms(row.get("expected_ms")),
         )
-    return table
+    return made
 
 
 def _candidates(rows: list[dict[str, Any]]) -> Table:
-    heads = ("rank", "model", "provider", "effort", "score", "quality", "$ / 1k", "first token")
-    table = _table("candidates", heads)
+    made = table(
+        "candidates",
+        ("", "provider", "model", "effort"),
+        ("score", "capability", "$ / 1k tokens", "first token", "tokens/s"),
+    )
     for row in rows[:CANDIDATES_SHOWN_MAX]:
         parts = row.get("parts", {})
-        table.add_row(
+        made.add_row(
             str(row.get("rank", "")),
-            row.get("model"),
-            row.get("provider"),
-            row.get("effort") or "",
+            *_arm(row),
             _number(row.get("score")),
-            _number(parts.get("quality")),
+            _number(parts.get("lower")),
             _usd(parts.get("usd_per_1k")),
             _ms(parts.get("ttft_ms")),
+            _number(parts.get("tokens_per_s")),
         )
-    return table
+    return made
+
+
+def _arm(row: dict[str, Any]) -> tuple[str, str, str]:
+    return str(row.get("provider")), str(row.get("model")), row.get("effort") or ""
 
 
 def _rejected(rows: list[dict[str, Any]]) -> Table:
-    table = _table("rejected", ("reason", "count", "for example"))
+    made = table("rejected", ("reason",), ("count",), "for example")
     for reason, count in Counter(str(row.get("reason")) for row in rows).most_common():
         named = [f"{row['provider']}/{row['model']}" for row in rows if row.get("reason") == reason]
         more = ", …" if count > EXAMPLES_SHOWN_MAX else ""
-        table.add_row(reason, str(count), ", ".join(named[:EXAMPLES_SHOWN_MAX]) + more)
-    return table
-
-
-def _table(title: str, heads: tuple[str, ...]) -> Table:
-    table = Table(box=None, title=title, title_justify="left", title_style="bold cyan")
-    right = {"expected", "at most", "first token", "score", "quality", "$ / 1k", "rank", "count"}
-    for head in heads:
-        table.add_column(head, justify="right" if head in right else "left", overflow="fold")
-    return table
+        made.add_row(reason, str(count), ", ".join(named[:EXAMPLES_SHOWN_MAX]) + more)
+    return made
 
 
 def _number(value: object) -> str:
