@@ -13,8 +13,9 @@ const TAIL_MAX: usize = 500;
 const WEIGHTS: [f32; 3] = [1.0, 0.5, 0.25];
 /// No single class of evidence moves a task further than this, in natural-log units.
 const EVIDENCE_MAX: f32 = 3.0;
-/// What one word of a class weighs, and further ones up to the class's bound.
-const WORD: f32 = 0.9;
+/// What the first word of a class weighs, and each further one up to the class's bound.
+const WORD: f32 = 1.6;
+const WORD_MORE: f32 = 0.5;
 
 /// Densities of one text, per thousand bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,7 +86,7 @@ impl Features {
     /// Words and densities of one message.
     fn weigh(&mut self, hits: &Hits, text: &Text, weight: f32) {
         for (task, count) in Task::ALL.into_iter().zip(hits.tasks) {
-            self.add(task, WORD * count * weight);
+            self.add(task, words(task, count) * weight);
         }
         self.hard += hits.hard * weight;
         self.easy += hits.easy * weight;
@@ -130,7 +131,7 @@ impl Features {
             let (head, tail) = ends(system.of(ask.body));
             let hits = Hits::read(head).joined(&Hits::read(tail));
             for (task, count) in Task::ALL.into_iter().zip(hits.tasks) {
-                self.add(task, 0.4 * count.min(2.0));
+                self.add(task, 0.4 * words(task, count));
             }
         }
     }
@@ -180,6 +181,21 @@ impl Text {
         text.brackets *= per;
         text
     }
+}
+
+/// What so many words of a class say.
+fn words(task: Task, count: f32) -> f32 {
+    if count < 1.0 {
+        return 0.0;
+    }
+    // Words of politeness, of form and of asking stand in every kind of prompt.
+    let part = match task {
+        Task::Chat => 0.4,
+        Task::Instruction => 0.7,
+        Task::Reasoning => 0.6,
+        _ => 1.0,
+    };
+    (WORD + WORD_MORE * (count - 1.0)) * part
 }
 
 /// The beginning and the end of a raw value, cut at character borders.

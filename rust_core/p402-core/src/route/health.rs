@@ -111,7 +111,10 @@ impl Endpoint {
     /// Peak-EWMA × (in flight + 1), dearer the more it fails.
     fn load(&self, prior_ms: f64, now: Ticks) -> f64 {
         let ewma = if self.ewma_ms <= 0.0 { prior_ms } else { self.ewma_ms };
-        ewma * f64::from(self.in_flight + 1) * (1.0 + FAILURE_LOAD * self.share(now))
+        // One failure counts at once, and fades: there is another endpoint of the same model.
+        let kept = (-(now.since(self.share_at) as f64) / SHARE_US).exp();
+        let risk = self.failed * kept / (self.total * kept + 1.0);
+        ewma * f64::from(self.in_flight + 1) * (1.0 + FAILURE_LOAD * risk)
     }
 }
 

@@ -11,6 +11,7 @@ use p402_core::envelope::{Scan, scan};
 use p402_core::id::RequestId;
 use p402_core::route::{Ask, Options, Plan, Refusal, Router, Rules, Table, World};
 use p402_core::time::{Now, Ticks, Timestamp};
+use serde_json::json;
 
 pub const NINE: &[u8] = include_bytes!("../fixtures/nine_names.jsonl");
 /// A Friday inside DeepSeek's peak.
@@ -49,6 +50,35 @@ impl Stage {
     pub fn nine() -> Self {
         Self::new(NINE)
     }
+    /// One model at `count` providers `p0`, `p1`, … of equal price.
+    pub fn endpoints(count: usize) -> Self {
+        let header =
+            json!({"t":"header","schema":1,"date":"2026-11-22","inputs":{},"attributions":[]});
+        let mut lines = vec![
+            header.to_string(),
+            json!({"t":"capability","model":"m","effort":"best","scores":[60,60,60,60,60,60,60,60,60],
+                "conf":[1,1,1,1,1,1,1,1,1],"basis":"L"})
+            .to_string(),
+        ];
+        for at in 0..count {
+            let id = format!("p{at}");
+            lines.push(
+                json!({"t":"provider","id":id,"kind":"inference_host","dialect":"openai",
+                    "base_url":"https://api.acme.example/v1","auth":"bearer","env":["A_KEY"],
+                    "routable":true,"flags":[]})
+                .to_string(),
+            );
+            lines.push(
+                json!({"t":"offer","provider":id,"model":"m","context":100_000,"max_output":10_000,
+                    "modalities":["text"],"tools":true,"structured":true,"reasoning":false,
+                    "prices":[{"bands":[{"above":0,"in":1_000_000,"out":2_000_000}]}],
+                    "capability":{"model":"m","match":"exact"},"source":"test","as_of":"2026-11",
+                    "n_agree":2,"confidence":"agree"})
+                .to_string(),
+            );
+        }
+        Self::new(lines.join("\n").as_bytes())
+    }
     pub fn world(&self) -> World<'_> {
         World { catalog: &self.catalog, table: &self.table, rules: &self.rules }
     }
@@ -84,12 +114,12 @@ impl Request {
     pub fn sized(tokens: usize) -> Self {
         // Base 6 and one message 4; four bytes a token.
         let text = "simple ".repeat(tokens).chars().take((tokens - 10) * 4).collect::<String>();
-        Self::new(&serde_json::json!({
+        Self::new(&json!({
             "model": "auto", "messages": [{"role": "user", "content": text}],
         }))
     }
     pub fn says(text: &str) -> Self {
-        Self::new(&serde_json::json!({
+        Self::new(&json!({
             "model": "auto", "messages": [{"role": "user", "content": text}],
         }))
     }
