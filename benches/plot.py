@@ -9,10 +9,11 @@ import math
 from dataclasses import dataclass
 from html import escape
 
-from benches.rows import Results, rows
+from benches.rows import Bar, Results, rows
 from benches.table import number
 
-WIDTH, LEFT, RIGHT, BAR, STEP = 860, 150, 96, 22, 38
+WIDTH, LEFT, RIGHT, BAR, STEP = 860, 150, 96, 22, 34
+PROMISE_FROM, LIMIT_AT, PROMISE_STEP = 500, 680, 26
 STYLE = """
   text { font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif;
          fill: #1f2328; }
@@ -55,7 +56,7 @@ def render(results: Results) -> str:
             panels.append(_chart(top, title, subtitle, marks))
             top += 74 + STEP * len(marks)
     panels.append(_promises(top, results))
-    top += 66 + 30 * _bars(results)
+    top += 50 + PROMISE_STEP * _bars(results)
     head = results["host"]
     sub = f"{results['date']} · {head['cpu']}, {head['cores']} cores · Linux {head['kernel']}"
     return (
@@ -127,7 +128,6 @@ def _bars(results: Results) -> int:
 
 def _promises(top: int, results: Results) -> str:
     """Each promise as a share of its limit: the line at the right is the limit."""
-    start, limit_at = 430, 700
     parts = [
         f'<text class="ours" x="16" y="{top + 14}">Promises</text>',
         (
@@ -137,23 +137,29 @@ def _promises(top: int, results: Results) -> str:
     ]
     y = top + 30
     for row in rows(results):
+        parts.append(
+            f'<text class="sub" x="16" y="{y + 14}">{row.number}</text>'
+            f'<text x="40" y="{y + 14}">{escape(row.what)}</text>'
+        )
         for bar in row.bars:
-            share = None if bar.value is None else max(bar.value, 0.0) / bar.limit
-            kind = {True: "pass", False: "miss", None: "unknown"}[bar.kept]
-            width = 0.0 if share is None else min(share, 1.2) * (limit_at - start)
-            here = "not measured" if bar.value is None else number(bar.value)
-            parts.append(
-                f'<text x="16" y="{y + 14}">{row.number}</text>'
-                f'<text x="40" y="{y + 14}">{escape(row.what)}</text>'
-                f'<text class="sub" x="{start - 8}" y="{y + 14}" text-anchor="end">'
-                f"{escape(bar.text)}</text>"
-                f'<rect class="{kind}" x="{start}" y="{y + 2}" height="15" rx="3" '
-                f'width="{max(width, 2):.1f}"/>'
-                f'<text class="value" x="{limit_at + 64}" y="{y + 14}">'
-                f"{here} / {number(bar.limit)} {escape(bar.unit)}</text>"
-            )
-            y += 30
+            parts.append(_promise(y, bar))
+            y += PROMISE_STEP
     parts.append(
-        f'<line class="range" x1="{limit_at}" x2="{limit_at}" y1="{top + 26}" y2="{y - 8}"/>'
+        f'<line class="range" x1="{LIMIT_AT}" x2="{LIMIT_AT}" y1="{top + 26}" y2="{y - 8}"/>'
     )
     return "\n".join(parts)
+
+
+def _promise(y: int, bar: Bar) -> str:
+    share = 0.0 if bar.value is None else max(bar.value, 0.0) / bar.limit
+    kind = {True: "pass", False: "miss", None: "unknown"}[bar.kept]
+    width = max(min(share, 1.25) * (LIMIT_AT - PROMISE_FROM), 2)
+    here = "–" if bar.value is None else number(bar.value)
+    return (
+        f'<text class="sub" x="{PROMISE_FROM - 10}" y="{y + 14}" text-anchor="end">'
+        f"{escape(bar.text)}</text>"
+        f'<rect class="{kind}" x="{PROMISE_FROM}" y="{y + 2}" height="15" rx="3" '
+        f'width="{width:.1f}"/>'
+        f'<text class="value" x="{WIDTH - 16}" y="{y + 14}" text-anchor="end">'
+        f"{here} of {number(bar.limit)} {escape(bar.unit)}</text>"
+    )

@@ -78,7 +78,7 @@ def _row_1(results: Results) -> Row:
         theirs = _cpu(results, peer)
         if theirs is not None:
             bars.append(Bar(f"× {peer}, bare", ratio(ours, theirs), 1.0, "×"))
-    return Row(1, "ASGI front, routing over 320 offers + metadata", tuple(bars))
+    return Row(1, "ASGI front, routing 320 offers, metadata", tuple(bars))
 
 
 def _row_2(results: Results) -> Row:

@@ -17,14 +17,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benches import hello, plot, table  # noqa: E402
 from benches.contender import BASE, BURST, LONG, Scenario, body, direct  # noqa: E402
 from benches.instruments import Instruments, Upstream, VoidError, running, upstream  # noqa: E402
+from benches.rows import Results, rows  # noqa: E402
 
 CHAT = "/v1/chat/completions"
 
@@ -276,6 +279,61 @@ def test_a_tree_that_is_gone_is_an_error(instruments: Instruments, mock: Upstrea
 def test_a_plan_with_a_typo_is_refused(instruments: Instruments, mock: Upstream) -> None:
     with pytest.raises(VoidError, match="conections"):
         instruments.run(plan(mock, conections=3))
+
+
+# What is made of the figures
+
+
+def test_the_hop_answers_what_the_mock_answers(mock: Upstream) -> None:
+    """Else the ladder would compare replies of different size."""
+    answer = ask(mock, sized("mock"))
+    assert answer.partition(b"\r\n\r\n")[2] == hello.BODY
+
+
+def results(p402_us: float) -> Results:
+    def told(us: float) -> dict[str, Any]:
+        return {"cpu_us": {"median": us, "low": us * 0.9, "high": us * 1.1}}
+
+    return {
+        "date": "2026-11-22",
+        "command": "test",
+        "host": {"cpu": "a & b", "cores": 2, "kernel": "6", "python": "3.11"},
+        "depth": {"rounds": 3},
+        "contenders": [
+            {"name": "p402", "pin": "0", "note": "", "absent": None},
+            {"name": "smg", "pin": "1", "note": "", "absent": "make bench-peers"},
+        ],
+        "cpu": {"base": {"8": {"p402": told(p402_us), "asgi-hello": told(60.0)}}},
+    }
+
+
+def test_a_promise_is_kept_missed_or_not_measured() -> None:
+    assert [row.number for row in rows(results(100.0))] == [1, 2, 5, 6, 7, 8, 14, 16]
+    kept, unmeasured = rows(results(120.0))[:2]
+    assert (kept.verdict, unmeasured.verdict) == ("pass", "not measured")
+    assert rows(results(131.0))[0].verdict == "miss"
+    assert [bar.kept for bar in rows(results(128.0))[0].bars] == [True, False]  # 2.13 × the hop
+
+
+def test_tables_come_from_results_and_stand_between_their_markers(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{table.START}\nold\n{table.END}\nafter\n", encoding="utf-8")
+    for _ in range(2):  # a second run replaces the first
+        assert table.put(readme, table.render(results(131.0)))
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "old" not in text
+    assert text.count("131 µs | ≤ 130 µs | **miss**") == 1
+    assert "absent: make bench-peers" in text
+    readme.write_text("no markers", encoding="utf-8")
+    assert not table.put(readme, "text")
+
+
+def test_the_picture_is_well_formed() -> None:
+    root = ET.fromstring(plot.render(results(131.0)))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "131" in "".join(root.itertext())
 
 
 def test_requests_have_the_size_they_say() -> None:
