@@ -6,7 +6,7 @@ Deliberately no bench switch inside the product: this is `p402 serve` with an or
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
 from importlib.util import find_spec
 
 from benches.contender import Kind, Launch, Site
@@ -45,10 +45,9 @@ def _absent() -> str | None:
 
 
 def _pin() -> str:
-    try:
-        return version("p402")
-    except PackageNotFoundError:
-        return "not installed"
+    if _absent() is not None:
+        return "not built"
+    return str(import_module("p402._core").__version__)
 
 
 def _launch(site: Site) -> Launch:
