@@ -99,10 +99,11 @@ fn read_object(text: &[u8], ask: &StreamAsk) -> Result<Answer, AnswerFault> {
     identity.note(top.get("id"), top.get("created"), top.get("model"));
     let changed = found.changed | identify(&mut top, &identity);
     let usage_raw = top.present("usage").map(<[u8]>::to_vec);
-    let read = usage_raw.as_deref().map(|raw| read_usage(raw, ask.usage_shape));
+    let read = usage_raw.as_deref().and_then(|raw| read_usage(raw, ask.usage_shape).ok());
+    let reported = read.filter(|said| !said.denies(found.text_bytes));
     Ok(Answer {
-        usage_fault: read.as_ref().is_some_and(Result::is_err),
-        reported: read.and_then(Result::ok),
+        usage_fault: usage_raw.is_some() && reported.is_none(),
+        reported,
         finish_reason: found.finish_reason,
         text_bytes: found.text_bytes,
         service_tier: top.text("service_tier").map(std::borrow::Cow::into_owned),

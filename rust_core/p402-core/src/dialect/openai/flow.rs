@@ -11,6 +11,7 @@ use super::mend::{Hopeless, Mender, PartKind};
 use crate::dialect::wire::json::text_of;
 use crate::dialect::wire::sse::{Frame, SseDecoder, SseFault};
 use crate::usage::{ReportedUsage, UsageFault, read_usage};
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 /// What is held before the first content; beyond either the stream commits.
@@ -41,6 +42,8 @@ pub(super) struct Flow {
     /// The upstream's chunk without choices that carried usage.
     pub(super) usage_frame: Option<Vec<u8>>,
     pub(super) service_tier: Option<String>,
+    /// As it last came, so that the same word is read once.
+    service_tier_raw: Vec<u8>,
     pub(super) text_bytes: u64,
     pub(super) state: State,
 }
@@ -79,6 +82,7 @@ impl Flow {
             usage: None,
             usage_frame: None,
             service_tier: None,
+            service_tier_raw: Vec::new(),
             text_bytes: 0,
             state: State::default(),
         }
@@ -115,8 +119,11 @@ impl Flow {
             return Err(StreamFault::Upstream(Box::new(in_stream(data))));
         }
         self.identity.note(seen.id, seen.created, seen.model);
-        if let Some(tier) = seen.service_tier.and_then(text_of) {
-            self.service_tier = Some(tier.into_owned());
+        if let Some(raw) = seen.service_tier
+            && self.service_tier_raw != raw
+        {
+            self.service_tier_raw = raw.to_vec();
+            self.service_tier = text_of(raw).map(Cow::into_owned).or(self.service_tier.take());
         }
         if seen.choices > 0 {
             match self.regular(&seen) {

@@ -137,12 +137,13 @@ impl ChatStream {
 
     /// The last usage that was not null, where it is believable.
     pub fn reported(&self) -> Option<&ReportedUsage> {
-        self.flow.usage.as_ref().and_then(|seen| seen.read(&self.flow.ask).as_ref().ok())
+        let said = self.flow.usage.as_ref()?.read(&self.flow.ask).as_ref().ok()?;
+        (!said.denies(self.flow.text_bytes)).then_some(said)
     }
 
     /// Usage was reported, but it cannot be right.
     pub fn usage_fault(&self) -> bool {
-        self.flow.usage.as_ref().is_some_and(|seen| seen.read(&self.flow.ask).is_err())
+        self.flow.usage.is_some() && self.reported().is_none()
     }
 
     /// Bytes of answer text, reasoning and tool arguments so far.

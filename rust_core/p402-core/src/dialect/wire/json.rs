@@ -25,6 +25,8 @@ pub(crate) struct Walk<'a> {
     text: &'a [u8],
     at: usize,
     depth: u32,
+    /// Some control character stands somewhere: strings must be searched for it.
+    controls: bool,
 }
 
 /// A string literal: its bytes between the quotes, and whether any of them is an escape.
@@ -35,8 +37,10 @@ pub(crate) struct Literal<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(crate) const fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0, depth: 0 }
+    pub(crate) fn new(text: &'a [u8]) -> Self {
+        // Over the whole text at once this is a few vector instructions.
+        let controls = text.iter().min().is_some_and(|least| *least < 0x20);
+        Self { text, at: 0, depth: 0, controls }
     }
 
     /// How many bytes are consumed.
@@ -100,16 +104,16 @@ impl<'a> Walk<'a> {
         let mut escaped = false;
         loop {
             let rest = self.text.get(self.at..)?;
-            let plain = rest.iter().position(|byte| ENDS_PLAIN[usize::from(*byte)])?;
-            self.at += plain + 1;
-            match rest.get(plain)? {
-                b'"' => break,
-                b'\\' => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                _ => return None,
+            let plain = memchr::memchr2(b'"', b'\\', rest)?;
+            if self.controls && rest.get(..plain)?.iter().any(|byte| *byte < 0x20) {
+                return None;
             }
+            self.at += plain + 1;
+            if rest.get(plain) == Some(&b'"') {
+                break;
+            }
+            escaped = true;
+            self.escape()?;
         }
         Some(Literal { raw: self.text.get(start..self.at - 1)?, escaped })
     }
