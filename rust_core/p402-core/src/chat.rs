@@ -25,7 +25,10 @@ impl FinishReason {
     /// Maps any vendor's word to the five (compat.md § 4.4); unknown words are `Stop`.
     pub fn from_vendor(word: &str) -> Self {
         match word {
-            "length" | "max_tokens" | "MAX_TOKENS" | "max_output_tokens"
+            "length"
+            | "max_tokens"
+            | "MAX_TOKENS"
+            | "max_output_tokens"
             | "model_context_window_exceeded" => Self::Length,
             "tool_calls" | "tool_use" | "tool_call" => Self::ToolCalls,
             "content_filter" | "safety" | "SAFETY" | "refusal" | "RECITATION" | "BLOCKLIST"

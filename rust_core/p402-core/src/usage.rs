@@ -41,6 +41,13 @@ pub struct ReportedUsage {
     pub reported_cost: Option<Usd>,
 }
 
+impl ReportedUsage {
+    /// Zeros where counts were due: no prompt at all, or no output beside text that was delivered.
+    pub const fn denies(&self, text_bytes: u64) -> bool {
+        self.usage.input() == 0 || (self.usage.output == 0 && text_bytes > 0)
+    }
+}
+
 /// Why a usage report is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsageFault {

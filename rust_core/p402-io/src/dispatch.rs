@@ -49,6 +49,10 @@ struct Failures {
     timeouts: u32,
     possibly_billed: bool,
     soonest_ms: Option<u64>,
+    /// The largest window that was too small, and the refusal that said so.
+    unfit: Option<(u64, Box<UpstreamError>)>,
+    /// The one wait that a walk may make was made.
+    waited: bool,
 }
 
 /// Counts an endpoint as busy until its verdict; dropped without one it is freed unjudged.
@@ -73,6 +77,9 @@ pub async fn walk(settling: &mut Settling) -> Result<Dispatched, ApiError> {
     for index in 0..turn.plan.attempts.len() {
         // One attempt may be sent again with another key, or after a lone endpoint's short wait.
         while let Some(attempt) = turn.plan.attempts.get(index) {
+            if failures.too_small(&turn, attempt) {
+                break;
+            }
             if tries >= TRIES_MAX || !may_try(&turn, attempt, tries) {
                 return Err(failures.into_error(settling, deadline));
             }
@@ -86,11 +93,11 @@ pub async fn walk(settling: &mut Settling) -> Result<Dispatched, ApiError> {
                 let error = &fault.error;
                 return Err(ApiError::from_upstream(error.status, &error.body));
             }
-            failures.count(&fault.error);
+            failures.count(&turn, attempt, &fault.error);
             if Instant::now() >= deadline {
                 return Err(failures.into_error(settling, deadline));
             }
-            if !again(&turn, index, &fault.error, deadline).await {
+            if !failures.again(&turn, attempt, &fault.error, deadline).await {
                 break;
             }
         }
@@ -111,6 +118,12 @@ fn deadline(turn: &Turn) -> Instant {
     let spent_us = turn.node.clock.now().ticks.since(turn.received);
     let left = Duration::from_millis(total_ms).saturating_sub(Duration::from_micros(spent_us));
     Instant::now() + left
+}
+
+/// The most input tokens this attempt's offer takes.
+fn window(turn: &Turn, attempt: &Attempt) -> u64 {
+    let offer = turn.world.catalog.offers.get(attempt.offer);
+    offer.map_or(0, |offer| offer.max_input.unwrap_or(offer.context))
 }
 
 fn may_try(turn: &Turn, attempt: &Attempt, tries: usize) -> bool {
@@ -137,31 +150,6 @@ fn begin(turn: &Turn, attempt: &Attempt, first: bool) -> Option<Permit> {
     let world = turn.world.routing(&turn.tenant);
     let now = turn.node.clock.now();
     turn.node.router.lock().begin(&world, &start, now)
-}
-
-/// Whether the same attempt is sent once more: another key, or alone and told to wait ≤ 1 s.
-async fn again(turn: &Turn, index: usize, error: &UpstreamError, deadline: Instant) -> bool {
-    let Some(attempt) = turn.plan.attempts.get(index) else { return false };
-    let provider = turn.world.catalog.offers.get(attempt.offer).map(|offer| offer.provider);
-    let keys = provider.map_or(0, |provider| turn.world.keys(provider));
-    let key_matter = matches!(
-        error.kind,
-        UpstreamErrorKind::Auth
-            | UpstreamErrorKind::Forbidden
-            | UpstreamErrorKind::Billing
-            | UpstreamErrorKind::RateLimit
-    );
-    if key_matter && keys > 1 {
-        return true;
-    }
-    let alone = turn.plan.attempts.len() == 1 && error.kind == UpstreamErrorKind::RateLimit;
-    let wait_ms = error.retry_after_ms.unwrap_or(u64::MAX);
-    let wait = Duration::from_millis(wait_ms.min(LONE_WAIT_MS_MAX));
-    if !alone || wait_ms > LONE_WAIT_MS_MAX || Instant::now() + wait >= deadline {
-        return false;
-    }
-    tokio::time::sleep(wait).await;
-    true
 }
 
 /// One attempt, from its bytes to its verdict; the router and the settling learn how it ended.
@@ -292,7 +280,7 @@ impl std::fmt::Debug for Busy {
 }
 
 impl Failures {
-    fn count(&mut self, error: &UpstreamError) {
+    fn count(&mut self, turn: &Turn, attempt: &Attempt, error: &UpstreamError) {
         self.possibly_billed |= error.possibly_billed;
         match error.kind {
             UpstreamErrorKind::RateLimit => {
@@ -301,13 +289,60 @@ impl Failures {
                 self.soonest_ms = Some(self.soonest_ms.map_or(wait, |soonest| soonest.min(wait)));
             }
             UpstreamErrorKind::Timeout => self.timeouts += 1,
+            UpstreamErrorKind::ContextLength => {
+                let window = window(turn, attempt);
+                let known = self.unfit.as_ref().map_or(0, |(known, _)| *known);
+                self.unfit = Some((known.max(window), Box::new(error.clone())));
+            }
             _ => self.others += 1,
         }
+    }
+
+    /// The prompt did not fit a window as large as this attempt's: it need not be sent again.
+    fn too_small(&self, turn: &Turn, attempt: &Attempt) -> bool {
+        self.unfit.as_ref().is_some_and(|(known, _)| window(turn, attempt) <= *known)
+    }
+
+    /// Whether the same attempt is sent once more: another key, or alone and told to wait ≤ 1 s.
+    async fn again(
+        &mut self,
+        turn: &Turn,
+        attempt: &Attempt,
+        error: &UpstreamError,
+        deadline: Instant,
+    ) -> bool {
+        let provider = turn.world.catalog.offers.get(attempt.offer).map(|offer| offer.provider);
+        let keys = provider.map_or(0, |provider| turn.world.keys(provider));
+        let key_matter = matches!(
+            error.kind,
+            UpstreamErrorKind::Auth
+                | UpstreamErrorKind::Forbidden
+                | UpstreamErrorKind::Billing
+                | UpstreamErrorKind::RateLimit
+        );
+        if key_matter && keys > 1 {
+            return true;
+        }
+        let alone = turn.plan.attempts.len() == 1 && error.kind == UpstreamErrorKind::RateLimit;
+        let wait_ms = error.retry_after_ms.unwrap_or(u64::MAX);
+        let wait = Duration::from_millis(wait_ms.min(LONE_WAIT_MS_MAX));
+        let short = wait_ms <= LONE_WAIT_MS_MAX && Instant::now() + wait < deadline;
+        if !alone || !short || self.waited {
+            return false;
+        }
+        self.waited = true;
+        tokio::time::sleep(wait).await;
+        true
     }
 
     fn into_error(self, settling: &Settling, deadline: Instant) -> ApiError {
         let turn = &settling.turn;
         let list = attempts_json(settling);
+        if let (Some((_, unfit)), 0) =
+            (&self.unfit, self.others + self.rate_limited + self.timeouts)
+        {
+            return ApiError::from_upstream(unfit.status, &unfit.body);
+        }
         let error = if Instant::now() >= deadline && turn.options.max_latency_ms.is_some() {
             let text = "no upstream answered within max_latency_ms; raise it or leave it out";
             ApiError::new(Code::LatencyExceeded, text)

@@ -51,11 +51,8 @@ fn no_eligible(
     }
     let counts: Map<String, Value> =
         reasons.iter().map(|(reason, count)| ((*reason).to_owned(), json!(count))).collect();
-    let code = if removed_last == "over_latency" {
-        Code::LatencyExceeded
-    } else {
-        Code::NoEligibleModel
-    };
+    let code =
+        if removed_last == "over_latency" { Code::LatencyExceeded } else { Code::NoEligibleModel };
     ApiError::new(code, text)
         .with_extra("rejected", counts)
         .with_extra("removed_last", removed_last)
