@@ -36,7 +36,7 @@ $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/runtime
 
 # One release build, in place: what is served is what is tested.
 $(STAMPS)/core: pyproject.toml $(RUST) $(STAMPS)/runtime
-	VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --quiet
+	PIP_QUIET=1 VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --quiet
 	touch $@
 
 .PHONY: build
@@ -57,7 +57,7 @@ test-rust: ## the tests of the Rust crates alone
 
 .PHONY: dev
 dev: $(STAMPS)/tests $(STAMPS)/dev ## a debug build in place, for work on the code
-	VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --locked
+	PIP_QUIET=1 VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --locked
 	rm -f $(STAMPS)/core
 
 .PHONY: wheel

@@ -6,6 +6,7 @@ Does not look inside: it starts `p402` and reads what comes out.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from p402 import _core
 from p402.cli import main, parser
 from p402.server import claim_address
 from p402.settings import bare_environment, load
@@ -171,18 +173,29 @@ def test_serve_answers_with_the_sandbox_and_says_so(served, client):
 
 
 def test_serve_is_ready_soon():
-    """The bar is 1.5 s on a quiet machine; three tries, because a busy one is no evidence."""
+    """1.5 s to the first answer; a crowded machine gets as much more as a plain Python start takes."""
+    bar_s = 1.5 + (1.5 if _core.DEBUG_BUILD else 0.0)
     tries = []
     for _ in range(3):
+        crowded = _crowding()
         with Served() as running:
-            tries.append(running.ready_s)
             reply = httpx.post(
                 f"{running.base_url}/chat/completions", json=ASK, timeout=30, trust_env=False
             )
             assert reply.status_code == 200
-        if tries[-1] <= 1.5:
+            tries.append((running.ready_s, crowded))
+        if running.ready_s <= bar_s * crowded:
             return
-    pytest.fail(f"not ready within 1.5 s: {tries}")
+    pytest.fail(f"not ready within {bar_s} s × crowding: {tries}")
+
+
+def _crowding() -> float:
+    """How much longer than its own CPU time a plain Python start takes here and now; 1 at least."""
+    started = time.monotonic()
+    child = subprocess.Popen([sys.executable, "-c", "import asyncio, ssl, email.parser"])
+    _, _, used = os.wait4(child.pid, 0)
+    child.returncode = 0
+    return max(1.0, (time.monotonic() - started) / (used.ru_utime + used.ru_stime))
 
 
 def test_serve_asks_for_the_tenant_key(tmp_path):
