@@ -1,0 +1,104 @@
+"""Decides what the clients talk to: one upstream, one gateway process, two tenants.
+
+Does not know the clients. `routed` has its model chosen by the gateway; `pinned` gets the model it
+names, so that a client can ask for an upstream that misbehaves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Self
+
+from tests.serving import Served
+from tests.upstream import Upstream
+
+ROUTED_KEY = "p402_clients-routed"
+PINNED_KEY = "p402_clients-pinned"
+TEST_SUITE_KEY = "My API Key"  # openai-python's own tests send this one
+FAULTS = (
+    *("400", "401", "403", "413", "422", "429", "500", "503", "content-filter", "hang", "quota"),
+    *("error-mid-stream", "close-mid-stream", "clean-cut", "malformed-json", "error-first-event"),
+    *("string-error", "int-code", "html-200", "error-200"),
+    *("bare", "no-role", "tool-no-index", "tool-whole", "tool-one-index", "empty-choices-first"),
+    *("usage-on-finish", "usage-on-every-chunk", "usage-cost", "usage-twice", "noise", "no-done"),
+    *("finish-stop-after-tools", "changing-ids", "content-on-finish", "crlf", "byte-by-byte"),
+    *("json-for-stream", "sse-for-json", "usage-missing", "slow-first-byte", "no-blank", "bom"),
+)
+
+_MODEL = """
+[[model]]
+id = "{id}"
+provider = "{provider}"
+upstream_id = "{upstream}"
+input_usd_per_mtok = "2.50"
+output_usd_per_mtok = "15"
+context = 128000
+max_output = 16384
+tools = true
+vision = true
+audio = true
+files = true
+structured = true
+reasoning = true
+efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+capability = 80
+"""
+
+
+class Stage:
+    """The upstream and the gateway, running while the block lasts."""
+
+    def __init__(self) -> None:
+        self.upstream = Upstream()
+        self._folder = tempfile.TemporaryDirectory(prefix="p402-clients-")
+        self.served: Served
+
+    def __enter__(self) -> Self:
+        self.upstream.start()
+        config = Path(self._folder.name) / "p402.toml"
+        config.write_text(self._config())
+        state = str(Path(self._folder.name) / "state")
+        self.served = Served(config, {"P402_STATE_DIR": state})
+        try:
+            self.served.__enter__()
+        except RuntimeError:
+            self.upstream.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.served.__exit__()
+        self.upstream.stop()
+        self._folder.cleanup()
+
+    def environment(self) -> dict[str, str]:
+        """What a client's program reads."""
+        return {
+            "P402_BASE_URL": self.served.base_url,
+            "P402_KEY": ROUTED_KEY,
+            "P402_PIN_KEY": PINNED_KEY,
+        }
+
+    def _config(self) -> str:
+        text = _provider("test", self.upstream.provider_url())
+        text += _MODEL.format(id="hello", provider="test", upstream="hello")
+        for name in FAULTS:
+            # A provider each: a refused key or an open breaker must not hide the next fault.
+            text += _provider(f"has-{name}", self.upstream.provider_url(f"has-{name}"))
+            text += _MODEL.format(
+                id=f"fault-{name}", provider=f"has-{name}", upstream=f"sandbox-fault:{name}"
+            )
+        text += _tenant("routed", ROUTED_KEY, 'models_allow = ["hello"]\n')
+        text += _tenant("pinned", PINNED_KEY, 'route_default = "pin"\n')
+        return text + _tenant("suite", TEST_SUITE_KEY, 'models_allow = ["hello"]\n')
+
+
+def _provider(name: str, url: str) -> str:
+    return f'[provider.{name}]\ndialect = "openai"\nbase_url = "{url}"\nauth = "none"\n'
+
+
+def _tenant(name: str, key: str, more: str) -> str:
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return f'[[tenant]]\nid = "{name}"\nkey_sha256 = "{digest}"\n{more}'
