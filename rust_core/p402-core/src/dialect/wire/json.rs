@@ -39,7 +39,8 @@ pub(crate) struct Literal<'a> {
 impl<'a> Walk<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
         // Over the whole text at once this is a few vector instructions.
-        let controls = text.iter().min().is_some_and(|least| *least < 0x20);
+        let below = |some: &[u8]| some.iter().fold(0, |found, byte| found | u8::from(*byte < 0x20));
+        let controls = text.chunks(64).any(|some| below(some) != 0);
         Self { text, at: 0, depth: 0, controls }
     }
 
@@ -209,10 +210,11 @@ impl<'a> Literal<'a> {
     /// The text with its escapes resolved; a lone surrogate becomes U+FFFD.
     pub(crate) fn text(&self) -> Cow<'a, str> {
         if self.escaped {
-            Cow::Owned(unescape(self.raw))
-        } else {
-            String::from_utf8_lossy(self.raw)
+            return Cow::Owned(unescape(self.raw));
         }
+        // Frames are checked to be UTF-8 as a whole; nothing is lost here.
+        std::str::from_utf8(self.raw)
+            .map_or_else(|_| String::from_utf8_lossy(self.raw), Cow::Borrowed)
     }
 
     /// How many bytes of UTF-8 the text has; half a surrogate pair counts two.
