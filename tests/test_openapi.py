@@ -1,0 +1,121 @@
+"""Decides whether the published document is true: real replies are held against its schemas.
+
+Does not fuzz; schemathesis does, in `make conformance`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+DOCUMENT = json.loads(files("p402").joinpath("openapi.json").read_bytes())
+ASK = {"model": "auto", "messages": [{"role": "user", "content": "Good morning"}]}
+CODES = Path(__file__).parent.parent / "rust_core/p402-core/src/reply/code.rs"
+
+
+def holds(name: str, value: object) -> None:
+    schema = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
+    jsonschema.Draft202012Validator(schema).validate(value)
+
+
+def responses(path: str, method: str) -> dict[str, dict]:
+    return DOCUMENT["paths"][path][method]["responses"]
+
+
+def test_every_schema_is_one():
+    for schema in DOCUMENT["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_every_reference_leads_somewhere():
+    for found in re.findall(r'"\$ref": ?"#/([^"]+)"', json.dumps(DOCUMENT)):
+        place = DOCUMENT
+        for part in found.split("/"):
+            place = place[part]
+
+
+def test_every_status_of_the_error_table_is_documented():
+    table = re.findall(r'row\(Code::\w+, "(\w+)", (\d{3}),', CODES.read_text())
+    assert len(table) > 20
+    chat = responses("/chat/completions", "post")
+    told = json.dumps(DOCUMENT["components"]["responses"])
+    # 405 cannot answer a POST; request_not_found and unknown_url belong to other paths.
+    for code, status in table:
+        assert status in chat or code == "method_not_allowed"
+        assert code in told
+
+
+@pytest.mark.parametrize("mode", ["cost", "quality", "speed", "balanced"])
+def test_a_completion_is_as_documented(client, mode):
+    body = {**ASK, "p402": {"mode": mode}}
+    holds("ChatRequest", body)
+    reply = client.post("/chat/completions", json=body)
+    assert reply.status_code == 200, reply.text
+    told = reply.json()
+    holds("ChatCompletion", told)
+    metadata = DOCUMENT["components"]["schemas"]["Metadata"]["required"]
+    assert list(told["p402_metadata"]) == metadata, "thirteen keys, in this order"
+    found = client.get(f"/requests/{told['p402_metadata']['request_id']}")
+    holds("Request", found.json())
+
+
+def test_a_stream_carries_the_documented_metadata(client):
+    reply = client.post("/chat/completions", json={**ASK, "stream": True})
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    frames = [line.removeprefix("data: ") for line in reply.text.splitlines() if line]
+    assert frames[-1] == "[DONE]"
+    carried = [json.loads(frame) for frame in frames[:-1] if "p402_metadata" in frame]
+    assert len(carried) == 1
+    holds("Metadata", carried[0]["p402_metadata"])
+
+
+def test_models_and_one_model_are_as_documented(client):
+    listed = client.get("/models").json()
+    holds("Models", listed)
+    one = client.get("/models/openai/gpt-5.4")
+    assert one.status_code == 200
+    holds("Model", one.json())
+    assert one.json() == client.get("/models/openai%2Fgpt-5.4").json()
+
+
+def test_a_decision_is_as_documented(client):
+    reply = client.post("/route", json={**ASK, "p402": {"mode": "quality"}})
+    assert reply.status_code == 200, reply.text
+    holds("Route", reply.json())
+
+
+def test_health_is_as_documented(client):
+    for path in ("/healthz", "/readyz"):
+        holds("Health", client.get(path).json())
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/chat/completions", "{", 400, "invalid_json"),
+        ("/chat/completions", {"messages": []}, 400, None),
+        ("/chat/completions", {**ASK, "n": 9}, 400, "invalid_value"),
+        ("/chat/completions", {**ASK, "p402": {"mod": "cost"}}, 400, "p402_field_unknown"),
+        ("/chat/completions", {**ASK, "p402": {"mode": "cheap"}}, 400, "p402_field_invalid"),
+        (
+            "/chat/completions",
+            {**ASK, "model": "nope", "p402": {"pin": True}},
+            404,
+            "model_not_found",
+        ),
+        ("/route", {**ASK, "p402": {"max_cost_usd": "0.000000001"}}, 400, "no_eligible_model"),
+        ("/no/such/url", ASK, 404, "unknown_url"),
+        ("/models", ASK, 405, "method_not_allowed"),
+    ],
+)
+def test_a_refusal_is_as_documented(client, path, body, status, code):
+    text = body if isinstance(body, str) else json.dumps(body)
+    reply = client.post(path, content=text, headers={"content-type": "application/json"})
+    assert reply.status_code == status, reply.text
+    holds("Error", reply.json())
+    assert code is None or reply.json()["error"]["code"] == code
