@@ -18,8 +18,8 @@ const SAME_MODEL_POINTS: f32 = 2.0;
 /// Of fewer than four endpoints the second lowest load gets one request in fifty.
 const SECOND_ONE_IN: u64 = 50;
 const CHOICES_MIN: usize = 4;
-/// Endpoints that take part in a draw.
-const DRAWN_MAX: usize = 16;
+/// Endpoints of one model that are looked at for a draw.
+const KIN_MAX: usize = 64;
 
 /// The offer of the session's last turn among the candidates, if any.
 #[derive(Clone, Copy, Debug)]
@@ -50,8 +50,8 @@ pub(super) struct Picker<'a> {
 
 impl Picker<'_> {
     pub(super) fn line_up(&self, candidates: &mut [Candidate]) -> Lineup {
-        let mut order = self.sight.order();
-        let mut lineup = Lineup { leader: order.next(candidates, &|_| true), ..Lineup::default() };
+        let mut order = self.sight.order(candidates);
+        let mut lineup = Lineup { leader: order.next(candidates, |_| true), ..Lineup::default() };
         let wanted = self.attempts.clamp(1, ATTEMPTS_MAX);
         while lineup.picks.len() < wanted {
             let last = lineup.picks.last().and_then(|(at, _)| candidates.get(*at)).copied();
@@ -85,7 +85,7 @@ impl Picker<'_> {
             }
         }
         if let Some(model) = self.prefer_model {
-            let elsewhere = order.next(candidates, &|c| c.model == model);
+            let elsewhere = order.next(candidates, |c| c.model == model);
             if let Some(at) = elsewhere {
                 return Some(self.drawn(candidates, at, Why::SameModel, &|_| true));
             }
@@ -125,11 +125,17 @@ impl Picker<'_> {
                 && c.cost <= last.cost * SAME_MODEL_COST
                 && c.q >= last.q - SAME_MODEL_POINTS
         };
-        if let Some(at) = order.next(candidates, &same) {
+        let at = if candidates.iter().any(|c| !c.taken && same(c)) {
+            order.next(candidates, same)
+        } else {
+            None
+        };
+        if let Some(at) = at {
             return Some(self.drawn(candidates, at, Why::SameModel, &same));
         }
-        let next = order.next(candidates, &elsewhere).or_else(|| order.next(candidates, &|_| true));
-        let other = candidates.iter().any(|c| !c.taken && elsewhere(c));
+        let next = order.next(candidates, elsewhere);
+        let other = next.is_some();
+        let next = next.or_else(|| order.next(candidates, |_| true));
         let allowed = |c: &Candidate| !other || elsewhere(c);
         next.map(|at| self.drawn(candidates, at, Why::Next, &allowed))
     }
@@ -143,25 +149,41 @@ impl Picker<'_> {
         allowed: &dyn Fn(&Candidate) -> bool,
     ) -> (usize, Why) {
         let Some(chosen) = candidates.get(at) else { return (at, why) };
-        let kin = |c: &&Candidate| {
-            !c.taken && c.model == chosen.model && c.standing == chosen.standing && allowed(c)
-        };
-        let cheapest = candidates.iter().filter(kin).map(|c| c.cost).fold(f64::INFINITY, f64::min);
-        let limit = cheapest * SAME_PRICE;
-        let as_fast = chosen.ms * 1.10 + 50.0;
-        let fast = |c: &Candidate| self.sight.wish.mode != Mode::Speed || c.ms <= as_fast;
-        if chosen.cost > limit {
-            return (at, why);
-        }
-        let mut drawn = [0_usize; DRAWN_MAX];
+        let mut kin = [0_usize; KIN_MAX];
         let mut count = 0;
         for (index, candidate) in candidates.iter().enumerate() {
-            if kin(&candidate) && candidate.cost <= limit && fast(candidate) {
-                if let Some(cell) = drawn.get_mut(count) {
+            if candidate.model == chosen.model && !candidate.taken && count < KIN_MAX {
+                if let Some(cell) = kin.get_mut(count) {
                     *cell = index;
                     count += 1;
                 }
             }
+        }
+        if count < 2 {
+            return (at, why);
+        }
+        let as_fast = chosen.ms * 1.10 + 50.0;
+        let equal = |c: &Candidate| {
+            c.standing == chosen.standing
+                && allowed(c)
+                && (self.sight.wish.mode != Mode::Speed || c.ms <= as_fast)
+        };
+        let group = kin.get(..count).unwrap_or_default();
+        let group = || {
+            group
+                .iter()
+                .filter_map(|at| candidates.get(*at).map(|c| (*at, c)))
+                .filter(|(_, c)| equal(c))
+        };
+        let limit = SAME_PRICE * group().map(|(_, c)| c.cost).fold(f64::INFINITY, f64::min);
+        if chosen.cost > limit {
+            return (at, why);
+        }
+        let mut drawn = [0_usize; KIN_MAX];
+        let mut count = 0;
+        for ((index, _), cell) in group().filter(|(_, c)| c.cost <= limit).zip(&mut drawn) {
+            *cell = index;
+            count += 1;
         }
         let group = drawn.get(..count).unwrap_or_default();
         match self.pick(candidates, group) {

@@ -39,6 +39,11 @@ impl<'a> Gatekeeper<'a> {
         Self { models, providers, open }
     }
 
+    /// There is no list to look at.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
     fn judge(&self, world: &World<'_>, offer: usize) -> Listed {
         let free = Listed::Allowed { exactly: false };
         if self.open {
@@ -106,21 +111,21 @@ fn effort_fits(wish: &Wish<'_>, facts: &Facts) -> bool {
 /// Context and output limits.
 fn room(wish: &Wish<'_>, facts: &Facts) -> Result<Cap, Reason> {
     let input = needed_input(wish, facts);
-    if input > facts.max_input || input >= facts.context {
+    let (context, max_output) = (u64::from(facts.context), u64::from(facts.max_output));
+    if input > u64::from(facts.max_input) || input >= context {
         return Err(Reason::Context);
     }
-    let left = facts.context - input;
+    let left = context - input;
     let Some(asked) = wish.max_tokens else {
         // A small context is no reason to refuse a request that named no bound.
-        let tokens = wish.default_cap.min(facts.max_output).min(left);
-        let least = CAP_MIN.min(wish.default_cap).min(facts.max_output).min(facts.context / 4);
+        let tokens = wish.default_cap.min(max_output).min(left);
+        let least = CAP_MIN.min(wish.default_cap).min(max_output).min(context / 4);
         return if tokens < least { Err(Reason::Context) } else { Ok(Cap { tokens, sent: true }) };
     };
-    let pinned = wish.is_pinned();
-    let tokens = if pinned { asked.min(facts.max_output) } else { asked };
+    let tokens = if wish.is_pinned() { asked.min(max_output) } else { asked };
     if tokens > left {
         Err(Reason::Context)
-    } else if tokens > facts.max_output {
+    } else if tokens > max_output {
         Err(Reason::MaxOutput)
     } else {
         Ok(Cap { tokens, sent: tokens < asked })

@@ -239,7 +239,7 @@ fn candidates<'a>(
     let mut order = Order { first: None, ..weighed.order };
     let mut told = Vec::new();
     while told.len() < limit {
-        let Some(at) = order.next(&left, &|_| true) else { break };
+        let Some(at) = order.next(&left, |_| true) else { break };
         let Some(next) = left.get_mut(at) else { break };
         next.taken = true;
         let next = *next;
@@ -283,9 +283,9 @@ fn candidate<'a>(
             usd: candidate.cost.round() / 1e12,
             usd_per_1k: figure(shown.usd_per_1k * 1e6) / 1e6,
             cost: figure(shown.cost),
-            ttft_ms: whole(candidate.ttft_ms),
+            ttft_ms: whole(shown.ttft_ms),
             tokens_per_s: whole(1_000.0 / per_token),
-            ms: whole(candidate.ms),
+            ms: whole(shown.ms),
             health,
         },
         reasons,

@@ -156,32 +156,67 @@ impl Features {
 
 impl Text {
     fn read(head: &[u8], tail: &[u8]) -> Self {
-        let mut text = Self::default();
-        let mut backticks = 0_u32;
+        let mut counts = [0_u32; KINDS];
         let mut last = 0_u8;
         for byte in head.iter().chain(tail).copied() {
-            match byte {
-                b'0'..=b'9' => text.digits += 1.0,
-                b'-' | b'*' if last == b'n' => text.list_items += 1.0,
-                b'+' | b'=' | b'<' | b'>' | b'^' | b'*' | b'/' => text.operators += 1.0,
-                b'(' | b')' | b'{' | b'}' | b'[' | b']' | b';' => text.brackets += 1.0,
-                b'?' => text.questions += 1.0,
-                b'`' => backticks += 1,
-                // `\\` in raw JSON is one backslash of the text: LaTeX's own mark.
-                b'\\' if last == b'\\' => text.latex += 0.3,
-                b'$' => text.latex += 0.2,
-                _ => {}
+            let mut kind = KIND.get(usize::from(byte)).copied().unwrap_or(0);
+            if kind == LIST_MARK && last == b'n' {
+                kind = LIST_ITEM;
+            } else if kind == BACKSLASH && last != b'\\' {
+                kind = 0;
+            }
+            if let Some(count) = counts.get_mut(usize::from(kind)) {
+                *count += 1;
             }
             last = byte;
         }
-        text.fences = (backticks / 3) as f32;
+        let count = |kind: u8| counts.get(usize::from(kind)).copied().unwrap_or_default() as f32;
         let per = 1_000.0 / (head.len() + tail.len()).max(200) as f32;
-        text.digits *= per;
-        text.operators *= per;
-        text.brackets *= per;
-        text
+        Self {
+            digits: count(DIGIT) * per,
+            operators: (count(OPERATOR) + count(LIST_MARK)) * per,
+            brackets: count(BRACKET) * per,
+            fences: (count(BACKTICK) / 3.0).floor(),
+            latex: 0.3 * count(BACKSLASH) + 0.2 * count(DOLLAR),
+            questions: count(QUESTION),
+            list_items: count(LIST_ITEM),
+        }
     }
 }
+
+const KINDS: usize = 16;
+const DIGIT: u8 = 1;
+const OPERATOR: u8 = 2;
+const BRACKET: u8 = 3;
+const QUESTION: u8 = 4;
+const BACKTICK: u8 = 5;
+/// `\\` in raw JSON is one backslash of the text: LaTeX's own mark.
+const BACKSLASH: u8 = 6;
+const DOLLAR: u8 = 7;
+const LIST_MARK: u8 = 8;
+/// A list mark after the `n` of an escaped line end.
+const LIST_ITEM: u8 = 9;
+
+/// The kind of each byte.
+const KIND: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'+' | b'=' | b'<' | b'>' | b'^' | b'/' => OPERATOR,
+            b'(' | b')' | b'{' | b'}' | b'[' | b']' | b';' => BRACKET,
+            b'?' => QUESTION,
+            b'`' => BACKTICK,
+            b'\\' => BACKSLASH,
+            b'$' => DOLLAR,
+            b'-' | b'*' => LIST_MARK,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+};
 
 /// What so many words of a class say.
 fn words(task: Task, count: f32) -> f32 {

@@ -68,6 +68,8 @@ pub(super) struct Health {
     offers: Vec<Option<Box<OfferHealth>>>,
     provider_of: Vec<u32>,
     providers: Vec<ProviderHealth>,
+    /// A key was suspended or a model disabled since the last reload.
+    rests: bool,
 }
 
 /// Where an observation lands.
@@ -126,6 +128,11 @@ impl Health {
     }
     pub(super) fn fits(&self, offers: usize, providers: usize) -> bool {
         self.offers.len() == offers && self.providers.len() == providers
+    }
+
+    /// Whether keys or offers may be resting.
+    pub(super) fn rests(&self) -> bool {
+        self.rests
     }
 
     /// How an offer stands, and the reason where it is out; `NoKey` and `Disabled` are final.
@@ -289,6 +296,7 @@ impl Health {
     }
 
     pub(super) fn key_refused(&mut self, spot: Spot, now: Ticks) {
+        self.rests = true;
         let Some(provider) = self.providers.get_mut(spot.provider) else { return };
         let Some(key) = provider.keys.get_mut(spot.key) else { return };
         // Requests in flight together report one refusal, not many.
@@ -300,6 +308,7 @@ impl Health {
     }
 
     pub(super) fn model_gone(&mut self, spot: Spot, now: Ticks) {
+        self.rests = true;
         if let Some(own) = self.offers.get_mut(spot.offer).and_then(Option::as_deref_mut) {
             own.disabled = now.plus_ms(MODEL_GONE_MS);
         }
@@ -318,6 +327,7 @@ impl Health {
     }
 
     fn suspend(&mut self, spot: Spot, until: Ticks) {
+        self.rests = true;
         let keys = self.providers.get_mut(spot.provider).map(|p| &mut p.keys);
         if let Some(key) = keys.and_then(|keys| keys.get_mut(spot.key)) {
             key.suspended = key.suspended.max(until);
@@ -352,6 +362,7 @@ impl Health {
     ) {
         let mut next = Self::default();
         next.resize(sizes.0, sizes.1);
+        next.rests = self.rests;
         for (from, own) in std::mem::take(&mut self.offers).into_iter().enumerate() {
             let Some(mut own) = own else { continue };
             // Requests in flight report to the old epoch: nothing is in flight in the new one.

@@ -27,8 +27,8 @@ fn nearest(sight: &Sight<'_>, gate: &Gatekeeper<'_>, last: Reason) -> Option<Str
         |facts: &&Facts| eligible::judge(sight.world, sight.wish, gate, facts).err() == Some(last);
     let near = table.facts().iter().filter(at_last).min_by_key(|facts| match last {
         Reason::Context => eligible::needed_input(sight.wish, facts)
-            .saturating_sub(facts.context.min(facts.max_input)),
-        Reason::MaxOutput => u64::MAX - facts.max_output,
+            .saturating_sub(u64::from(facts.context.min(facts.max_input))),
+        Reason::MaxOutput => u64::from(u32::MAX - facts.max_output),
         Reason::OverMaxCost => lowest_claim(sight, facts),
         _ => u64::from(facts.offer),
     })?;
@@ -50,7 +50,8 @@ pub(super) fn detail(world: &World<'_>, wish: &Wish<'_>, facts: &Facts, reason: 
         Reason::Context => {
             let input = eligible::needed_input(wish, facts);
             let output = wish.max_tokens.unwrap_or_default();
-            let has = if input > facts.max_input { facts.max_input } else { facts.context };
+            let short = input > u64::from(facts.max_input);
+            let has = u64::from(if short { facts.max_input } else { facts.context });
             format!(
                 "needs {} tokens, has {}",
                 thousands(input.saturating_add(output)),
@@ -60,7 +61,7 @@ pub(super) fn detail(world: &World<'_>, wish: &Wish<'_>, facts: &Facts, reason: 
         Reason::MaxOutput => format!(
             "max_tokens is {}, its maximum output is {}",
             thousands(wish.max_tokens.unwrap_or_default()),
-            thousands(facts.max_output)
+            thousands(u64::from(facts.max_output))
         ),
         Reason::OverMaxCost => {
             let tokens = wish.max_tokens.unwrap_or(super::wish::CAP_MIN);

@@ -8,7 +8,7 @@ use super::rank::{Candidate, Order, Standing};
 use super::refusal::Refusal;
 use super::router::Router;
 use super::rules::Rules;
-use super::score::{Columns, Lens, Shown, Terms};
+use super::score::{Columns, Lens, Shown};
 use super::session::{self, Turn};
 use super::survey::{Sight, Survey};
 use super::table::Table;
@@ -71,6 +71,7 @@ impl Router {
         let wish = Wish::read(world, ask, &self.config)?;
         let turn = self.turn(ask, &wish, now);
         let typing = task::read(ask, self.config.default_task(), turn.as_ref());
+        world.table.mix(&typing.probabilities, &mut self.quality);
         let size = size_of(wish.input_of(0));
         self.measure_slowness(world, wish.mode, size, now);
         let warm = turn.as_ref().filter(|turn| turn.warm(now.ticks) > 0).and_then(|turn| {
@@ -83,6 +84,7 @@ impl Router {
             speeds: &self.speeds[size],
             calibration: &self.calibration,
             slowness: &self.slowness,
+            quality: &self.quality,
         };
         let lens = Lens::new(world.table, columns, &wish, &typing, warm);
         let quick = self.quick(world, &wish, size);
@@ -111,7 +113,7 @@ impl Router {
         let session = state(&sight, &candidates, &lineup, (ask, turn.as_ref()));
         let attempts = self.attempts(&sight, &candidates, &lineup, now);
         let warm = turn.map(|turn| (turn.offer as usize, turn.warm(now.ticks)));
-        let order = sight.order();
+        let order = sight.order(&candidates);
         let shown = if manner.explain { shown(&sight, &candidates) } else { Vec::new() };
         Ok(Weighed {
             wish,
@@ -158,6 +160,8 @@ impl Router {
             };
             let charge =
                 Charge { usage: &usage, at: now.utc, service: sight.wish.service, fee_ppm: 0 };
+            let (ttft_ms, ms) =
+                sight.lens.time(candidate.place as usize, candidate.arm, candidate.cap);
             let own = sight.wish.effort.is_some() || sight.wish.is_pinned();
             Some(Attempt {
                 offer: facts.offer as usize,
@@ -167,8 +171,8 @@ impl Router {
                 quality: candidate.q,
                 expected: sight.world.catalog.price(facts.offer as usize, &charge).upstream,
                 claim: eligible::claim(sight.world, sight.wish, facts, candidate.cap),
-                expected_ttft_ms: candidate.ttft_ms.ceil() as u64,
-                expected_ms: candidate.ms.ceil() as u64,
+                expected_ttft_ms: ttft_ms.ceil() as u64,
+                expected_ms: ms.ceil() as u64,
                 deadline_ms: self.deadline_ms(sight, arm, candidate.arm),
                 output_cap: candidate.cap_sent.then_some(candidate.cap),
                 why: *why,
@@ -235,14 +239,7 @@ fn shown(sight: &Sight<'_>, candidates: &[Candidate]) -> Vec<Shown> {
     for candidate in candidates {
         let place = candidate.place as usize;
         if let Some(cell) = shown.get_mut(place) {
-            let terms = Terms {
-                q: candidate.q,
-                cost: candidate.cost,
-                ms: candidate.ms,
-                ttft_ms: candidate.ttft_ms,
-                score: candidate.score,
-            };
-            *cell = sight.lens.shown((candidate.arm, candidate.cap), &terms);
+            *cell = sight.lens.shown(candidate);
         }
     }
     shown
@@ -271,9 +268,9 @@ fn find_hold(
         // The same effort too: its reasoning state is of one kind.
         let same = |arm: &u32| table.arm(*arm).is_some_and(|arm| arm.sent == turn.effort);
         if let Some(arm) = (facts.plain..facts.end).find(same) {
-            let terms = sight.lens.terms(place, facts, arm, held.cap);
+            let terms = sight.lens.terms(&sight.lens.base(place, facts), arm, held.cap);
             (held.arm, held.q, held.cost) = (arm, terms.q, terms.cost);
-            (held.ms, held.ttft_ms, held.score) = (terms.ms, terms.ttft_ms, terms.score);
+            (held.ms, held.score) = (terms.ms as f32, terms.score as f32);
         }
     }
     Ok(Hold { at, hard })

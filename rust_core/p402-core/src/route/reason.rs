@@ -111,6 +111,11 @@ impl Tally {
             *cell = cell.saturating_add(count);
         }
     }
+    pub(super) fn join(&mut self, other: &Self) {
+        for (cell, more) in self.0.iter_mut().zip(other.0) {
+            *cell = cell.saturating_add(more);
+        }
+    }
     pub(super) fn of(&self, reason: Reason) -> u32 {
         self.0.get(reason as usize).copied().unwrap_or_default()
     }

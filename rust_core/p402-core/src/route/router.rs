@@ -49,6 +49,8 @@ pub struct Router {
     pub(super) rates: Rates,
     pub(super) speeds: [Speeds; SIZES],
     pub(super) slowness: Vec<f32>,
+    /// By arm, for the request at hand.
+    pub(super) quality: Vec<f32>,
     sketches: HashMap<(u32, u8), Box<Speed>>,
     pub(super) calibration: Calibration,
     pub(super) sessions: Sessions,
@@ -70,6 +72,7 @@ impl Router {
             rates: Rates::default(),
             speeds: Default::default(),
             slowness: Vec::new(),
+            quality: Vec::new(),
             sketches: HashMap::new(),
             calibration: Calibration::new(0),
             sessions: Sessions::default(),

@@ -1,7 +1,8 @@
 //! Decides the terms of an arm — quality, cost, time, score — and the arm an offer runs with.
 //! Does not compare offers (rank.rs).
 
-use super::prior::{self, TASKS};
+use super::prior;
+use super::rank::Candidate;
 use super::rates::{Load, Rates};
 use super::table::{Arm, Facts, Table};
 use super::types::{Mode, Typing};
@@ -11,7 +12,8 @@ use crate::catalog::{Calibration, Script, Task};
 /// Fixed anchors of the cost scale: $0.05 and $200 per million tokens, so that adding a candidate
 /// never changes another's score.
 const CHEAP_USD_PER_1K: f64 = 0.000_05;
-const SPAN: f64 = 4_000.0;
+/// ln 4,000.
+const LN_SPAN: f64 = 8.294_049_640_102_028;
 const PICO_USD: f64 = 1e-12;
 /// Quality points within which two arms of an offer are equal and the cheaper one runs.
 pub(super) const TIE_POINTS: f32 = 2.0;
@@ -24,10 +26,20 @@ pub(super) struct Terms {
     pub(super) q: f32,
     /// Pico-dollars.
     pub(super) cost: f64,
+    /// Zero outside speed mode.
     pub(super) ms: f64,
-    pub(super) ttft_ms: f64,
     /// The balanced score; what the other modes rank by stands above.
     pub(super) score: f64,
+}
+
+/// What the arms of one offer share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Base {
+    place: usize,
+    /// Pico-dollars of the input and of the request itself.
+    fixed: f64,
+    /// Pico-dollars per output token.
+    output: f64,
 }
 
 /// The parts of a candidate's terms that only people read.
@@ -38,6 +50,8 @@ pub(super) struct Shown {
     pub(super) cost: f64,
     pub(super) usd_per_1k: f64,
     pub(super) ms_per_token: f64,
+    pub(super) ttft_ms: f64,
+    pub(super) ms: f64,
     pub(super) output: f64,
 }
 
@@ -58,8 +72,8 @@ pub(super) struct Lens<'a> {
     script: Script,
     pub(super) slowness: &'a [f32],
     pub(super) mode: Mode,
-    tasks: [(usize, f32); TASKS],
-    live: usize,
+    /// By arm, on this request's mix of tasks.
+    quality: &'a [f32],
     pub(super) hard: bool,
     pub(super) visible: f64,
     /// Cost mode's floor; speed mode's is `floor_speed`.
@@ -69,6 +83,8 @@ pub(super) struct Lens<'a> {
     span: f32,
     pub(super) input: [u64; super::table::TOKENIZERS],
     choices: f64,
+    /// Pico-dollars of a request to effective dollars per 1,000 tokens.
+    per_1k: f64,
     /// The live offer whose prompt cache holds this session's prefix, and how much of it.
     pub(super) warm: Option<(usize, f64)>,
 }
@@ -81,6 +97,8 @@ pub(super) struct Columns<'a> {
     pub(super) calibration: &'a Calibration,
     /// By live offer, 1 = as expected; empty outside speed mode.
     pub(super) slowness: &'a [f32],
+    /// By arm: `Table::mix` of the request's tasks.
+    pub(super) quality: &'a [f32],
 }
 
 impl<'a> Lens<'a> {
@@ -92,16 +110,9 @@ impl<'a> Lens<'a> {
         warm: Option<(usize, f64)>,
     ) -> Self {
         let p = &typing.probabilities;
-        let mut tasks = [(0, 0.0); TASKS];
-        let mut live = 0;
-        for (task, share) in p.iter().enumerate().filter(|(_, share)| **share > 0.0) {
-            if let Some(cell) = tasks.get_mut(live) {
-                *cell = (task, *share);
-                live += 1;
-            }
-        }
         let quantile = |share: f32| table.quantiles().at(share, p);
         let median = quantile(0.5);
+        let visible = f64::from(prior::visible(p));
         Self {
             table,
             rates: columns.rates,
@@ -110,26 +121,18 @@ impl<'a> Lens<'a> {
             script: wish.script,
             slowness: columns.slowness,
             mode: wish.mode,
-            tasks,
-            live,
+            quality: columns.quality,
             hard: is_hard(typing.top()),
-            visible: f64::from(prior::visible(p)),
+            visible,
             floor: quantile(0.25 + 0.35 * typing.difficulty),
             floor_speed: quantile(0.10 + 0.35 * typing.difficulty),
             median,
             span: (quantile(0.99) - median).max(1.0),
             input: wish.input,
             choices: wish.choices as f64,
+            per_1k: 1_000.0 * PICO_USD / (wish.input_of(0) as f64 + visible).max(1.0),
             warm,
         }
-    }
-
-    fn quality(&self, arm: u32) -> f32 {
-        let live = self.tasks.get(..self.live).unwrap_or_default();
-        let cell = |task: usize| {
-            self.table.lower().get(task).and_then(|column| column.get(arm as usize)).copied()
-        };
-        live.iter().map(|(task, share)| share * cell(*task).unwrap_or_default()).sum()
     }
 
     /// Input tokens as this offer's tokenizer is expected to count them.
@@ -140,7 +143,7 @@ impl<'a> Lens<'a> {
 
     /// Expected output of all choices, thinking included, under the cap.
     pub(super) fn output_of(&self, arm: &Arm, cap: u64) -> f64 {
-        (self.visible * f64::from(arm.factor)).min(cap as f64).round() * self.choices
+        round((self.visible * f64::from(arm.factor)).min(cap as f64)) * self.choices
     }
 
     pub(super) fn load(&self, place: usize, facts: &Facts, arm: &Arm, cap: u64) -> Load {
@@ -148,32 +151,47 @@ impl<'a> Lens<'a> {
         Load { input: self.input_of(facts), warm, output: self.output_of(arm, cap) }
     }
 
-    pub(super) fn terms(&self, place: usize, facts: &Facts, index: u32, cap: u64) -> Terms {
-        let Some(arm) = self.table.arm(index) else { return Terms::default() };
-        let load = self.load(place, facts, arm, cap);
+    /// What all arms of an offer share: its input and the band that falls in.
+    pub(super) fn base(&self, place: usize, facts: &Facts) -> Base {
+        let warm = self.warm.filter(|(at, _)| *at == place).map_or(0.0, |(_, tokens)| tokens);
+        let load = Load { input: self.input_of(facts), warm, output: 0.0 };
         let (rate, fee) = self.rates.at(place, load.input);
-        let cost = rate.pico(load) + fee;
-        let q = self.quality(index);
+        Base { place, fixed: rate.pico(load) + fee, output: rate.output }
+    }
+
+    /// The terms of one arm. Time is told in speed mode alone: `time` gives it where it is shown.
+    pub(super) fn terms(&self, base: &Base, index: u32, cap: u64) -> Terms {
+        let Some(arm) = self.table.arm(index) else { return Terms::default() };
+        let cost = base.fixed + self.output_of(arm, cap) * base.output;
+        let q = self.quality.get(index as usize).copied().unwrap_or_default();
+        let ms = if self.mode == Mode::Speed { self.time(base.place, index, cap).1 } else { 0.0 };
+        let score = if self.mode == Mode::Balanced { self.balance(q, cost) } else { 0.0 };
+        Terms { q, cost, ms, score }
+    }
+
+    /// Milliseconds to the first token, and in all.
+    pub(super) fn time(&self, place: usize, index: u32, cap: u64) -> (f64, f64) {
+        let Some(arm) = self.table.arm(index) else { return (0.0, 0.0) };
         let at = index as usize;
         let slow = f64::from(self.slowness.get(place).copied().unwrap_or(1.0));
         let ttft = f64::from(self.speeds.ttft_ms.get(at).copied().unwrap_or(arm.ttft_ms));
         let per = f64::from(self.speeds.ms_per_token.get(at).copied().unwrap_or(arm.ms_per_token));
-        let ttft_ms = grid(ttft * slow);
-        let ms = grid((ttft + self.visible.min(cap as f64) * per) * slow);
-        let score = if self.mode == Mode::Balanced { self.balance(q, cost) } else { 0.0 };
-        Terms { q, cost, ms, ttft_ms, score }
+        (grid(ttft * slow), grid((ttft + self.visible.min(cap as f64) * per) * slow))
     }
 
-    /// The parts of these terms that an explanation shows.
-    pub(super) fn shown(&self, (index, cap): (u32, u64), terms: &Terms) -> Shown {
-        let Some(arm) = self.table.arm(index) else { return Shown::default() };
-        let per = self.speeds.ms_per_token.get(index as usize).copied();
+    /// The parts of a candidate's terms that an explanation shows.
+    pub(super) fn shown(&self, candidate: &Candidate) -> Shown {
+        let Some(arm) = self.table.arm(candidate.arm) else { return Shown::default() };
+        let per = self.speeds.ms_per_token.get(candidate.arm as usize).copied();
+        let (ttft_ms, ms) = self.time(candidate.place as usize, candidate.arm, candidate.cap);
         Shown {
-            quality: self.quality_share(terms.q),
-            cost: self.cost_share(terms.cost),
-            usd_per_1k: self.usd_per_1k(terms.cost),
+            quality: self.quality_share(candidate.q),
+            cost: self.cost_share(candidate.cost),
+            usd_per_1k: self.usd_per_1k(candidate.cost),
             ms_per_token: f64::from(per.unwrap_or(arm.ms_per_token)),
-            output: self.output_of(arm, cap),
+            ttft_ms,
+            ms,
+            output: self.output_of(arm, candidate.cap),
         }
     }
 
@@ -184,7 +202,7 @@ impl<'a> Lens<'a> {
 
     /// What so many points and so much dearer weigh in the balanced score.
     pub(super) fn margin(&self, points: f32, times: f64) -> f64 {
-        0.5 * f64::from(points / self.span) + 0.5 * ln(times) / ln(SPAN)
+        0.5 * f64::from(points / self.span) + 0.5 * ln(times) / LN_SPAN
     }
 
     /// q̃: where the quality stands in the upper half of the shipped table.
@@ -195,14 +213,17 @@ impl<'a> Lens<'a> {
     /// Effective dollars per 1,000 tokens. Thinking raises the cost, not the tokens; nor does a
     /// tokenizer that cuts the same text finer: the tokens are counted one way for all.
     pub(super) fn usd_per_1k(&self, cost: f64) -> f64 {
-        let input = self.input.first().copied().unwrap_or_default() as f64;
-        1_000.0 * cost * PICO_USD / (input + self.visible).max(1.0)
+        cost * self.per_1k
     }
 
     /// c̃: the cost on a log scale between the fixed anchors.
     pub(super) fn cost_share(&self, cost: f64) -> f64 {
         let e = self.usd_per_1k(cost);
-        if e <= CHEAP_USD_PER_1K { 0.0 } else { (ln(e / CHEAP_USD_PER_1K) / ln(SPAN)).min(1.0) }
+        if e <= CHEAP_USD_PER_1K {
+            0.0
+        } else {
+            (ln(e * (1.0 / CHEAP_USD_PER_1K)) * (1.0 / LN_SPAN)).min(1.0)
+        }
     }
 
     /// Whether arm `new` is to run instead of `old` in this offer.
@@ -226,30 +247,30 @@ impl<'a> Lens<'a> {
         }
     }
 
-    /// The arm this offer runs with in this mode, of those `allowed`.
+    /// The arm this offer runs with in this mode, of those `allowed` (`None` = all).
     pub(super) fn choose(
         &self,
-        place: usize,
+        base: &Base,
         facts: &Facts,
         cap: u64,
-        allowed: &dyn Fn(u32) -> bool,
+        allowed: Allowed<'_>,
     ) -> Option<(u32, Terms)> {
         let mut best: Option<(u32, &Arm, Terms)> = None;
         for index in facts.first..facts.end {
             let Some(arm) = self.table.arm(index) else { continue };
-            if !self.fits(arm, cap) || !allowed(index) {
+            if !self.fits(arm, cap) || allowed.is_some_and(|allowed| !allowed(index)) {
                 continue;
             }
-            let terms = self.terms(place, facts, index, cap);
+            let terms = self.terms(base, index, cap);
             if best.as_ref().is_none_or(|(_, old, had)| self.better((&terms, arm), (had, old))) {
                 best = Some((index, arm, terms));
             }
         }
-        let Some((index, _, terms)) = best else { return self.least(place, facts, cap, allowed) };
-        if self.mode != Mode::Quality || self.hard {
+        let Some((index, _, terms)) = best else { return self.least(base, facts, cap, allowed) };
+        if self.mode != Mode::Quality || self.hard || facts.end - facts.first == 1 {
             return Some((index, terms));
         }
-        Some(self.cheapest_tie(place, facts, cap, ((index, terms), allowed)))
+        Some(self.cheapest_tie(base, facts, cap, ((index, terms), allowed)))
     }
 
     /// Thinking that would eat the whole cap leaves an empty answer.
@@ -260,44 +281,51 @@ impl<'a> Lens<'a> {
     /// The arm that thinks least.
     fn least(
         &self,
-        place: usize,
+        base: &Base,
         facts: &Facts,
         cap: u64,
-        allowed: &dyn Fn(u32) -> bool,
+        allowed: Allowed<'_>,
     ) -> Option<(u32, Terms)> {
         let least = (facts.first..facts.end)
             .filter_map(|index| self.table.arm(index).map(|arm| (index, arm)))
-            .filter(|(index, _)| allowed(*index))
+            .filter(|(index, _)| allowed.is_none_or(|allowed| allowed(*index)))
             .min_by(|a, b| a.1.factor.total_cmp(&b.1.factor))?;
-        Some((least.0, self.terms(place, facts, least.0, cap)))
+        Some((least.0, self.terms(base, least.0, cap)))
     }
 
     /// The cheapest arm within the tie band of this offer's best.
     fn cheapest_tie(
         &self,
-        place: usize,
+        base: &Base,
         facts: &Facts,
         cap: u64,
-        best: ((u32, Terms), &dyn Fn(u32) -> bool),
+        (best, allowed): ((u32, Terms), Allowed<'_>),
     ) -> (u32, Terms) {
-        let ((index, terms), allowed) = best;
         let band = (facts.first..facts.end)
-            .filter(|other| allowed(*other))
+            .filter(|other| allowed.is_none_or(|allowed| allowed(*other)))
             .filter(|other| self.table.arm(*other).is_some_and(|arm| self.fits(arm, cap)))
-            .map(|other| (other, self.terms(place, facts, other, cap)))
-            .filter(|(_, other)| other.q >= terms.q - TIE_POINTS);
+            .map(|other| (other, self.terms(base, other, cap)))
+            .filter(|(_, other)| other.q >= best.1.q - TIE_POINTS);
         let factor = |arm: u32| self.table.arm(arm).map_or(f32::MAX, |arm| arm.factor);
         band.min_by(|a, b| a.1.cost.total_cmp(&b.1.cost).then(factor(a.0).total_cmp(&factor(b.0))))
-            .unwrap_or((index, terms))
+            .unwrap_or(best)
     }
 }
+
+/// Which arms may run, by index; `None` = all of them.
+pub(super) type Allowed<'a> = Option<&'a dyn Fn(u32) -> bool>;
 
 pub(super) const fn is_hard(task: Task) -> bool {
     matches!(task, Task::Reasoning | Task::Math | Task::Coding | Task::Agentic)
 }
 
+/// Rounds a non-negative number by a cast: `f64::round` is a call on older processors.
+fn round(value: f64) -> f64 {
+    (value + 0.5) as i64 as f64
+}
+
 fn grid(value: f64) -> f64 {
-    (value * GRID).round() / GRID
+    round(value * GRID) * (1.0 / GRID)
 }
 
 /// Natural logarithm of a positive number by its bits and a short series: the same on every host,
@@ -309,7 +337,7 @@ fn ln(value: f64) -> f64 {
     let mantissa = f64::from_bits((bits & ((1 << 52) - 1)) | (1_023 << 52));
     let s = (mantissa - 1.0) / (mantissa + 1.0);
     let t = s * s;
-    let tail = t * (1.0 / 9.0 + t * (1.0 / 11.0 + t * (1.0 / 13.0 + t / 15.0)));
+    let tail = t * (1.0 / 9.0 + t * (1.0 / 11.0 + t * (1.0 / 13.0 + t * (1.0 / 15.0))));
     let series = 1.0 + t * (1.0 / 3.0 + t * (1.0 / 5.0 + t * (1.0 / 7.0 + tail)));
     f64::from(exponent) * LN_2 + 2.0 * s * series
 }

@@ -8,8 +8,8 @@ use super::types::Mode;
 /// A move must gain this much more than it costs.
 const MARGIN_POINTS: f32 = 2.0;
 const MARGIN_COST: f64 = 1.05;
-const MARGIN_TIME: f64 = 1.10;
-const MARGIN_MS: f64 = 50.0;
+const MARGIN_TIME: f32 = 1.10;
+const MARGIN_MS: f32 = 50.0;
 
 /// Whether the leader's gain over the held candidate pays for leaving its warm prefix.
 /// `cold_cost` prices the leader with full input and cache writes; the held one's own cost has
@@ -27,7 +27,7 @@ pub(super) fn worth_moving(
         Mode::Quality => better,
         Mode::Speed => leader.ms * MARGIN_TIME + MARGIN_MS < held.ms,
         Mode::Balanced => {
-            let gained = lens.balance(leader.q, cold_cost) - held.score;
+            let gained = lens.balance(leader.q, cold_cost) - f64::from(held.score);
             gained > lens.margin(MARGIN_POINTS, MARGIN_COST)
         }
     }

@@ -6,7 +6,7 @@ use super::health::Health;
 use super::plan::World;
 use super::rank::{Candidate, Order, Standing};
 use super::reason::{Reason, Tally};
-use super::score::{Lens, Terms};
+use super::score::{Allowed, Lens, Terms};
 use super::table::Facts;
 use super::wish::Wish;
 use crate::catalog::Effort;
@@ -33,7 +33,7 @@ pub(super) struct Sight<'a> {
     pub(super) lens: &'a Lens<'a>,
     pub(super) health: &'a Health,
     /// The slowest an arm may be at its 95th percentile, where the client said so.
-    pub(super) latency: Option<&'a dyn Fn(u32) -> bool>,
+    pub(super) latency: Allowed<'a>,
     pub(super) now: Ticks,
 }
 
@@ -47,7 +47,9 @@ impl Sight<'_> {
     ) -> Survey {
         candidates.clear();
         let mut found = Survey { tally: self.world.table.absent(), ..Survey::default() };
-        for (place, facts) in self.world.table.facts().iter().enumerate() {
+        let table = self.world.table;
+        let mut consider = |place: usize| {
+            let Some(facts) = table.facts().get(place) else { return };
             match self.judge(gate, place, facts) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(reason) => {
@@ -57,6 +59,14 @@ impl Sight<'_> {
                     }
                 }
             }
+        };
+        // What is barred stays barred unless someone names it: no need to look at it one by one.
+        let named = !gate.is_open() || self.wish.is_pinned() || self.health.rests();
+        if named || keep_rejected {
+            (0..table.facts().len()).for_each(consider);
+        } else {
+            table.open().iter().for_each(|place| consider(*place as usize));
+            found.tally.join(&table.barred());
         }
         found.considered = candidates.len() as u32;
         self.eject(candidates, &mut found, keep_rejected);
@@ -75,23 +85,24 @@ impl Sight<'_> {
             return Err(reason);
         }
         let cap = eligible::judge(self.world, self.wish, gate, facts)?;
-        let quick = |arm: u32| self.latency.is_none_or(|quick| quick(arm));
+        let base = self.lens.base(place, facts);
         let (arm, terms) = match self.fixed(facts) {
-            Some(arm) => (arm, self.lens.terms(place, facts, arm, cap.tokens)),
-            None => {
-                self.lens.choose(place, facts, cap.tokens, &quick).ok_or(Reason::OverLatency)?
+            Some(arm) if self.latency.is_some_and(|quick| !quick(arm)) => {
+                return Err(Reason::OverLatency);
             }
+            Some(arm) => (arm, self.lens.terms(&base, arm, cap.tokens)),
+            None => self
+                .lens
+                .choose(&base, facts, cap.tokens, self.latency)
+                .ok_or(Reason::OverLatency)?,
         };
-        if !quick(arm) {
-            return Err(Reason::OverLatency);
-        }
         Ok(candidate(place, facts, (arm, &terms), (cap, standing)))
     }
 
     /// The arm that the client's own effort, or a pin, leaves no choice about.
     fn fixed(&self, facts: &Facts) -> Option<u32> {
         let asked = self.wish.effort.filter(|effort| *effort != Effort::Default);
-        if asked.is_none() && !self.wish.is_pinned() && self.wish.effort.is_none() {
+        if self.wish.effort.is_none() && !self.wish.is_pinned() {
             return None;
         }
         let table = self.world.table;
@@ -125,8 +136,9 @@ impl Sight<'_> {
     }
 
     /// The order this survey's candidates are ranked by.
-    pub(super) fn order(&self) -> Order {
+    pub(super) fn order(&self, candidates: &[Candidate]) -> Order {
         Order {
+            all_ready: candidates.iter().all(|c| c.standing == Standing::Ready),
             mode: self.wish.mode,
             hard: self.lens.hard,
             floor: self.lens.floor,
@@ -155,8 +167,7 @@ fn candidate(
         standing,
         q: terms.q,
         cost: terms.cost,
-        ms: terms.ms,
-        ttft_ms: terms.ttft_ms,
-        score: terms.score,
+        ms: terms.ms as f32,
+        score: terms.score as f32,
     }
 }

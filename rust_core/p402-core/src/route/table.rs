@@ -47,9 +47,9 @@ pub(super) struct Facts {
     /// Arms that routing may choose among; the plain one is among them where nothing can be sent.
     pub(super) first: u32,
     pub(super) end: u32,
-    pub(super) context: u64,
-    pub(super) max_input: u64,
-    pub(super) max_output: u64,
+    pub(super) context: u32,
+    pub(super) max_input: u32,
+    pub(super) max_output: u32,
     pub(super) has: Bits,
     pub(super) words: u8,
     pub(super) reasoning: bool,
@@ -68,6 +68,9 @@ pub struct Table {
     lower: [Vec<f32>; TASKS],
     facts: Vec<Facts>,
     place_of: Vec<u32>,
+    /// Places of the offers that are not barred, and how many are, by reason.
+    open: Vec<u32>,
+    barred: Tally,
     absent: Tally,
     absent_of: Vec<Option<Reason>>,
     quantiles: Quantiles,
@@ -199,11 +202,24 @@ impl Table {
     pub(super) fn all_arms(&self) -> &[Arm] {
         &self.arms
     }
-    pub(super) fn lower(&self) -> &[Vec<f32>; TASKS] {
-        &self.lower
+    /// Every arm's quality on a mix of tasks, into `out`.
+    pub(super) fn mix(&self, probabilities: &[f32; TASKS], out: &mut Vec<f32>) {
+        out.clear();
+        out.resize(self.arms.len(), 0.0);
+        for (column, share) in self.lower.iter().zip(probabilities).filter(|(_, p)| **p > 0.0) {
+            for (sum, cell) in out.iter_mut().zip(column) {
+                *sum += share * cell;
+            }
+        }
     }
     pub(super) fn quantiles(&self) -> &Quantiles {
         &self.quantiles
+    }
+    pub(super) fn open(&self) -> &[u32] {
+        &self.open
+    }
+    pub(super) fn barred(&self) -> Tally {
+        self.barred
     }
     pub(super) fn absent(&self) -> Tally {
         self.absent
@@ -233,6 +249,11 @@ impl Table {
         let end = self.arms.len() as u32;
         // A switch has two positions: off is sent, on is the model left alone.
         let alone = sendable.is_empty() || sendable == [Effort::None];
+        let barred = barred(catalog, index, offer, unstated);
+        match barred {
+            Some(reason) => self.barred.add(reason, 1),
+            None => self.open.push(self.facts.len() as u32),
+        }
         self.facts.push(Facts {
             offer: index as u32,
             provider: offer.provider as u32,
@@ -240,14 +261,14 @@ impl Table {
             plain,
             first: if alone { plain } else { plain + 1 },
             end,
-            context: offer.context,
-            max_input: offer.max_input.unwrap_or(u64::MAX),
-            max_output: offer.max_output.unwrap_or(u64::MAX),
+            context: tokens(Some(offer.context)),
+            max_input: tokens(offer.max_input),
+            max_output: tokens(offer.max_output),
             has: Bits::of(offer, provider),
             words: offer.efforts.words,
             reasoning: offer.reasoning,
             tokenizer: tokenizer_index(offer.tokenizer) as u8,
-            barred: barred(catalog, index, offer, unstated),
+            barred,
             measured: unstated || measured(offer, &evidence),
             dedicated: provider.hardware.dedicated(),
         });
@@ -287,6 +308,11 @@ impl Table {
             ms_per_token: 1_000.0 / offer.tokens_per_s.max(1) as f32,
         });
     }
+}
+
+/// A limit; an absent one is none.
+fn tokens(limit: Option<u64>) -> u32 {
+    limit.map_or(u32::MAX, |limit| u32::try_from(limit).unwrap_or(u32::MAX))
 }
 
 /// What an offer amounts to when no effort is sent, and its row.

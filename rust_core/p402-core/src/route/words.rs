@@ -2,8 +2,6 @@
 //! Does not weigh them (features.rs): each word may move one type only.
 
 use crate::catalog::Task;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::OnceLock;
 
 /// What a word speaks for.
@@ -28,8 +26,6 @@ pub(super) struct Hits {
 
 /// Distinct signs of one class count up to this: repetition says nothing new.
 const CLASS_MAX: f32 = 3.0;
-/// Words longer than this are not looked up.
-const WORD_MAX: usize = 32;
 /// CJK text has no spaces: these are sought as they stand.
 const MARKS: &[(&str, Sign)] = &[
     ("写一个函数", Sign::Task(Task::Coding)),
@@ -141,78 +137,107 @@ const LEXICON: &[(Sign, &str)] = &[
     ),
 ];
 
-/// The lexicon by word, laid out at first use.
-fn sign(word: &str) -> Option<Sign> {
-    static TABLE: OnceLock<HashMap<&'static str, Sign, Hashing>> = OnceLock::new();
-    let table = TABLE.get_or_init(|| {
-        let words = |(sign, words): &'static (Sign, &'static str)| {
-            words.split_ascii_whitespace().map(|word| (word, *sign))
-        };
-        LEXICON.iter().flat_map(words).collect()
-    });
-    table.get(word).copied()
-}
+/// Slots of the lexicon: a power of two well above its words.
+const SLOTS: usize = 2_048;
+/// FNV-1a, fed byte by byte as a word is read.
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_TIMES: u64 = 0x0100_0000_01b3;
 
-type Hashing = BuildHasherDefault<Fnv>;
+/// The lexicon by the hash of its words: open addressing, laid out at first use.
+struct Lexicon(Vec<(u64, Option<Sign>)>);
 
-/// FNV-1a: the table is fixed, so a chosen word can collide with nothing but itself.
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
+impl Lexicon {
+    fn new() -> Self {
+        let mut slots = vec![(0, None); SLOTS];
+        for (sign, words) in LEXICON {
+            for word in words.split_ascii_whitespace() {
+                let hash = word.bytes().fold(FNV_START, step);
+                let mut at = slot(hash);
+                while slots.get(at).is_some_and(|(_, taken)| taken.is_some()) {
+                    at = (at + 1) % SLOTS;
+                }
+                if let Some(cell) = slots.get_mut(at) {
+                    *cell = (hash, Some(*sign));
+                }
+            }
+        }
+        Self(slots)
     }
-}
 
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    fn get(&self, hash: u64) -> Option<Sign> {
+        let mut at = slot(hash);
+        loop {
+            match self.0.get(at) {
+                Some((known, Some(sign))) if *known == hash => return Some(*sign),
+                Some((_, Some(_))) => at = (at + 1) % SLOTS,
+                _ => return None,
+            }
         }
     }
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
+
+const fn slot(hash: u64) -> usize {
+    ((hash ^ (hash >> 32)) % SLOTS as u64) as usize
+}
+
+fn step(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(FNV_TIMES)
+}
+
+/// Lower case of an ASCII byte that belongs to a word, zero for one that does not.
+const INSIDE: [u8; 128] = {
+    let mut table = [0; 128];
+    let mut byte = 0;
+    while byte < 128 {
+        let here = byte as u8;
+        if here.is_ascii_alphanumeric() || matches!(here, b'+' | b'-' | b'_' | b';') {
+            table[byte] = here.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    table
+};
 
 impl Hits {
     /// Counts the words of a text (raw JSON string bytes or plain).
     pub(super) fn read(text: &str) -> Self {
+        static WORDS: OnceLock<Lexicon> = OnceLock::new();
+        let lexicon = WORDS.get_or_init(Lexicon::new);
         let mut hits = Self::default();
-        let mut word = [0_u8; WORD_MAX];
-        let mut length = 0;
         let mut ascii = true;
-        let mut rest = text;
-        while let Some(character) = rest.chars().next() {
-            let size = character.len_utf8();
-            // An escape inside raw JSON (`\n`, `\"`) is two bytes that belong to no word.
-            if character == '\\' {
-                hits.word(word.get(..length));
-                length = 0;
-                let mut escaped = rest.chars();
-                escaped.nth(1);
-                rest = escaped.as_str();
+        let mut hash = FNV_START;
+        let mut rest = text.as_bytes();
+        while let Some((byte, after)) = rest.split_first() {
+            if let Some(lower) = INSIDE.get(usize::from(*byte)) {
+                rest = after;
+                if *lower > 0 {
+                    hash = step(hash, *lower);
+                    continue;
+                }
+                // An escape inside raw JSON (`\n`, `\"`) is two bytes that belong to no word.
+                if *byte == b'\\' {
+                    rest = after.split_first().map_or(after, |(_, after)| after);
+                }
+                hits.word(lexicon, &mut hash);
                 continue;
             }
-            let inside = character.is_alphanumeric() || matches!(character, '+' | '-' | '_' | ';');
-            if inside {
-                ascii &= character.is_ascii();
+            ascii = false;
+            let at = text.len() - rest.len();
+            let Some(character) = text.get(at..).and_then(|rest| rest.chars().next()) else {
+                rest = after;
+                continue;
+            };
+            rest = rest.get(character.len_utf8()..).unwrap_or_default();
+            if character.is_alphanumeric() {
                 for lower in character.to_lowercase() {
                     let mut buffer = [0; 4];
-                    for byte in lower.encode_utf8(&mut buffer).bytes() {
-                        if let Some(cell) = word.get_mut(length) {
-                            *cell = byte;
-                        }
-                        length = length.saturating_add(1);
-                    }
+                    hash = lower.encode_utf8(&mut buffer).bytes().fold(hash, step);
                 }
             } else {
-                hits.word(word.get(..length));
-                length = 0;
+                hits.word(lexicon, &mut hash);
             }
-            rest = rest.get(size..).unwrap_or("");
         }
-        hits.word(word.get(..length));
+        hits.word(lexicon, &mut hash);
         if !ascii {
             for (mark, sign) in MARKS.iter().filter(|(mark, _)| text.contains(mark)) {
                 hits.words += u32::try_from(mark.len() / 6).unwrap_or(1).max(1);
@@ -241,19 +266,16 @@ impl Hits {
         self.words <= self.assent + 1 && self.words <= 5 && content < 0.5
     }
 
-    /// A whole word; one that did not fit is `None` and counts as a word only.
-    fn word(&mut self, bytes: Option<&[u8]>) {
-        let Some(bytes) = bytes else {
-            self.words += 1;
-            return;
-        };
-        if bytes.is_empty() {
+    /// A word has ended, if one was open.
+    fn word(&mut self, lexicon: &Lexicon, hash: &mut u64) {
+        if *hash == FNV_START {
             return;
         }
         self.words += 1;
-        if let Some(sign) = std::str::from_utf8(bytes).ok().and_then(sign) {
+        if let Some(sign) = lexicon.get(*hash) {
             self.count(sign);
         }
+        *hash = FNV_START;
     }
 
     fn count(&mut self, sign: Sign) {
