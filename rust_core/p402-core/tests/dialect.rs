@@ -1,6 +1,8 @@
 //! Decides that whole answers and failures of the OpenAI wire are read as compat.md §§ 2.2, 4.4
 //! and routing.md § 5.2 say. Does not test streams (stream.rs).
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 use p402_core::catalog::UsageShape;
 use p402_core::chat::FinishReason;
 use p402_core::dialect::openai::{

@@ -1,6 +1,8 @@
 //! Decides that the decoder gives the same frames however the bytes are written and cut.
 //! Does not look at what frames mean.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 use p402_core::dialect::wire::sse::{LINE_BYTES_MAX, SseDecoder, SseFault};
 use proptest::prelude::*;
 

@@ -1,6 +1,12 @@
 //! Decides that every way upstreams stream ends in the frames of compat.md § 4.
 //! Does not open a connection: recorded forms of the wire are fed in, cut at every byte.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail and read files"
+)]
+
 use p402_core::catalog::UsageShape;
 use p402_core::dialect::openai::{ChatStream, Seal, StreamAsk, StreamFault, UpstreamErrorKind};
 use p402_core::id::RequestId;
