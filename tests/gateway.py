@@ -23,6 +23,7 @@ from tests.upstream import Upstream
 
 ROOT = "http://gateway.test"
 BASE = "/api/v2"
+CHAT = f"{BASE}/chat/completions"
 USER = [{"role": "user", "content": "Say hello"}]
 HEADER = b'{"t":"header","schema":1,"date":"2026-11-22","inputs":{},"attributions":[]}\n'
 # Short enough that silence is soon told, long enough for a busy machine.
@@ -135,18 +136,19 @@ class Call:
 
     app: App
     body: bytes
-    path: str = f"{BASE}/chat/completions"
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    # Messages that may wait unread; 0 is a reader that keeps up with everything.
+    unread_max: int = 0
 
     async def __aenter__(self) -> Self:
-        self.sent: asyncio.Queue[Any] = asyncio.Queue()
+        self.sent: asyncio.Queue[Any] = asyncio.Queue(self.unread_max)
         self.gone = asyncio.Event()
         self.read = False
         scope = {
             "type": "http",
             "method": "POST",
-            "path": self.path,
-            "raw_path": self.path.encode(),
+            "path": CHAT,
+            "raw_path": CHAT.encode(),
             "query_string": b"",
             "headers": self.headers,
         }
@@ -155,7 +157,12 @@ class Call:
 
     async def __aexit__(self, *_: object) -> None:
         self.gone.set()
-        await asyncio.wait_for(self.task, 10)
+        async with asyncio.timeout(10):
+            while not self.task.done():
+                while not self.sent.empty():
+                    self.sent.get_nowait()
+                await asyncio.wait((self.task,), timeout=0.01)
+        await self.task
 
     async def part(self) -> Any:
         """The next message."""
@@ -212,10 +219,9 @@ class Gateway:
         self.core.stop(0)
         asyncio.get_running_loop().remove_reader(self.core.wake_fd)
 
-    def call(self, body: dict[str, Any], **headers: str) -> Call:
+    def call(self, body: dict[str, Any], *, unread_max: int = 0) -> Call:
         """A request that can be left."""
-        pairs = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
-        return Call(self.app, json.dumps(body).encode(), headers=pairs)
+        return Call(self.app, json.dumps(body).encode(), unread_max=unread_max)
 
     async def chat(self, body: Any, headers: dict[str, str] | None = None) -> Told:
         """One chat request, whole."""

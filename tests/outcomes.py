@@ -102,19 +102,16 @@ _WHOLE = {
 }
 # Usage that cannot be right is replaced by P402's own count, and said to be.
 UNBELIEVED = frozenset(
-    f"usage-{name}"
-    for name in (
-        [
-            "missing",
-            "cached-above-prompt",
-            "fractional",
-            "huge",
-            "negative",
-            "text",
-            "partial",
-            "zero",
-        ]
-    )
+    {
+        "usage-missing",
+        "usage-cached-above-prompt",
+        "usage-fractional",
+        "usage-huge",
+        "usage-negative",
+        "usage-text",
+        "usage-partial",
+        "usage-zero",
+    }
 )
 
 
