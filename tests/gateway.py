@@ -223,6 +223,12 @@ class Gateway:
         """A request that can be left."""
         return Call(self.app, json.dumps(body).encode(), unread_max=unread_max)
 
+    async def idle(self) -> None:
+        """Returns when no request is on its way any more."""
+        async with asyncio.timeout(10):
+            while self.core.in_flight:  # noqa: ASYNC110  (a foreign thread's counter has no event)
+                await asyncio.sleep(0.005)
+
     async def chat(self, body: Any, headers: dict[str, str] | None = None) -> Told:
         """One chat request, whole."""
         return await self.post("/chat/completions", body, headers)
