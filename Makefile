@@ -67,7 +67,7 @@ wheel: $(STAMPS)/runtime ## the wheel that is released, tried in an environment 
 	$(PYTHON) -m venv --clear $(VENV)/.wheel
 	$(VENV)/.wheel/bin/pip --quiet install --require-hashes -r requirements/runtime.txt
 	$(VENV)/.wheel/bin/pip --quiet install --no-deps dist/p402-*.whl
-	cd $(VENV)/.wheel && bin/p402 --version && bin/p402 check >/dev/null && bin/p402 route hello --json >/dev/null
+	(cd $(VENV)/.wheel && bin/p402 --version && bin/p402 check >/dev/null && bin/p402 route hello --json >/dev/null)
 	echo "the wheel works: $$(ls dist)"
 
 .PHONY: fmt
@@ -103,15 +103,15 @@ bench-peers: build $(STAMPS)/tests ## install other gateways into benches/peers/
 
 .PHONY: clients
 clients: build $(STAMPS)/tests ## real client packages against the gateway (every CI run)
-	$(BIN)/python tests/clients/run.py
+	$(BIN)/python -m pytest tests/test_clients.py -v -s
 
 .PHONY: clients-all
 clients-all: build $(STAMPS)/tests ## every client of the matrix (releases)
-	$(BIN)/python tests/clients/run.py --all
+	P402_CLIENTS=all $(BIN)/python -m pytest tests/test_clients.py -v -s
 
 .PHONY: conformance
 conformance: build $(STAMPS)/tests ## test suites written by others, against the gateway
-	$(BIN)/python tests/clients/run.py --conformance
+	$(BIN)/python -m tests.conformance
 
 .PHONY: audit
 audit: ## licences, bans and sources of the Rust dependencies
