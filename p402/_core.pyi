@@ -7,11 +7,13 @@ from asyncio import Future
 from collections.abc import Sequence
 from typing import Any, TypeAlias, final
 
+__all__ = ["DEBUG_BUILD", "Gateway", "ManualClock", "Reply", "__version__"]
+
 __version__: str
 DEBUG_BUILD: bool
 
-Headers: TypeAlias = list[tuple[bytes, bytes]]
-Answer: TypeAlias = tuple[int, Headers, bytes | None]
+_Headers: TypeAlias = list[tuple[bytes, bytes]]
+_Answer: TypeAlias = tuple[int, _Headers, bytes | None]
 
 @final
 class ManualClock:
@@ -72,15 +74,15 @@ class Gateway:
         """Microseconds of the gateway's monotonic clock."""
     def reload(self, config: bytes, catalog: Sequence[bytes]) -> None:
         """Swaps configuration and catalogue whole. ValueError changes nothing."""
-    def chat(self, tenant: str, headers: Headers, body: bytes, received: int) -> Reply:
+    def chat(self, tenant: str, headers: _Headers, body: bytes, received: int) -> Reply:
         """Starts one chat request; `received` is `ticks()` when its head was read."""
     def models(self) -> bytes:
         """The body of `GET /models`."""
-    def model(self, id: str) -> Answer:
+    def model(self, id: str) -> _Answer:
         """The reply to `GET /models/{id}`."""
-    def explain(self, tenant: str, headers: Headers, body: bytes, all: bool) -> Answer:
+    def explain(self, tenant: str, headers: _Headers, body: bytes, all: bool) -> _Answer:
         """The reply to `POST /route`: the decision, without calling anyone."""
-    def request(self, tenant: str, id: str) -> Answer:
+    def request(self, tenant: str, id: str) -> _Answer:
         """The reply to `GET /requests/{id}` for this tenant."""
     def price(
         self,
@@ -94,5 +96,5 @@ class Gateway:
         function, for audits. None for a name that is not one offer."""
     def events(self) -> tuple[list[str], int]:
         """Lines for the operator's log since the last call, and how many were dropped before."""
-    def refusal(self, code: str, message: str, param: str | None = None) -> Answer:
+    def refusal(self, code: str, message: str, param: str | None = None) -> _Answer:
         """The error reply of a stable code. ValueError where the table has no such code."""
