@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from p402 import _core
 from p402.auth import Authenticator
-from p402.body import Bodies, Bounds, Disconnected, Refused
+from p402.body import Bodies, Bounds, Refused
 from p402.log import EventLog
 
 if TYPE_CHECKING:
@@ -121,9 +121,7 @@ class App:
         try:
             answer = await self._route(request, path)
         except Refused as refused:
-            answer = self.gateway.refusal(refused.code, refused.message)
-        except Disconnected:
-            return
+            answer = self._refusal(refused)
         if answer is not None:
             await self._send(request.send, answer, scope)
 
@@ -177,9 +175,11 @@ class App:
     def _known(self, headers: Headers) -> str:
         """The tenant of this request; header bounds come first, the body is read later."""
         if len(headers) > HEADERS_MAX:
-            raise Refused("headers_too_large", f"more than {HEADERS_MAX} headers")
+            text = f"more than {HEADERS_MAX} headers"
+            raise Refused("headers_too_large", text, closes=True)
         if sum(len(name) + len(value) for name, value in headers) > HEADERS_BYTES_MAX:
-            raise Refused("headers_too_large", f"more than {HEADERS_BYTES_MAX} bytes of headers")
+            text = f"more than {HEADERS_BYTES_MAX} bytes of headers"
+            raise Refused("headers_too_large", text, closes=True)
         tenant = self._tenant(headers)
         if tenant is None:
             raise Refused(
@@ -192,17 +192,9 @@ class App:
         scope, receive, send, received = request
         headers: Headers = scope["headers"]
         try:
-            tenant = self._known(headers)
-            body = await self._bodies.read(headers, receive)
+            tenant, body = await self._read(headers, receive)
         except Refused as refused:
-            await self._send(send, self.gateway.refusal(refused.code, refused.message), scope)
-            return
-        except Disconnected:
-            return
-        if self.gateway.draining:
-            # Said here, since only here the connection can be closed with it.
-            leaving = self.gateway.refusal("shutting_down", "this gateway is shutting down")
-            await self._send(send, leaving, scope)
+            await self._send(send, self._refusal(refused), scope)
             return
         reply = self.gateway.chat(tenant, headers, body, received)
         watch = _Watch(receive, reply)
@@ -211,6 +203,14 @@ class App:
         finally:
             watch.stop()
             reply.close()
+
+    async def _read(self, headers: Headers, receive: Receive) -> tuple[str, bytes]:
+        """Who asks, and what; whoever leaves takes nothing new and lets the connection go."""
+        tenant = self._known(headers)
+        body = await self._bodies.read(headers, receive)
+        if self.gateway.draining:
+            raise Refused("shutting_down", "this gateway is shutting down", closes=True)
+        return tenant, body
 
     async def _forward(self, send: Send, scope: Scope, watch: _Watch) -> None:
         """Writes one reply: head and body, or head and batches of frames until the last."""
@@ -228,6 +228,12 @@ class App:
             await send({"type": "http.response.body", "body": chunk, "more_body": bool(chunk)})
             if not chunk:
                 return
+
+    def _refusal(self, refused: Refused) -> Answer:
+        status, headers, body = self.gateway.refusal(refused.code, refused.message)
+        if refused.closes:
+            headers.append((b"connection", b"close"))
+        return status, headers, body
 
     def _cors(self, scope: Scope) -> Headers:
         origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
@@ -247,8 +253,6 @@ class App:
                 asked = dict(scope["headers"]).get(b"access-control-request-headers", b"")
                 headers.append((b"access-control-allow-headers", asked))
                 headers.append((b"access-control-allow-methods", b"GET, POST"))
-        if status in (408, 413, 431, 503):
-            headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         shown = b"" if scope["method"] == "HEAD" else body or b""
         await send({"type": "http.response.body", "body": shown})

@@ -19,16 +19,16 @@ _TOO_BIG = "the body is larger than this gateway accepts"
 
 
 class Refused(Exception):
-    """A request that ends before it reaches the gateway: the error's code and its message."""
+    """A request that ends before it reaches the gateway: the error's code and its message.
 
-    def __init__(self, code: str, message: str) -> None:
+    `closes`: what is left of the request cannot be told from the next one on this connection.
+    """
+
+    def __init__(self, code: str, message: str, *, closes: bool = False) -> None:
         super().__init__(code)
         self.code = code
         self.message = message
-
-
-class Disconnected(Exception):
-    """The client left while its body was being read: nobody is there to answer."""
+        self.closes = closes
 
 
 class Bounds(NamedTuple):
@@ -41,22 +41,29 @@ class Bounds(NamedTuple):
 
 
 class Bodies:
-    """Reads bodies within their bounds and counts what is being read at this moment."""
+    """Reads bodies within their bounds and counts what is being read at this moment.
 
-    __slots__ = ("_bounds", "_reading")
+    One timer looks after all of them: a timer for each would cost more than reading most bodies.
+    """
+
+    __slots__ = ("_bounds", "_due", "_late", "_timer", "reading_bytes")
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._reading = 0
+        self.reading_bytes = 0
+        # Who waits for a piece, and until when.
+        self._due: dict[asyncio.Task[Any], float] = {}
+        self._late: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def read(self, headers: Headers, receive: Receive) -> bytes:
         """The whole body. Raises `Refused` where it is too large, too slow or not JSON's kind."""
         self._check_head(headers)
-        message = await _receive(receive, self._bounds.silent_s)
+        message = await self._receive(receive, self._bounds.silent_s)
         if not message.get("more_body"):
             body: bytes = message.get("body", b"")
             if len(body) > self._bounds.body_bytes:
-                raise Refused("request_too_large", _TOO_BIG)
+                raise Refused("request_too_large", _TOO_BIG, closes=True)
             return body
         return await self._rest(message.get("body", b""), receive)
 
@@ -66,23 +73,24 @@ class Bodies:
         deadline = clock() + self._bounds.whole_s
         pieces = bytearray(first)
         counted = len(pieces)
-        self._reading += counted
+        self.reading_bytes += counted
         more = True
         try:
             while more:
                 left = min(self._bounds.silent_s, deadline - clock())
-                message = await _receive(receive, left)
+                message = await self._receive(receive, left)
                 piece = message.get("body", b"")
                 more = message.get("more_body", False)
                 pieces += piece
                 counted += len(piece)
-                self._reading += len(piece)
+                self.reading_bytes += len(piece)
                 if counted > self._bounds.body_bytes:
-                    raise Refused("request_too_large", _TOO_BIG)
-                if self._reading > self._bounds.together_bytes:
-                    raise Refused("overloaded", "too many bodies are being read at once")
+                    raise Refused("request_too_large", _TOO_BIG, closes=True)
+                if self.reading_bytes > self._bounds.together_bytes:
+                    text = "too many bodies are being read at once"
+                    raise Refused("overloaded", text, closes=True)
         finally:
-            self._reading -= counted
+            self.reading_bytes -= counted
         return bytes(pieces)
 
     def _check_head(self, headers: Headers) -> None:
@@ -93,20 +101,50 @@ class Bodies:
             elif name == b"transfer-encoding":
                 chunked = value
             elif name == b"content-type" and value.startswith(b"multipart/"):
-                raise Refused("unsupported_media_type", "send the body as application/json")
+                text = "send the body as application/json"
+                raise Refused("unsupported_media_type", text, closes=True)
         if length is not None:
             if chunked is not None:
-                raise Refused("invalid_value", "both content-length and transfer-encoding")
+                text = "both content-length and transfer-encoding"
+                raise Refused("invalid_value", text, closes=True)
             if length.isdigit() and int(length[:20]) > self._bounds.body_bytes:
-                raise Refused("request_too_large", _TOO_BIG)
+                raise Refused("request_too_large", _TOO_BIG, closes=True)
 
-
-async def _receive(receive: Receive, seconds: float) -> Message:
-    try:
-        async with asyncio.timeout(max(seconds, 0.0)):
+    async def _receive(self, receive: Receive, seconds: float) -> Message:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        if task is None:
+            raise RuntimeError("a body is read by a task")
+        self._due[task] = loop.time() + max(seconds, 0.0)
+        if self._timer is None:
+            self._timer = loop.call_later(self._every(), self._sweep, loop)
+        try:
             message = await receive()
-    except TimeoutError:
-        raise Refused("body_timeout", "the body did not come in time") from None
-    if message["type"] == "http.disconnect":
-        raise Disconnected
-    return message
+            if task in self._late:
+                # It came in the very turn of the loop that gave it up: be cancelled here.
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if task not in self._late:
+                raise
+            task.uncancel()
+            text = "the body did not come in time"
+            raise Refused("body_timeout", text, closes=True) from None
+        finally:
+            del self._due[task]
+            self._late.discard(task)
+        if message["type"] == "http.disconnect":
+            # The client left, or its chunks made no sense; an answer harms in neither case.
+            raise Refused("invalid_value", "the body ended before it was whole", closes=True)
+        return message
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for task, due in self._due.items():
+            if due <= now and task not in self._late:
+                self._late.add(task)
+                task.cancel()
+        self._timer = loop.call_later(self._every(), self._sweep, loop) if self._due else None
+
+    def _every(self) -> float:
+        """Seconds between two looks: a tenth of what is allowed, so that late is noticed soon."""
+        return min(1.0, self._bounds.silent_s / 10)
