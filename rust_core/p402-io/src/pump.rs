@@ -239,6 +239,8 @@ impl Pump {
             let ended = Ended { offer: self.served.offer, outcome: stop.name(), status: 200, ms };
             turn.node.emit.stream_broke(&turn.world.catalog, turn.id, ended);
         }
+        // Whole frames that came before the fault are still true.
+        self.give();
         let error = stop.error();
         let failed = self.settling.fail_stream(&self.served, &used, now);
         let mut object = Vec::new();

@@ -1,12 +1,12 @@
 //! Owns the one lane of the ASGI front: a thread with its own runtime, started in the worker.
-//! Does not touch the interpreter lock: finished work is queued, a byte on a socket wakes the loop.
+//! Does not touch the interpreter lock: finished work is queued, one event wakes the loop.
 
 use crate::reply::Waiting;
 use parking_lot::Mutex;
+use rustix::event::{EventfdFlags, eventfd};
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle};
@@ -16,10 +16,8 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub struct Wakeups {
     queue: Mutex<VecDeque<Arc<Waiting>>>,
-    /// Written by the lane, one byte per batch.
-    tell: UnixStream,
-    /// Read by the event loop.
-    hear: UnixStream,
+    /// Written by the lane once per batch, watched by the event loop.
+    event: OwnedFd,
 }
 
 /// A thread and its runtime.
@@ -32,14 +30,12 @@ pub struct Lane {
 
 impl Wakeups {
     pub fn new() -> io::Result<Self> {
-        let (tell, hear) = UnixStream::pair()?;
-        tell.set_nonblocking(true)?;
-        hear.set_nonblocking(true)?;
-        Ok(Self { queue: Mutex::new(VecDeque::new()), tell, hear })
+        let event = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
+        Ok(Self { queue: Mutex::new(VecDeque::new()), event })
     }
 
     pub fn fd(&self) -> RawFd {
-        self.hear.as_raw_fd()
+        self.event.as_raw_fd()
     }
 
     /// Queues a reply; the loop is woken only when it is not yet going to look.
@@ -50,15 +46,16 @@ impl Wakeups {
             queue.len() == 1
         };
         if first {
-            // A full socket means the loop has wake-ups enough.
-            drop((&self.tell).write(&[1]));
+            // It fails only when the loop has wake-ups enough.
+            let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
         }
     }
 
     /// Everything queued so far.
     pub fn take(&self) -> VecDeque<Arc<Waiting>> {
-        let mut sink = [0_u8; 64];
-        while matches!((&self.hear).read(&mut sink), Ok(read) if read == sink.len()) {}
+        let mut count = [0_u8; 8];
+        // Nothing to read means that somebody has taken the batch already.
+        let _ = rustix::io::read(&self.event, &mut count);
         std::mem::take(&mut *self.queue.lock())
     }
 }
