@@ -1,0 +1,145 @@
+"""Decides which suites of others meet the gateway, and what each must say: `make conformance`.
+
+Does not hold their tests: they come from the package index, at exact versions, when first needed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from p402.settings import bare_environment
+from tests.clients.environments import ENVS, AbsentError, python_env
+from tests.clients.stage import ROUTED_KEY, TEST_SUITE_KEY, Stage
+
+HERE = Path(__file__).parent
+OPENAI = "3.54.0"
+SUITE_S = 600
+# The suites bring their own pytest settings; ours must not reach them.
+PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "-q", "-o", "addopts=")
+ASYNC = (
+    "asyncio_mode=auto",
+    *(f"asyncio_default_{scope}_loop_scope=session" for scope in ("fixture", "test")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a suite said, and whether that is what it must say."""
+
+    suite: str
+    held: bool
+    said: str
+
+
+def main() -> int:
+    """Every suite in turn; the exit status counts those that did not hold."""
+    failed = 0
+    with Stage() as stage:
+        for suite in (openai_chat, openai_models, langchain, llm_comply, schemathesis):
+            try:
+                verdict = suite(stage)
+            except AbsentError as absent:
+                print(f"{suite.__name__:14} skipped: {absent}", flush=True)
+                continue
+            failed += not verdict.held
+            print(f"{verdict.suite:14} {'held' if verdict.held else 'FAILED'}: {verdict.said}")
+    return failed
+
+
+def openai_chat(stage: Stage) -> Verdict:
+    """openai-python's own tests of chat completions, `create` of every kind."""
+    file = "tests/api_resources/chat/test_completions.py"
+    return _openai(stage, "openai chat", (file, "-k", "create"), 40)
+
+
+def openai_models(stage: Stage) -> Verdict:
+    """openai-python's own tests of the model listing."""
+    file = "tests/api_resources/test_models.py"
+    return _openai(stage, "openai models", (file, "-k", "list or retrieve"), 35)
+
+
+def langchain(stage: Stage) -> Verdict:
+    """LangChain's standard integration tests over ChatOpenAI."""
+    home = HERE / "suite_langchain"
+    options = [word for option in ASYNC for word in ("-o", option)]
+    command = [*PYTEST, "-c", os.devnull, "--rootdir", ".", "--confcutdir", ".", *options]
+    said = _run(python_env(home), [*command, "suite.py"], stage.environment(), home)
+    return _counted("langchain", said, 39)
+
+
+def llm_comply(stage: Stage) -> Verdict:
+    """llm-comply, the format of OpenAI's chat completions."""
+    env = python_env(HERE / "suite_llm_comply")
+    call = "from llm_comply.cli import main; main()"
+    ask = ["-u", stage.served.base_url, "-k", ROUTED_KEY, "-m", "hello"]
+    said = _run(env, ["-c", call, *ask, "--format", "openai-chat"], {}, env)
+    found = re.search(r"Results: (\d+)/(\d+) passed(?:, (\d+) skipped)?$", said, re.MULTILINE)
+    counts = [int(count or 0) for count in found.groups()] if found else [0, 1, 0]
+    held = found is not None and counts[0] + counts[2] == counts[1] and counts[0] >= 8
+    return Verdict("llm-comply", held, found.group(0) if found else said)
+
+
+def schemathesis(stage: Stage) -> Verdict:
+    """Schemathesis against the gateway's own OpenAPI document."""
+    env = python_env(HERE / "suite_schemathesis")
+    checks = ("not_a_server_error", "status_code", "content_type", "response_schema")
+    names = [checks[0], *(f"{name}_conformance" for name in checks[1:])]
+    url = stage.served.base_url
+    command = ["-m", "schemathesis.cli", "run", f"{url}/openapi.json", "--url", url]
+    command += ["-H", f"Authorization: Bearer {ROUTED_KEY}", "--phases", "examples,fuzzing"]
+    said = _run(env, [*command, "--checks", ",".join(names), "--seed", "402"], {}, env)
+    found = re.search(r"(\d+) generated, (\d+) passed$", said, re.MULTILINE)
+    held = found is not None and found.group(1) == found.group(2) and int(found.group(1)) >= 100
+    return Verdict("schemathesis", held, found.group(0) if found else said)
+
+
+def _openai(stage: Stage, name: str, tests: tuple[str, ...], expected: int) -> Verdict:
+    env = python_env(HERE / "suite_openai")
+    told = {"TEST_API_BASE_URL": stage.served.base_url, "OPENAI_API_KEY": TEST_SUITE_KEY}
+    return _counted(name, _run(env, [*PYTEST, *tests], told, _openai_source()), expected)
+
+
+def _openai_source() -> Path:
+    """The SDK's source distribution: its wheel has no tests."""
+    home = ENVS / f"openai-{OPENAI}"
+    if not (home / "tests").is_dir():
+        command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download"]
+        command += ["--quiet", "--no-deps", "--no-binary", "openai", "--dest", str(ENVS)]
+        done = subprocess.run(
+            [*command, f"openai=={OPENAI}"], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise AbsentError(f"openai's source cannot be had: {done.stderr[-400:]}")
+        with tarfile.open(ENVS / f"openai-{OPENAI}.tar.gz") as source:
+            source.extractall(ENVS, filter="data")
+    return home
+
+
+def _counted(name: str, said: str, expected: int) -> Verdict:
+    """A pytest run: exactly as many passed as expected, and nothing failed."""
+    last = said.strip().splitlines()[-1] if said.strip() else "nothing said"
+    held = f"{expected} passed" in last and not re.search(r"failed|error", last)
+    return Verdict(name, held, last if held else said[-6000:])
+
+
+def _run(env: Path, command: list[str], more: dict[str, str], cwd: Path) -> str:
+    done = subprocess.run(
+        [str(env / "bin" / "python"), *command],
+        cwd=cwd,
+        env={**bare_environment(), **more},
+        capture_output=True,
+        text=True,
+        timeout=SUITE_S,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+if __name__ == "__main__":
+    sys.exit(main())
