@@ -207,6 +207,21 @@ def test_json_object(client):
     assert isinstance(json.loads(reply.choices[0].message.content), dict)
 
 
+def test_json_object_has_the_keys_that_the_prompt_quotes(client):
+    messages = [{"role": "user", "content": "JSON with 'setup' and 'punchline', please"}]
+    reply = ask(client, messages=messages, response_format={"type": "json_object"})
+    assert set(json.loads(reply.choices[0].message.content)) == {"setup", "punchline"}
+
+
+def test_quoted_words_become_arguments_unescaped(client):
+    messages = [{"role": "user", "content": "Create a customer named '你好啊集团' (Hello Group)"}]
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    tool = {"type": "function", "function": {"name": "create", "parameters": schema}}
+    reply = ask(client, messages=messages, tools=[tool], tool_choice="required")
+    arguments = reply.choices[0].message.tool_calls[0].function.arguments
+    assert "你好啊集团" in arguments
+
+
 def test_logprobs_whole_and_streamed(client):
     reply = ask(client, logprobs=True, top_logprobs=3)
     rows = reply.choices[0].logprobs.content

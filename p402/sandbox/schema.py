@@ -24,6 +24,8 @@ UNIQUE_TRIES = 64
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 NAME = re.compile(r"\b[A-Z][\w'-]+")
 WORD = re.compile(r"[^\W\d_]{3,}")
+QUOTED = re.compile(r"(?<!\w)['\"]([^'\"\n]{1,40})['\"](?!\w)")
+OBJECT_KEYS_MAX = 16
 SHAPES = {
     "properties": "object",
     "required": "object",
@@ -49,9 +51,10 @@ class Words:
 
     @classmethod
     def of(cls, prompt: str) -> Words:
-        """Read names and numbers off the first stretch of a prompt."""
+        """Read names and numbers off the first stretch of a prompt; what it quotes comes first."""
         start = prompt[:2_000]
-        names = NAME.findall(start)[1:] or WORD.findall(start) or ["sandbox"]
+        names = QUOTED.findall(start) or NAME.findall(start)[1:]
+        names = names or WORD.findall(start) or ["sandbox"]
         return cls(start, list(dict.fromkeys(names)), [float(n) for n in NUMBER.findall(start)])
 
     def name(self) -> str:
@@ -75,7 +78,10 @@ def answer_for(form: Mapping[str, Any], prompt: str, dice: random.Random) -> str
     """The JSON text for a `response_format`."""
     words = Words.of(prompt)
     if form.get("type") == "json_object":
-        value: object = {"sandbox": True, "topic": words.name(), "answer": words.text()[:80]}
+        keys = [key for key in QUOTED.findall(words.prompt) if key.isidentifier()]
+        asked = {key: words.text()[:80] for key in keys[:OBJECT_KEYS_MAX]}
+        plain = {"sandbox": True, "topic": words.name(), "answer": words.text()[:80]}
+        value: object = asked or plain
     else:
         named = form.get("json_schema")
         body = named.get("schema") if isinstance(named, Mapping) else None
