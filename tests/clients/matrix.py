@@ -39,6 +39,7 @@ class Client:
 
 
 CLIENTS = (
+    Client("curl", "always", 20),
     Client("openai_python", "always", 50),
     Client("openai_node", "always", 30, node="node_22"),
     Client("ai_sdk", "always", 8, node="node_22"),
