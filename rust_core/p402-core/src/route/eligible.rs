@@ -57,6 +57,46 @@ impl<'a> Gatekeeper<'a> {
     }
 }
 
+/// What most requests come down to: no lists, no pin, no effort, no cost limit. An offer that it
+/// does not wave through is judged by `judge`, which names the reason.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Common {
+    needs: u16,
+    /// Tokens that must fit, by tokenizer.
+    input: [u32; 8],
+    cap: u32,
+    /// The least room worth having: all of a client's own bound.
+    least: u32,
+    asked: bool,
+}
+
+impl Common {
+    pub(super) fn of(wish: &Wish<'_>, gate: &Gatekeeper<'_>) -> Option<Self> {
+        let plain =
+            gate.open && !wish.is_pinned() && wish.effort.is_none() && wish.max_cost.is_none();
+        let cap = u32::try_from(wish.max_tokens.unwrap_or(wish.default_cap)).ok()?;
+        let least = if wish.max_tokens.is_some() { cap.max(1) } else { cap.min(CAP_MIN as u32) };
+        let mut input = [u32::MAX; 8];
+        for (cell, tokens) in input.iter_mut().zip(wish.input) {
+            *cell = u32::try_from(bounded(tokens)).unwrap_or(u32::MAX);
+        }
+        let asked = wish.max_tokens.is_some();
+        plain.then_some(Self { needs: wish.needs.0, input, cap, least, asked })
+    }
+
+    #[inline]
+    pub(super) fn cap(&self, facts: &Facts) -> Option<Cap> {
+        let input = self.input.get(usize::from(facts.tokenizer) & 7).copied().unwrap_or(u32::MAX);
+        let room = facts.context.saturating_sub(input).min(facts.max_output);
+        let waved = facts.barred.is_none()
+            && self.needs & !facts.has.0 == 0
+            && input <= facts.max_input
+            && room >= self.least;
+        let tokens = u64::from(self.cap.min(room));
+        waved.then_some(Cap { tokens, sent: !self.asked })
+    }
+}
+
 /// The first reason that stands against an offer, else its output cap.
 pub(super) fn judge(
     world: &World<'_>,
@@ -134,7 +174,11 @@ fn room(wish: &Wish<'_>, facts: &Facts) -> Result<Cap, Reason> {
 
 /// Tokens of input that must fit: the estimate with its margin.
 pub(super) fn needed_input(wish: &Wish<'_>, facts: &Facts) -> u64 {
-    wish.input_of(facts.tokenizer).saturating_mul(BOUND_PERCENT).div_ceil(100)
+    bounded(wish.input_of(facts.tokenizer))
+}
+
+fn bounded(tokens: u64) -> u64 {
+    tokens.saturating_mul(BOUND_PERCENT).div_ceil(100)
 }
 
 /// The most an attempt can cost: input bound and output bound at the dearest reading.
@@ -158,7 +202,18 @@ fn under_max_cost(
     facts: &Facts,
     cap: Cap,
 ) -> Result<Cap, Reason> {
-    let Some(max) = wish.max_cost else { return Ok(cap) };
+    match wish.max_cost {
+        None => Ok(cap),
+        Some(max) => capped(world, wish, facts, (cap, max)),
+    }
+}
+
+fn capped(
+    world: &World<'_>,
+    wish: &Wish<'_>,
+    facts: &Facts,
+    (cap, max): (Cap, Usd),
+) -> Result<Cap, Reason> {
     if claim(world, wish, facts, cap.tokens) <= max {
         return Ok(cap);
     }

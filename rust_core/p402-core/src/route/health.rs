@@ -135,6 +135,14 @@ impl Health {
         self.rests
     }
 
+    /// Nothing was ever seen at this offer, nor anything bad of its provider.
+    #[inline]
+    pub(super) fn is_fresh(&self, offer: usize, provider: usize, now: Ticks) -> bool {
+        !self.rests
+            && self.offers.get(offer).is_some_and(Option::is_none)
+            && self.providers.get(provider).is_some_and(|whole| whole.open <= now)
+    }
+
     /// How an offer stands, and the reason where it is out; `NoKey` and `Disabled` are final.
     pub(super) fn standing(
         &self,

@@ -14,7 +14,7 @@ use super::survey::{Sight, Survey};
 use super::table::Table;
 use super::types::{Ask, Attempt, Mode, Plan, RunnerUp, SessionState, Typing};
 use super::wish::Wish;
-use super::{nearest, task};
+use super::{nearest, prior, task};
 use crate::catalog::{Catalog, Charge};
 use crate::time::Now;
 use crate::usage::Usage;
@@ -71,7 +71,9 @@ impl Router {
         let wish = Wish::read(world, ask, &self.config)?;
         let turn = self.turn(ask, &wish, now);
         let typing = task::read(ask, self.config.default_task(), turn.as_ref());
-        world.table.mix(&typing.probabilities, &mut self.quality);
+        let visible = prior::visible(&typing.probabilities);
+        let mix = (&typing.probabilities, visible);
+        world.table.mix(mix, &mut self.column, &mut self.mixed);
         let size = size_of(wish.input_of(0));
         self.measure_slowness(world, wish.mode, size, now);
         let warm = turn.as_ref().filter(|turn| turn.warm(now.ticks) > 0).and_then(|turn| {
@@ -84,7 +86,7 @@ impl Router {
             speeds: &self.speeds[size],
             calibration: &self.calibration,
             slowness: &self.slowness,
-            quality: &self.quality,
+            mixed: &self.mixed,
         };
         let lens = Lens::new(world.table, columns, &wish, &typing, warm);
         let quick = self.quick(world, &wish, size);

@@ -66,6 +66,8 @@ impl Rates {
     }
 
     /// The band that a total input falls in; `above` is strict.
+    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
+    #[inline(always)]
     pub(super) fn at(&self, place: usize, input: f64) -> (Rate, f64) {
         let Some(row) = self.rows.get(place) else { return (Rate::default(), 0.0) };
         if row.more.0 == row.more.1 {

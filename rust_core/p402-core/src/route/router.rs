@@ -12,7 +12,7 @@ use super::rates::Rates;
 use super::score::Speeds;
 use super::session::{self, Sessions, Turn};
 use super::survey::Sight;
-use super::table::{Arm, Table};
+use super::table::{Arm, Mixed, Table};
 use super::types::{Ask, Mode, Plan};
 use super::wish::Wish;
 use crate::catalog::{Calibration, Catalog, Effort, Script};
@@ -50,7 +50,8 @@ pub struct Router {
     pub(super) speeds: [Speeds; SIZES],
     pub(super) slowness: Vec<f32>,
     /// By arm, for the request at hand.
-    pub(super) quality: Vec<f32>,
+    pub(super) column: Vec<f32>,
+    pub(super) mixed: Vec<Mixed>,
     sketches: HashMap<(u32, u8), Box<Speed>>,
     pub(super) calibration: Calibration,
     pub(super) sessions: Sessions,
@@ -72,7 +73,8 @@ impl Router {
             rates: Rates::default(),
             speeds: Default::default(),
             slowness: Vec::new(),
-            quality: Vec::new(),
+            column: Vec::new(),
+            mixed: Vec::new(),
             sketches: HashMap::new(),
             calibration: Calibration::new(0),
             sessions: Sessions::default(),

@@ -4,7 +4,7 @@
 use super::prior;
 use super::rank::Candidate;
 use super::rates::{Load, Rates};
-use super::table::{Arm, Facts, Table};
+use super::table::{Arm, Facts, Mixed, Table};
 use super::types::{Mode, Typing};
 use super::wish::Wish;
 use crate::catalog::{Calibration, Script, Task};
@@ -38,7 +38,7 @@ pub(super) struct Base {
     place: usize,
     /// Pico-dollars of the input and of the request itself.
     fixed: f64,
-    /// Pico-dollars per output token.
+    /// Pico-dollars per output token, times the choices asked for.
     output: f64,
 }
 
@@ -73,7 +73,7 @@ pub(super) struct Lens<'a> {
     pub(super) slowness: &'a [f32],
     pub(super) mode: Mode,
     /// By arm, on this request's mix of tasks.
-    quality: &'a [f32],
+    mixed: &'a [Mixed],
     pub(super) hard: bool,
     pub(super) visible: f64,
     /// Cost mode's floor; speed mode's is `floor_speed`.
@@ -98,7 +98,7 @@ pub(super) struct Columns<'a> {
     /// By live offer, 1 = as expected; empty outside speed mode.
     pub(super) slowness: &'a [f32],
     /// By arm: `Table::mix` of the request's tasks.
-    pub(super) quality: &'a [f32],
+    pub(super) mixed: &'a [Mixed],
 }
 
 impl<'a> Lens<'a> {
@@ -121,7 +121,7 @@ impl<'a> Lens<'a> {
             script: wish.script,
             slowness: columns.slowness,
             mode: wish.mode,
-            quality: columns.quality,
+            mixed: columns.mixed,
             hard: is_hard(typing.top()),
             visible,
             floor: quantile(0.25 + 0.35 * typing.difficulty),
@@ -142,6 +142,8 @@ impl<'a> Lens<'a> {
     }
 
     /// Expected output of all choices, thinking included, under the cap.
+    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
+    #[inline(always)]
     pub(super) fn output_of(&self, arm: &Arm, cap: u64) -> f64 {
         round((self.visible * f64::from(arm.factor)).min(cap as f64)) * self.choices
     }
@@ -152,21 +154,34 @@ impl<'a> Lens<'a> {
     }
 
     /// What all arms of an offer share: its input and the band that falls in.
+    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
+    #[inline(always)]
     pub(super) fn base(&self, place: usize, facts: &Facts) -> Base {
         let warm = self.warm.filter(|(at, _)| *at == place).map_or(0.0, |(_, tokens)| tokens);
         let load = Load { input: self.input_of(facts), warm, output: 0.0 };
         let (rate, fee) = self.rates.at(place, load.input);
-        Base { place, fixed: rate.pico(load) + fee, output: rate.output }
+        Base { place, fixed: rate.pico(load) + fee, output: rate.output * self.choices }
     }
 
     /// The terms of one arm. Time is told in speed mode alone: `time` gives it where it is shown.
+    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
+    #[inline(always)]
     pub(super) fn terms(&self, base: &Base, index: u32, cap: u64) -> Terms {
-        let Some(arm) = self.table.arm(index) else { return Terms::default() };
-        let cost = base.fixed + self.output_of(arm, cap) * base.output;
-        let q = self.quality.get(index as usize).copied().unwrap_or_default();
-        let ms = if self.mode == Mode::Speed { self.time(base.place, index, cap).1 } else { 0.0 };
+        let arm = self.mixed.get(index as usize).copied().unwrap_or_default();
+        let cost = base.fixed + f64::from(arm.volume).min(cap as f64) * base.output;
+        self.timed(self.judged(arm.q, cost), base, (index, cap))
+    }
+
+    #[expect(clippy::inline_always, reason = "once an arm: its parts must stay in registers")]
+    #[inline(always)]
+    fn judged(&self, q: f32, cost: f64) -> Terms {
         let score = if self.mode == Mode::Balanced { self.balance(q, cost) } else { 0.0 };
-        Terms { q, cost, ms, score }
+        Terms { q, cost, ms: 0.0, score }
+    }
+
+    fn timed(&self, terms: Terms, base: &Base, (index, cap): (u32, u64)) -> Terms {
+        let speed = self.mode == Mode::Speed;
+        Terms { ms: if speed { self.time(base.place, index, cap).1 } else { 0.0 }, ..terms }
     }
 
     /// Milliseconds to the first token, and in all.
@@ -196,6 +211,8 @@ impl<'a> Lens<'a> {
     }
 
     /// ½ q̃ + ½ (1 − c̃).
+    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
+    #[inline(always)]
     pub(super) fn balance(&self, q: f32, cost: f64) -> f64 {
         grid(0.5 * self.quality_share(q) + 0.5 * (1.0 - self.cost_share(cost)))
     }
@@ -227,9 +244,11 @@ impl<'a> Lens<'a> {
     }
 
     /// Whether arm `new` is to run instead of `old` in this offer.
-    fn better(&self, new: (&Terms, &Arm), old: (&Terms, &Arm)) -> bool {
-        let ((new, new_arm), (old, old_arm)) = (new, old);
-        let cheaper = (new.cost, new_arm.factor) < (old.cost, old_arm.factor);
+    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
+    #[inline(always)]
+    fn better(&self, new: (&Terms, f32), old: (&Terms, f32)) -> bool {
+        let ((new, new_factor), (old, old_factor)) = (new, old);
+        let cheaper = (new.cost, new_factor) < (old.cost, old_factor);
         match self.mode {
             Mode::Cost => {
                 let floors = (new.q >= self.floor, old.q >= self.floor);
@@ -242,12 +261,14 @@ impl<'a> Lens<'a> {
             Mode::Quality if self.hard => new.q > old.q || (new.q >= old.q && cheaper),
             // The tie is resolved by the caller, which knows the offer's best arm.
             Mode::Quality => new.q > old.q,
-            Mode::Speed => new_arm.factor < old_arm.factor,
+            Mode::Speed => new_factor < old_factor,
             Mode::Balanced => new.score > old.score || (new.score >= old.score && cheaper),
         }
     }
 
     /// The arm this offer runs with in this mode, of those `allowed` (`None` = all).
+    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
+    #[inline(always)]
     pub(super) fn choose(
         &self,
         base: &Base,
@@ -255,27 +276,41 @@ impl<'a> Lens<'a> {
         cap: u64,
         allowed: Allowed<'_>,
     ) -> Option<(u32, Terms)> {
-        let mut best: Option<(u32, &Arm, Terms)> = None;
-        for index in facts.first..facts.end {
-            let Some(arm) = self.table.arm(index) else { continue };
-            if !self.fits(arm, cap) || allowed.is_some_and(|allowed| !allowed(index)) {
-                continue;
+        let most = cap as f64;
+        let arms = self.mixed.get(facts.first as usize..facts.end as usize).unwrap_or_default();
+        let mut best: Option<(u32, f32, Terms)> = None;
+        let mut index = facts.first;
+        for arm in arms {
+            // Thinking that would eat the whole cap leaves an empty answer.
+            let volume = f64::from(arm.volume);
+            let fits = arm.factor <= 1.0 || volume - self.visible <= most;
+            if fits && allowed.is_none_or(|allowed| allowed(index)) {
+                let cost = base.fixed + volume.min(most) * base.output;
+                let terms = self.judged(arm.q, cost);
+                let wins = match &best {
+                    Some((_, factor, had)) => self.better((&terms, arm.factor), (had, *factor)),
+                    None => true,
+                };
+                if wins {
+                    best = Some((index, arm.factor, terms));
+                }
             }
-            let terms = self.terms(base, index, cap);
-            if best.as_ref().is_none_or(|(_, old, had)| self.better((&terms, arm), (had, old))) {
-                best = Some((index, arm, terms));
-            }
+            index = index.wrapping_add(1);
         }
         let Some((index, _, terms)) = best else { return self.least(base, facts, cap, allowed) };
-        if self.mode != Mode::Quality || self.hard || facts.end - facts.first == 1 {
+        if self.mode == Mode::Speed {
+            return Some((index, self.timed(terms, base, (index, cap))));
+        }
+        if self.mode != Mode::Quality || self.hard || arms.len() == 1 {
             return Some((index, terms));
         }
         Some(self.cheapest_tie(base, facts, cap, ((index, terms), allowed)))
     }
 
-    /// Thinking that would eat the whole cap leaves an empty answer.
-    fn fits(&self, arm: &Arm, cap: u64) -> bool {
-        arm.factor <= 1.0 || self.visible * f64::from(arm.factor - 1.0) <= cap as f64
+    /// Tokens that an arm is expected to think before it answers.
+    fn thinking(&self, index: u32) -> f64 {
+        let arm = self.mixed.get(index as usize).copied().unwrap_or_default();
+        f64::from(arm.volume) - self.visible
     }
 
     /// The arm that thinks least.
@@ -303,7 +338,7 @@ impl<'a> Lens<'a> {
     ) -> (u32, Terms) {
         let band = (facts.first..facts.end)
             .filter(|other| allowed.is_none_or(|allowed| allowed(*other)))
-            .filter(|other| self.table.arm(*other).is_some_and(|arm| self.fits(arm, cap)))
+            .filter(|other| self.thinking(*other) <= cap as f64)
             .map(|other| (other, self.terms(base, other, cap)))
             .filter(|(_, other)| other.q >= best.1.q - TIE_POINTS);
         let factor = |arm: u32| self.table.arm(arm).map_or(f32::MAX, |arm| arm.factor);

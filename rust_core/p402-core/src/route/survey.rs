@@ -1,12 +1,12 @@
 //! Decides, for one request, which offers run with which arm and how each stands.
 //! Does not order them (rank.rs) and changes no state.
 
-use super::eligible::{self, Gatekeeper};
+use super::eligible::{self, Common, Gatekeeper};
 use super::health::Health;
 use super::plan::World;
 use super::rank::{Candidate, Order, Standing};
 use super::reason::{Reason, Tally};
-use super::score::{Allowed, Lens, Terms};
+use super::score::{Allowed, Lens};
 use super::table::Facts;
 use super::wish::Wish;
 use crate::catalog::Effort;
@@ -48,15 +48,14 @@ impl Sight<'_> {
         candidates.clear();
         let mut found = Survey { tally: self.world.table.absent(), ..Survey::default() };
         let table = self.world.table;
+        let common = Common::of(self.wish, gate);
         let mut consider = |place: usize| {
             let Some(facts) = table.facts().get(place) else { return };
-            match self.judge(gate, place, facts) {
-                Ok(candidate) => candidates.push(candidate),
-                Err(reason) => {
-                    found.tally.add(reason, 1);
-                    if keep_rejected {
-                        found.rejected.push((facts.offer as usize, reason));
-                    }
+            if let Err(reason) = self.consider((gate, common.as_ref()), (place, facts), candidates)
+            {
+                found.tally.add(reason, 1);
+                if keep_rejected {
+                    found.rejected.push((facts.offer as usize, reason));
                 }
             }
         };
@@ -73,18 +72,29 @@ impl Sight<'_> {
         found
     }
 
-    fn judge(
+    /// Takes an offer in, or says why not.
+    #[inline]
+    fn consider(
         &self,
-        gate: &Gatekeeper<'_>,
-        place: usize,
-        facts: &Facts,
-    ) -> Result<Candidate, Reason> {
-        let offer = facts.offer as usize;
-        let (standing, out) = self.health.standing(offer, facts.provider as usize, self.now);
-        if let Some(reason @ (Reason::NoKey | Reason::Disabled)) = out {
-            return Err(reason);
-        }
-        let cap = eligible::judge(self.world, self.wish, gate, facts)?;
+        (gate, common): (&Gatekeeper<'_>, Option<&Common>),
+        (place, facts): (usize, &Facts),
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<(), Reason> {
+        let (offer, provider) = (facts.offer as usize, facts.provider as usize);
+        let standing = if self.health.is_fresh(offer, provider, self.now) {
+            Standing::Ready
+        } else {
+            let (standing, out) = self.health.standing(offer, provider, self.now);
+            if let Some(reason @ (Reason::NoKey | Reason::Disabled)) = out {
+                return Err(reason);
+            }
+            standing
+        };
+        let waved = common.and_then(|common| common.cap(facts));
+        let cap = match waved {
+            Some(cap) => cap,
+            None => eligible::judge(self.world, self.wish, gate, facts)?,
+        };
         let base = self.lens.base(place, facts);
         let (arm, terms) = match self.fixed(facts) {
             Some(arm) if self.latency.is_some_and(|quick| !quick(arm)) => {
@@ -96,10 +106,27 @@ impl Sight<'_> {
                 .choose(&base, facts, cap.tokens, self.latency)
                 .ok_or(Reason::OverLatency)?,
         };
-        Ok(candidate(place, facts, (arm, &terms), (cap, standing)))
+        candidates.push(Candidate {
+            place: place as u32,
+            arm,
+            provider: facts.provider,
+            model: facts.model,
+            cap: cap.tokens,
+            cap_sent: cap.sent,
+            measured: facts.measured,
+            dedicated: facts.dedicated,
+            taken: false,
+            standing,
+            q: terms.q,
+            cost: terms.cost,
+            ms: terms.ms as f32,
+            score: terms.score as f32,
+        });
+        Ok(())
     }
 
     /// The arm that the client's own effort, or a pin, leaves no choice about.
+    #[inline]
     fn fixed(&self, facts: &Facts) -> Option<u32> {
         let asked = self.wish.effort.filter(|effort| *effort != Effort::Default);
         if self.wish.effort.is_none() && !self.wish.is_pinned() {
@@ -145,29 +172,5 @@ impl Sight<'_> {
             floor_speed: self.lens.floor_speed,
             first: None,
         }
-    }
-}
-
-fn candidate(
-    place: usize,
-    facts: &Facts,
-    (arm, terms): (u32, &Terms),
-    (cap, standing): (eligible::Cap, Standing),
-) -> Candidate {
-    Candidate {
-        place: place as u32,
-        arm,
-        provider: facts.provider,
-        model: facts.model,
-        cap: cap.tokens,
-        cap_sent: cap.sent,
-        measured: facts.measured,
-        dedicated: facts.dedicated,
-        taken: false,
-        standing,
-        q: terms.q,
-        cost: terms.cost,
-        ms: terms.ms as f32,
-        score: terms.score as f32,
     }
 }

@@ -35,6 +35,15 @@ pub(super) struct Arm {
     pub(super) ms_per_token: f32,
 }
 
+/// An arm on one request's mix of tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Mixed {
+    pub(super) q: f32,
+    /// Expected output tokens before any cap.
+    pub(super) volume: f32,
+    pub(super) factor: f32,
+}
+
 /// What eligibility and order need of an offer, side by side.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
@@ -202,15 +211,26 @@ impl Table {
     pub(super) fn all_arms(&self) -> &[Arm] {
         &self.arms
     }
-    /// Every arm's quality on a mix of tasks, into `out`.
-    pub(super) fn mix(&self, probabilities: &[f32; TASKS], out: &mut Vec<f32>) {
-        out.clear();
-        out.resize(self.arms.len(), 0.0);
-        for (column, share) in self.lower.iter().zip(probabilities).filter(|(_, p)| **p > 0.0) {
-            for (sum, cell) in out.iter_mut().zip(column) {
+    /// Every arm's quality on a mix of tasks and its expected output, side by side in `out`.
+    pub(super) fn mix(
+        &self,
+        (probabilities, visible): (&[f32; TASKS], f32),
+        column: &mut Vec<f32>,
+        out: &mut Vec<Mixed>,
+    ) {
+        column.clear();
+        column.resize(self.arms.len(), 0.0);
+        for (lower, share) in self.lower.iter().zip(probabilities).filter(|(_, p)| **p > 0.0) {
+            for (sum, cell) in column.iter_mut().zip(lower) {
                 *sum += share * cell;
             }
         }
+        out.clear();
+        out.extend(self.arms.iter().zip(column.iter()).map(|(arm, q)| Mixed {
+            q: *q,
+            volume: arm.factor * visible,
+            factor: arm.factor,
+        }));
     }
     pub(super) fn quantiles(&self) -> &Quantiles {
         &self.quantiles
