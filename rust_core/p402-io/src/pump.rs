@@ -12,6 +12,7 @@ use p402_core::reply::{ApiError, Code, scrub};
 use p402_core::route::Outcome;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A comment that every SSE reader skips (compat.md § 4.2).
@@ -113,9 +114,7 @@ impl Pump {
                     }
                 }
                 Event::ReaderLeft => {
-                    let node = &self.settling.turn.node;
-                    let permit = Arc::clone(&node.drains).try_acquire_owned();
-                    drain = Some(permit.map_err(|_| Stop::Abandoned)?);
+                    drain = Some(self.may_drain()?);
                     // From here the whole drain has its own, shorter life.
                     watch.started = Instant::now();
                 }
@@ -123,6 +122,17 @@ impl Pump {
             }
             self.give();
         }
+    }
+
+    /// The right to read on, unheard, to the usage; none where there is no bill to know, or where
+    /// as many are being read already as this node allows.
+    fn may_drain(&self) -> Result<OwnedSemaphorePermit, Stop> {
+        let turn = &self.settling.turn;
+        let offer = turn.world.catalog.offers.get(self.served.offer);
+        if offer.is_some_and(|offer| offer.free) {
+            return Err(Stop::Abandoned);
+        }
+        Arc::clone(&turn.node.drains).try_acquire_owned().map_err(|_| Stop::Abandoned)
     }
 
     /// Hands over what may leave now.
