@@ -201,6 +201,22 @@ def test_a_body_in_tiny_chunks_is_read(real):
     assert status_of(talk(real, sent, quiet_s=20.0)) == [200]
 
 
+def test_a_thousand_idle_sockets_harm_nobody(real):
+    held = []
+    try:
+        for at in range(1_000):
+            wire = socket.create_connection(("127.0.0.1", real.port), timeout=5)
+            held.append(wire)
+            # A head without an end, or a body that does not come.
+            wire.sendall(post(SIZED, body=b"")[: None if at % 2 else 30])
+        started = time.monotonic()
+        assert status_of(talk(real, post(SIZED, "connection: close"))) == [200]
+        assert time.monotonic() - started < 2.0
+    finally:
+        for wire in held:
+            wire.close()
+
+
 def test_a_websocket_upgrade_is_no_way_in(real):
     upgrade = ("upgrade: websocket", "connection: upgrade", "sec-websocket-version: 13")
     key = ("sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-protocol: caf\xe9")
