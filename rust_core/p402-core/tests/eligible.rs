@@ -327,3 +327,32 @@ fn a_tenant_may_pin_by_default() {
     assert_eq!(stage.models(&plan), ["gpt-5.4"]);
     assert!(!stage.plan(&body(&json!({"model": "auto"}))).unwrap().pinned);
 }
+
+#[test]
+fn reported_counts_correct_the_estimate() {
+    let stage = one(json!({}));
+    let mut router = stage.router();
+    let request = Request::sized(1_000);
+    let expected = |router: &mut p402_core::route::Router| {
+        let plan = router.plan(&stage.world(), &request.ask(), stage.now(0)).unwrap();
+        (plan.attempts[0].expected, plan)
+    };
+    let (before, plan) = expected(&mut router);
+    for _ in 0..30 {
+        let start = plan.start(0, 1, true).unwrap();
+        let permit = router.begin(&stage.world(), &start, stage.now(0)).unwrap();
+        let seen = p402_core::route::Observation {
+            permit,
+            outcome: p402_core::route::Outcome::Success,
+            ttft_ms: Some(300),
+            total_ms: 900,
+            input_tokens: Some(plan.input_tokens * 2),
+            output_tokens: Some(100),
+        };
+        router.observe(&seen, stage.now(0));
+    }
+    let (after, _) = expected(&mut router);
+    let added = after.nano() - before.nano();
+    let input = i64::try_from(plan.input_tokens).unwrap() * 1_000;
+    assert!((added - input).abs() < input / 20, "{before} {after}");
+}

@@ -6,7 +6,7 @@ use crate::settling::{Served, Settling, Tried, Turn};
 use crate::transport::WireBody;
 use p402_core::dialect::openai::{Answer, ChatStream, UpstreamError, UpstreamErrorKind};
 use p402_core::reply::{ApiError, Code};
-use p402_core::route::{Attempt, Observation, Outcome, Permit, Start};
+use p402_core::route::{Attempt, Observation, Outcome, Permit};
 use p402_core::time::Now;
 use p402_core::usage::Usage;
 use std::sync::Arc;
@@ -139,14 +139,7 @@ fn may_try(turn: &Turn, attempt: &Attempt, tries: usize) -> bool {
 
 fn begin(turn: &Turn, attempt: &Attempt, first: bool) -> Option<Permit> {
     let provider = turn.world.catalog.offers.get(attempt.offer)?.provider;
-    let start = Start {
-        offer: attempt.offer,
-        arm: attempt.arm,
-        keys: turn.world.keys(provider),
-        first,
-        panic: turn.plan.panic,
-        input_tokens: turn.plan.input_tokens,
-    };
+    let start = turn.plan.start_of(attempt, turn.world.keys(provider), first);
     let world = turn.world.routing(&turn.tenant);
     let now = turn.node.clock.now();
     turn.node.router.lock().begin(&world, &start, now)

@@ -151,13 +151,11 @@ impl Picker<'_> {
         let Some(chosen) = candidates.get(at) else { return (at, why) };
         let mut kin = [0_usize; KIN_MAX];
         let mut count = 0;
-        for (index, candidate) in candidates.iter().enumerate() {
-            if candidate.model == chosen.model && !candidate.taken && count < KIN_MAX {
-                if let Some(cell) = kin.get_mut(count) {
-                    *cell = index;
-                    count += 1;
-                }
-            }
+        let related = candidates.iter().enumerate();
+        let related = related.filter(|(_, c)| c.model == chosen.model && !c.taken);
+        for ((index, _), cell) in related.zip(&mut kin) {
+            *cell = index;
+            count += 1;
         }
         if count < 2 {
             return (at, why);
@@ -209,7 +207,7 @@ impl Picker<'_> {
             return Some(if lighter(one, two).is_le() { one } else { two });
         }
         let first = group.iter().copied().min_by(|a, b| lighter(*a, *b))?;
-        if lots % SECOND_ONE_IN != 0 {
+        if !lots.is_multiple_of(SECOND_ONE_IN) {
             return Some(first);
         }
         group.iter().copied().filter(|at| *at != first).min_by(|a, b| lighter(*a, *b))

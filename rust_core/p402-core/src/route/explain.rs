@@ -235,7 +235,9 @@ fn candidates<'a>(
     limit: usize,
 ) -> Vec<CandidateTold<'a>> {
     let mut left = weighed.candidates.clone();
-    left.iter_mut().for_each(|candidate| candidate.taken = false);
+    for candidate in &mut left {
+        candidate.taken = false;
+    }
     let mut order = Order { first: None, ..weighed.order };
     let mut told = Vec::new();
     while told.len() < limit {

@@ -13,7 +13,7 @@ const HALF_LIFE_US: f64 = 30.0 * 60.0 * 1e6;
 /// Cells grow by a seventh: 10 ms to 11 min in 84 of them.
 const CELLS: usize = 84;
 const LOWEST_MS: f64 = 10.0;
-const GROWTH_LOG2: f64 = 0.192_645_077_942_395_98;
+const GROWTH_LOG2: f64 = 0.192_645_077_942_396;
 /// Cells are scaled down before they lose precision.
 const WEIGHT_MAX: f64 = 1e6;
 

@@ -2,6 +2,7 @@
 //! Does no I/O and draws no randomness: every draw is a hash of the request id with a named salt.
 
 mod attempts;
+mod bits;
 mod breaker;
 mod budget;
 mod draw;

@@ -2,8 +2,8 @@
 //! Does not learn from it (router.rs).
 
 use super::breaker::Leave;
-use super::types::Plan;
-use crate::time::Ticks;
+use super::types::{Attempt, Plan};
+use crate::catalog::Script;
 
 /// An attempt about to be sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,16 +17,28 @@ pub struct Start {
     pub first: bool,
     /// The plan ignores breakers.
     pub panic: bool,
-    /// Estimated input, for size buckets and calibration.
+    /// Estimated input in this offer's tokens, before calibration, and of what script.
     pub input_tokens: u64,
+    pub script: Script,
 }
 
 impl Plan {
     /// What `Router::begin` is told of attempt `index` of this plan.
     pub fn start(&self, index: usize, keys: usize, first: bool) -> Option<Start> {
-        let attempt = self.attempts.get(index)?;
-        let (arm, input_tokens) = (attempt.arm, self.input_tokens);
-        Some(Start { offer: attempt.offer, arm, keys, first, panic: self.panic, input_tokens })
+        self.attempts.get(index).map(|attempt| self.start_of(attempt, keys, first))
+    }
+
+    /// The same of an attempt at hand.
+    pub fn start_of(&self, attempt: &Attempt, keys: usize, first: bool) -> Start {
+        Start {
+            offer: attempt.offer,
+            arm: attempt.arm,
+            keys,
+            first,
+            panic: self.panic,
+            input_tokens: attempt.input_tokens,
+            script: self.script,
+        }
     }
 }
 
@@ -43,7 +55,7 @@ pub struct Permit {
     pub(super) leave: Leave,
     pub(super) epoch: u32,
     pub(super) input_tokens: u64,
-    pub(super) sent: Ticks,
+    pub(super) script: Script,
 }
 
 /// How an attempt ended.

@@ -27,6 +27,7 @@ pub(super) enum Standing {
 }
 
 /// An eligible offer at the effort it would run with.
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts of one candidate")]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
     /// Index into `Table::facts`; catalogue order, the last tie-break.
@@ -103,7 +104,7 @@ impl Order {
         let near = |c: &Candidate| pool(c) && c.cost <= cost * FALLBACK_TIMES_MAX;
         let equal = |c: &Candidate| c.q > q - TIE_POINTS;
         least(all, |c| near(c) && equal(c), by_cost)
-            .or_else(|| least(all, &near, by_quality))
+            .or_else(|| least(all, near, by_quality))
             .or_else(|| least(all, |c| pool(c) && equal(c), by_cost))
             .or_else(|| least(all, &pool, by_quality))
     }
@@ -122,7 +123,7 @@ impl Order {
 
     fn next_speed(&self, all: &[Candidate], pool: impl Fn(&Candidate) -> bool) -> Option<usize> {
         let good = |c: &Candidate| pool(c) && c.q >= self.floor_speed;
-        let Some(fastest) = least(all, &good, by_time) else {
+        let Some(fastest) = least(all, good, by_time) else {
             return least(all, &pool, by_quality);
         };
         let ms = all.get(fastest)?.ms;

@@ -15,7 +15,7 @@ use super::survey::Sight;
 use super::table::{Arm, Mixed, Table};
 use super::types::{Ask, Mode, Plan};
 use super::wish::Wish;
-use crate::catalog::{Calibration, Catalog, Effort, Script};
+use crate::catalog::{Calibration, Catalog, Effort};
 use crate::config::{Routing, Timeouts};
 use crate::time::{Now, Ticks};
 use std::collections::HashMap;
@@ -123,7 +123,7 @@ impl Router {
             leave,
             epoch: self.epoch,
             input_tokens: start.input_tokens,
-            sent: now.ticks,
+            script: start.script,
         })
     }
 
@@ -148,12 +148,10 @@ impl Router {
             Outcome::ModelGone => self.health.model_gone(spot, now.ticks),
             Outcome::ContextTooLong | Outcome::ReturnedAsIs | Outcome::ClientGone => {}
         }
+        if let Some(reported) = seen.input_tokens {
+            self.calibration.record(permit.offer, permit.script, permit.input_tokens, reported);
+        }
         self.health.ended(spot, leave);
-    }
-
-    /// What the upstream counted against what was estimated, for the script the request was of.
-    pub fn calibrate(&mut self, offer: usize, script: Script, estimated: u64, reported: u64) {
-        self.calibration.record(offer, script, estimated, reported);
     }
 
     /// Learns how fast the arm was; gives the time to the first token, measured or implied.

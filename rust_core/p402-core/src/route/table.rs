@@ -1,25 +1,21 @@
 //! Decides how offers and efforts lie in memory: columns per task, bits per wish, priors.
 //! Does not read requests and does not change after load: what moves is in router.rs.
 
+use super::bits::Bits;
 use super::prior::{self, Evidence, Quantiles, TASKS};
 use super::reason::{Reason, Tally};
 use crate::catalog::{
     Auth, CapabilityMatch, Catalog, Confidence, DialectName, Effort, Offer, Provider, ProviderKind,
-    ReasoningControl, Tokenizer, ToolChoiceSupport,
+    ReasoningControl, Tokenizer,
 };
 use crate::config::Routing;
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 /// Arms laid out at most; offers beyond it are not routed (a catalogue of that size is a fault).
 pub(super) const ARMS_MAX: usize = 65_536;
 /// Points under the median that an operator's own offer is given where it states no capability.
 const UNSTATED_BELOW_MEDIAN: f32 = 10.0;
 const NOT_LIVE: u32 = u32::MAX;
-
-/// A set of wishes a request may have and an offer may fulfil, one bit each in reason order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bits(pub(super) u16);
 
 /// An offer at an effort.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,76 +80,6 @@ pub struct Table {
     absent_of: Vec<Option<Reason>>,
     quantiles: Quantiles,
     providers: usize,
-}
-
-impl Bits {
-    pub(super) const TOOLS: Self = Self(1);
-    pub(super) const TOOL_CHOICE: Self = Self(1 << 1);
-    pub(super) const JSON_SCHEMA: Self = Self(1 << 2);
-    pub(super) const LOGPROBS: Self = Self(1 << 3);
-    pub(super) const N: Self = Self(1 << 4);
-    pub(super) const REASONING: Self = Self(1 << 5);
-    pub(super) const VISION: Self = Self(1 << 6);
-    pub(super) const AUDIO: Self = Self(1 << 7);
-    pub(super) const FILE: Self = Self(1 << 8);
-    pub(super) const AUDIO_OUT: Self = Self(1 << 9);
-    /// A named function must be called: some upstreams know `required` but not this, or neither.
-    pub(super) const TOOL_NAMED: Self = Self(1 << 10);
-
-    /// A link into a private network must not reach an upstream that sits in one.
-    pub(super) const LOCAL_URL: Self = Self(1 << 11);
-
-    pub(super) const fn with(self, other: Self, present: bool) -> Self {
-        if present { Self(self.0 | other.0) } else { self }
-    }
-    /// The first wish of `self` that `has` does not fulfil.
-    pub(super) fn missing(self, has: Self) -> Option<Reason> {
-        let missing = self.0 & !has.0;
-        if missing == 0 {
-            return None;
-        }
-        let words = [
-            (Self::TOOLS, Reason::Tools),
-            (Self::TOOL_CHOICE, Reason::ToolChoice),
-            (Self::TOOL_NAMED, Reason::ToolChoice),
-            (Self::JSON_SCHEMA, Reason::JsonSchema),
-            (Self::LOGPROBS, Reason::Logprobs),
-            (Self::N, Reason::N),
-            (Self::REASONING, Reason::Reasoning),
-            (Self::VISION, Reason::Vision),
-            (Self::AUDIO, Reason::Audio),
-            (Self::FILE, Reason::File),
-            (Self::LOCAL_URL, Reason::LocalUrl),
-            (Self::AUDIO_OUT, Reason::ModalityOut),
-        ];
-        words.into_iter().find(|(bit, _)| missing & bit.0 != 0).map(|(_, reason)| reason)
-    }
-    fn of(offer: &Offer, provider: &Provider) -> Self {
-        let quirks = &offer.quirks;
-        let kept = |field: &str| !quirks.drop.iter().any(|dropped| &**dropped == field);
-        let tools = offer.tools && !quirks.no_tools && kept("tools");
-        let choice = kept("tool_choice") && tools;
-        let support = quirks.tool_choice;
-        Self::default()
-            .with(Self::TOOLS, tools)
-            .with(
-                Self::TOOL_CHOICE,
-                choice
-                    && matches!(
-                        support,
-                        ToolChoiceSupport::Full | ToolChoiceSupport::AnyForRequired
-                    ),
-            )
-            .with(Self::TOOL_NAMED, choice && support != ToolChoiceSupport::AutoNone)
-            .with(Self::JSON_SCHEMA, offer.structured && kept("response_format"))
-            .with(Self::LOGPROBS, kept("logprobs"))
-            .with(Self::N, kept("n"))
-            .with(Self::REASONING, offer.reasoning)
-            .with(Self::VISION, offer.input.image)
-            .with(Self::AUDIO, offer.input.audio)
-            .with(Self::FILE, offer.input.file)
-            .with(Self::LOCAL_URL, !is_private(&provider.base_url))
-    }
 }
 
 impl Table {
@@ -347,9 +273,8 @@ fn left_alone(offer: &Offer, evidence: &Evidence<'_>) -> (Effort, prior::Row) {
     let bought = offer.efforts.budget && offer.efforts.words == 0 && !offer.efforts.toggle;
     match evidence.rests_by_default() {
         Some(true) => (Effort::None, evidence.lower(Effort::Default)),
-        Some(false) => (Effort::Default, evidence.lower(Effort::Default)),
         None if bought => (Effort::None, evidence.lower(Effort::None)),
-        None => (Effort::Default, evidence.lower(Effort::Default)),
+        Some(false) | None => (Effort::Default, evidence.lower(Effort::Default)),
     }
 }
 
@@ -372,22 +297,6 @@ fn declared(offer: &Offer, provider: &Provider) -> bool {
             provider.kind,
             ProviderKind::Config | ProviderKind::Local | ProviderKind::Sandbox
         )
-}
-
-/// Whether an address is one of this host or of a private network.
-fn is_private(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let bare = host.strip_prefix('[').and_then(|host| host.split(']').next());
-    let name = bare.unwrap_or_else(|| host.split(':').next().unwrap_or(host));
-    match name.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-        Ok(IpAddr::V6(ip)) => {
-            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
-        }
-        Err(_) => name == "localhost" || name.ends_with(".local") || !name.contains('.'),
-    }
 }
 
 fn barred(catalog: &Catalog, index: usize, offer: &Offer, unstated: bool) -> Option<Reason> {

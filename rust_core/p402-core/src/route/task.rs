@@ -32,10 +32,8 @@ pub(super) fn read(ask: &Ask<'_>, default: Option<Task>, turn: Option<&Turn>) ->
     for (cell, score) in mass.iter_mut().zip(features.scores) {
         *cell *= score.clamp(-5.0, 5.0).exp();
     }
-    if features.silent() {
-        if let Some(task) = default {
-            return only(task, difficulty);
-        }
+    if let Some(task) = default.filter(|_| features.silent()) {
+        return only(task, difficulty);
     }
     let mut probabilities = shares(mass);
     if ask.scan.in_tool_loop {

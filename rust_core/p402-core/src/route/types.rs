@@ -1,7 +1,7 @@
 //! Decides the shape of a routing question and of its answer.
 //! Does not score (score.rs) or order (rank.rs).
 
-use crate::catalog::{Effort, Task};
+use crate::catalog::{Effort, Script, Task};
 use crate::envelope::Scan;
 use crate::id::RequestId;
 use crate::money::Usd;
@@ -78,6 +78,8 @@ pub struct Attempt {
     pub score: f64,
     /// Expected quality on the request's mix of tasks, 0–100.
     pub quality: f32,
+    /// Estimated input in this offer's own tokens, before calibration.
+    pub input_tokens: u64,
     pub expected: Usd,
     /// Bound of this attempt's bill: input bound + output bound at the dearest reading.
     pub claim: Usd,
@@ -155,6 +157,8 @@ pub struct Plan {
     /// Estimated input tokens, and the bound used for claims.
     pub input_tokens: u64,
     pub input_bound: u64,
+    /// What kind of text the request is, for the estimate.
+    pub script: Script,
     /// Breakers were ignored because too few endpoints were left.
     pub panic: bool,
     /// Cost mode's quality floor for this mix of tasks.

@@ -1,9 +1,10 @@
 //! Decides what a request asks for, in the terms that offers are laid out in.
 //! Does not look at offers beyond what the name resolves to (eligible.rs judges them).
 
+use super::bits::Bits;
 use super::plan::World;
 use super::refusal::Refusal;
-use super::table::{Bits, TOKENIZER, TOKENIZERS};
+use super::table::{TOKENIZER, TOKENIZERS};
 use super::types::{Ask, Lists, Mode};
 use crate::catalog::{Effort, Input, Resolved, Script, bound_input, estimate_input};
 use crate::config::Routing;
@@ -111,7 +112,6 @@ impl<'a> Wish<'a> {
                         .to_owned(),
                 });
             }
-            Resolved::Free => {}
             Resolved::Unknown if pin => {
                 return Err(Refusal::ModelNotFound {
                     name: name.to_owned(),
@@ -126,7 +126,7 @@ impl<'a> Wish<'a> {
             Resolved::Canonical(offers) | Resolved::Alias { offers } if pin => {
                 self.pinned = canonical(offers).map_or(Pinned::Not, Pinned::Model);
             }
-            Resolved::Canonical(_) | Resolved::Alias { .. } => {}
+            Resolved::Free | Resolved::Canonical(_) | Resolved::Alias { .. } => {}
         }
         self.refuse_unpriced(world, name)
     }
