@@ -32,9 +32,9 @@ BASE = "/api/v2"
 _BASES = (BASE + "/v1", BASE, "/v1")
 HEADERS_MAX = 100
 HEADERS_BYTES_MAX = 64 * 1024
-# A client that leaves sooner than this is noticed when the watcher starts, within the 100 ms
-# bound; a request answered sooner needs no watcher at all.
-WATCH_AFTER_S = 0.05
+# How often replies that are waited for are looked at. A client that leaves is listened for from the
+# second look on, within the 100 ms bound; a request answered sooner needs no listener at all.
+WATCH_EVERY_S = 0.03
 _JSON = (b"content-type", b"application/json")
 
 
@@ -62,7 +62,9 @@ class App:
         self.settings = settings
         self._log = EventLog(gateway)
         self._tenant = authenticate or Authenticator.from_settings(settings).tenant
-        self._bodies = Bodies(bounds or Bounds(settings.limits.body_bytes))
+        self._bounds = bounds or Bounds(settings.limits.body_bytes)
+        self._bodies = Bodies(self._bounds)
+        self._watched = _Watched()
         self._drain_ms = int(settings.server.drain_s * 1000)
         self._origins = frozenset(origin.encode() for origin in settings.cors.origins)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -86,6 +88,8 @@ class App:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.remove_reader(descriptor)
         loop.add_reader(descriptor, self.gateway.drain)
+        # Their timers belong to the loop they were started on.
+        self._bodies, self._watched = Bodies(self._bounds), _Watched()
         self._log.start(loop)
         self._loop = loop
 
@@ -177,7 +181,10 @@ class App:
         if len(headers) > HEADERS_MAX:
             text = f"more than {HEADERS_MAX} headers"
             raise Refused("headers_too_large", text, closes=True)
-        if sum(len(name) + len(value) for name, value in headers) > HEADERS_BYTES_MAX:
+        size = 0
+        for name, value in headers:
+            size += len(name) + len(value)
+        if size > HEADERS_BYTES_MAX:
             text = f"more than {HEADERS_BYTES_MAX} bytes of headers"
             raise Refused("headers_too_large", text, closes=True)
         tenant = self._tenant(headers)
@@ -197,7 +204,7 @@ class App:
             await self._send(send, self._refusal(refused), scope)
             return
         reply = self.gateway.chat(tenant, headers, body, received)
-        watch = _Watch(receive, reply)
+        watch = _Watch(receive, reply, self._watched)
         try:
             await self._forward(send, scope, watch)
         finally:
@@ -258,17 +265,44 @@ class App:
         await send({"type": "http.response.body", "body": shown})
 
 
+class _Watched:
+    """Replies that are waited for. One timer looks after all of them, and only while there are."""
+
+    __slots__ = ("_since", "_timer")
+
+    def __init__(self) -> None:
+        self._since: dict[_Watch, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, watch: _Watch, loop: asyncio.AbstractEventLoop) -> None:
+        self._since[watch] = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(WATCH_EVERY_S, self._sweep, loop)
+
+    def remove(self, watch: _Watch) -> None:
+        self._since.pop(watch, None)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        before = loop.time() - WATCH_EVERY_S
+        for watch in [each for each, since in self._since.items() if since <= before]:
+            del self._since[watch]
+            watch.begin()
+        waiting = bool(self._since)
+        self._timer = loop.call_later(WATCH_EVERY_S, self._sweep, loop) if waiting else None
+
+
 class _Watch:
     """Takes a reply part by part, and notices that its client has left (compat.md § 4.5)."""
 
-    __slots__ = ("_future", "_left", "_receive", "_reply", "_task", "_timer")
+    __slots__ = ("_future", "_left", "_receive", "_reply", "_seen", "_task", "_watched")
 
-    def __init__(self, receive: Receive, reply: _core.Reply) -> None:
+    def __init__(self, receive: Receive, reply: _core.Reply, watched: _Watched) -> None:
         self._receive = receive
         self._reply = reply
+        self._watched = watched
         self._future: asyncio.Future[Any] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._seen = False
         self._left = False
 
     async def next(self) -> Any | None:
@@ -280,12 +314,14 @@ class _Watch:
         part = self._reply.next(future)
         if part is not None:
             return part
-        if self._timer is None:
-            self._timer = loop.call_later(WATCH_AFTER_S, self._begin)
+        if not self._seen:
+            self._seen = True
+            self._watched.add(self, loop)
         self._future = future
         return await future
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Listens for the client's leave from now on."""
         self._task = asyncio.ensure_future(self._wait())
 
     async def _wait(self) -> None:
@@ -298,8 +334,7 @@ class _Watch:
             self._future.set_result(None)
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._watched.remove(self)
         if self._task is not None:
             self._task.cancel()
 

@@ -6,6 +6,7 @@ use p402_io::outbox::{Head, Outbox};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -110,15 +111,22 @@ impl Waiting {
 
 /// `(status, [(name, value), …], body | None)`, names and values as bytes.
 pub fn head_tuple<'py>(py: Python<'py>, head: &Head) -> PyResult<Bound<'py, PyTuple>> {
-    let pairs = head.headers.iter().map(|(name, value)| {
-        (PyBytes::new(py, name.as_bytes()), PyBytes::new(py, value.as_bytes()))
-    });
-    let headers = PyList::new(py, pairs.collect::<Vec<_>>())?;
+    let headers = PyList::empty(py);
+    for (name, value) in &head.headers {
+        headers.append((known(py, name), PyBytes::new(py, value.as_bytes())))?;
+    }
     if let Some(body) = &head.body {
         let length = body.len().to_string();
-        let name = PyBytes::new(py, b"content-length");
-        headers.append((name, PyBytes::new(py, length.as_bytes())))?;
+        headers.append((known(py, "content-length"), PyBytes::new(py, length.as_bytes())))?;
     }
     let body = head.body.as_ref().map(|body| PyBytes::new(py, body));
     (head.status, headers, body).into_pyobject(py)
+}
+
+/// A header's name as bytes; made once, for names are few and static.
+fn known<'py>(py: Python<'py>, name: &'static str) -> Bound<'py, PyBytes> {
+    static NAMES: Mutex<BTreeMap<&'static str, Py<PyBytes>>> = Mutex::new(BTreeMap::new());
+    let mut names = NAMES.lock();
+    let made = names.entry(name).or_insert_with(|| PyBytes::new(py, name.as_bytes()).unbind());
+    made.bind(py).clone()
 }
