@@ -68,7 +68,7 @@ async def test_a_client_that_leaves_mid_stream_still_pays_what_was_used(up):
         row = await last_row(gateway, request_id)
         record = up.last("/a/v1")
         await asyncio.to_thread(up.wait_for, lambda: record.finished)
-    assert row["status"] == "settled"
+    assert (row["status"], row["flags"]) == ("settled", ["disconnected"])
     assert row["p402_metadata"]["cost_details"]["usage_source"] == "provider"
     assert row["p402_metadata"]["cost_details"]["cost_nano_usd"] == (11 + 5) * 1_000
 
@@ -102,19 +102,25 @@ async def test_no_drain_left_means_metered_and_estimated(up):
     assert row["p402_metadata"]["output_tokens"] > 0
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_client_that_leaves_before_anything_came_pays_nothing(up, stream):
+async def test_a_client_that_leaves_before_anything_came_is_not_called_free(up):
+    """The upstream may bill what it was sent: its input is counted, and said to be estimated."""
     up.broken("hang", "/a/v1")
-    text = lone(up).replace("_ms = 600", "_ms = 20000").replace("_ms = 800", "_ms = 20000")
+    text = lone(up, "[stream]\nkeepalive_first_ms = 50\n")
+    text = text.replace("_ms = 600", "_ms = 20000").replace("_ms = 800", "_ms = 20000")
     async with Gateway(text) as gateway:
-        before = await gateway.chat(ask(model="m-a", p402={"max_latency_ms": 50}))
-        assert before.status == 504
-        async with gateway.call(ask(stream=stream)) as call:
-            await asyncio.to_thread(up.wait_for, lambda: len(up.log.of("/a/v1")) > 1)
+        async with gateway.call(ask(stream=True)) as call:
+            request_id = await id_of(call)
             call.leave()
         gone = up.last("/a/v1")
         await asyncio.to_thread(up.wait_for, lambda: gone.aborted)
-        await gateway.idle()
+        row = await last_row(gateway, request_id)
+    assert (row["status"], row["http_status"]) == ("settled", 499)
+    assert row["flags"] == ["disconnected"]
+    assert [attempt["outcome"] for attempt in row["attempts"]] == ["client_gone"]
+    details = row["p402_metadata"]["cost_details"]
+    assert (details["usage_source"], details["estimated"]) == ("estimated", True)
+    assert details["cost_nano_usd"] == row["p402_metadata"]["input_tokens"] * 1_000 > 0
+    assert row["p402_metadata"]["output_tokens"] == 0
 
 
 async def test_a_stream_that_broke_costs_nothing_and_shows_what_was_wasted(up):

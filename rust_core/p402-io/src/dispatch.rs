@@ -158,11 +158,14 @@ async fn one(
     };
     let sent = turn.node.clock.now();
     let mut busy = Busy::new(&turn, permit, sent);
+    let offer = attempt.offer;
+    settling.sending = Some(Served { attempt: index, offer, sent, provider_request_id: None });
     let own = Instant::now() + Duration::from_millis(attempt.deadline_ms);
     let result = match timeout_at(own.min(deadline), exchange(&turn, attempt, &permit)).await {
         Ok(result) => result,
         Err(_elapsed) => Err(Fault::timeout()),
     };
+    settling.sending = None;
     let ended = turn.node.clock.now();
     let took_us = ended.ticks.since(sent.ticks);
     settling.provider_us += took_us;

@@ -25,9 +25,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
-/// What a row says of a request whose client left before an answer.
-const CLIENT_CLOSED: u16 = 499;
-
 /// One chat request as a front read it.
 #[derive(Debug)]
 pub struct Call {
@@ -131,7 +128,7 @@ impl Gateway {
                 outbox.head(stream_head(headers(&settling, Some(&served), &warnings, None)));
                 Pump::new(served, begun, settling, Arc::clone(outbox)).run().await;
             }
-            Ok(None) => settling.release(CLIENT_CLOSED, self.node.clock.now()),
+            Ok(None) => settling.abandon(self.node.clock.now()),
             Err(error) => self.give_up(settling, &error, outbox),
         }
         Ok(())

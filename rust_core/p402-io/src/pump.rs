@@ -114,6 +114,7 @@ impl Pump {
                     }
                 }
                 Event::ReaderLeft => {
+                    self.settling.disconnected = true;
                     drain = Some(self.may_drain()?);
                     // From here the whole drain has its own, shorter life.
                     watch.started = Instant::now();

@@ -16,6 +16,9 @@ use p402_core::time::{Now, Ticks};
 use p402_core::usage::{ReportedUsage, Usage};
 use std::sync::Arc;
 
+/// What a row says of a request whose client left before an answer.
+const CLIENT_CLOSED: u16 = 499;
+
 /// One admitted request: what was asked, what was planned, and when it came.
 #[derive(Debug)]
 pub struct Turn {
@@ -84,6 +87,10 @@ pub struct Settling {
     pub wasted: Usd,
     /// Microseconds spent waiting for upstreams.
     pub provider_us: u64,
+    /// The attempt on its way: while it is, nobody knows whether it will be billed.
+    pub sending: Option<Served>,
+    /// The client has left; whatever is still learnt is for the row alone.
+    pub disconnected: bool,
     open: bool,
 }
 
@@ -107,7 +114,15 @@ impl Turn {
 impl Settling {
     /// Admits the turn: from here on exactly one row will say how it ended.
     pub fn admit(turn: Arc<Turn>) -> Self {
-        Self { turn, tried: Vec::new(), wasted: Usd::ZERO, provider_us: 0, open: true }
+        Self {
+            turn,
+            tried: Vec::new(),
+            wasted: Usd::ZERO,
+            provider_us: 0,
+            sending: None,
+            disconnected: false,
+            open: true,
+        }
     }
 
     /// The price of an attempt that failed after its request was written: shown, never charged.
@@ -129,10 +144,33 @@ impl Settling {
 
     /// Books the answer: prices it, keeps the row, teaches the session, writes the metadata.
     pub fn settle(&mut self, served: &Served, used: &Used, now: Now) -> Settled {
+        self.settle_as(200, served, used, now)
+    }
+
+    /// The client left before an answer: an attempt that was on its way is never called free, since
+    /// its provider may bill it (guard.md § 4); its input is counted here and said to be estimated.
+    pub fn abandon(&mut self, now: Now) {
+        self.disconnected = true;
+        let Some(served) = self.sending.take() else {
+            return self.release(CLIENT_CLOSED, now);
+        };
+        let took_us = now.ticks.since(served.sent.ticks);
+        self.provider_us += took_us;
+        self.tried.push(Tried {
+            offer: served.offer,
+            outcome: "client_gone",
+            status: CLIENT_CLOSED,
+            ms: took_us / 1_000,
+            provider_request_id: None,
+        });
+        self.settle_as(CLIENT_CLOSED, &served, &Used::default(), now);
+    }
+
+    fn settle_as(&mut self, http_status: u16, served: &Served, used: &Used, now: Now) -> Settled {
         let turn = Arc::clone(&self.turn);
         let (usage, source) = self.count(served, used);
         let bill = self.bill(served, used, &usage, source);
-        let row = self.row(RowState::Settled, 200, now, Some((served, usage, bill)));
+        let row = self.row(RowState::Settled, http_status, now, Some((served, usage, bill)));
         let routing = turn.options.explain.then(|| {
             let seen: Vec<AttemptSeen> = self.tried.iter().map(AttemptSeen::from).collect();
             turn.plan.routing_json(&turn.world.catalog, &turn.world.table, &seen)
@@ -254,7 +292,7 @@ impl Settling {
             provider_latency_us: self.provider_us.min(latency_us),
             attempts,
             retry_count: turn.retry_count,
-            flags: Vec::new(),
+            flags: if self.disconnected { vec!["disconnected"] } else { Vec::new() },
         }
     }
 }
@@ -263,7 +301,7 @@ impl Drop for Settling {
     fn drop(&mut self) {
         // A line that was dropped half-way (client gone, panic) still owes its row.
         let now = self.turn.node.clock.now();
-        self.release(499, now);
+        self.release(CLIENT_CLOSED, now);
     }
 }
 
