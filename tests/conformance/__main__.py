@@ -10,16 +10,25 @@ import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from p402 import local
+from p402.demo import local_config
+from p402.local import LocalModel
 from p402.settings import bare_environment
 from tests.clients.environments import ENVS, AbsentError, python_env
 from tests.clients.stage import ROUTED_KEY, TEST_SUITE_KEY, Stage
+from tests.serving import Served
 
 HERE = Path(__file__).parent
 OPENAI = "3.54.0"
 SUITE_S = 600
+REAL_ABLE = (
+    *("chat-basic-response", "chat-system-prompt", "chat-multi-turn"),
+    *("chat-streaming-response", "chat-streaming-usage", "chat-error-handling"),
+)
 # The suites bring their own pytest settings; ours must not reach them.
 PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "-q", "-o", "addopts=")
 ASYNC = (
@@ -41,14 +50,21 @@ def main() -> int:
     """Every suite in turn; the exit status counts those that did not hold."""
     failed = 0
     with Stage() as stage:
-        for suite in (openai_chat, openai_models, langchain, llm_comply, schemathesis):
+        for suite in (
+            openai_chat,
+            openai_models,
+            langchain,
+            llm_comply,
+            llm_comply_real,
+            schemathesis,
+        ):
             try:
                 verdict = suite(stage)
             except AbsentError as absent:
-                print(f"{suite.__name__:14} skipped: {absent}", flush=True)
+                print(f"{suite.__name__:15} skipped: {absent}", flush=True)
                 continue
             failed += not verdict.held
-            print(f"{verdict.suite:14} {'held' if verdict.held else 'FAILED'}: {verdict.said}")
+            print(f"{verdict.suite:15} {'held' if verdict.held else 'FAILED'}: {verdict.said}")
     return failed
 
 
@@ -75,14 +91,20 @@ def langchain(stage: Stage) -> Verdict:
 
 def llm_comply(stage: Stage) -> Verdict:
     """llm-comply, the format of OpenAI's chat completions."""
-    env = python_env(HERE / "suite_llm_comply")
-    call = "from llm_comply.cli import main; main()"
     ask = ["-u", stage.served.base_url, "-k", ROUTED_KEY, "-m", "hello"]
-    said = _run(env, ["-c", call, *ask, "--format", "openai-chat"], {}, env)
-    found = re.search(r"Results: (\d+)/(\d+) passed(?:, (\d+) skipped)?$", said, re.MULTILINE)
-    counts = [int(count or 0) for count in found.groups()] if found else [0, 1, 0]
-    held = found is not None and counts[0] + counts[2] == counts[1] and counts[0] >= 8
-    return Verdict("llm-comply", held, found.group(0) if found else said)
+    return _complied("llm-comply", ask, 8)
+
+
+def llm_comply_real(_: Stage) -> Verdict:
+    """The same through a real model, but for calling tools and seeing, which it cannot."""
+    if not local.is_installed():
+        raise AbsentError(local.INSTALL)
+    with LocalModel() as model, tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "p402.toml"
+        config.write_text(local_config(model))
+        with Served(config, {"P402_STATE_DIR": folder}) as served:
+            ask = ["-u", served.base_url, "-k", "any", "-m", model.model_id]
+            return _complied("llm-comply real", [*ask, "--filter", ",".join(REAL_ABLE)], 6)
 
 
 def schemathesis(stage: Stage) -> Verdict:
@@ -97,6 +119,15 @@ def schemathesis(stage: Stage) -> Verdict:
     found = re.search(r"(\d+) generated, (\d+) passed$", said, re.MULTILINE)
     held = found is not None and found.group(1) == found.group(2) and int(found.group(1)) >= 100
     return Verdict("schemathesis", held, found.group(0) if found else said)
+
+
+def _complied(name: str, ask: list[str], expected: int) -> Verdict:
+    env = python_env(HERE / "suite_llm_comply")
+    call = "from llm_comply.cli import main; main()"
+    said = _run(env, ["-c", call, *ask, "--format", "openai-chat"], {}, env)
+    found = re.search(r"Results: (\d+)/\d+ passed(?:, \d+ skipped)?$", said, re.MULTILINE)
+    held = found is not None and int(found.group(1)) == expected
+    return Verdict(name, held, found.group(0) if found and held else said)
 
 
 def _openai(stage: Stage, name: str, tests: tuple[str, ...], expected: int) -> Verdict:
