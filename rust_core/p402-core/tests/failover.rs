@@ -111,7 +111,9 @@ impl Simulation {
                 break;
             }
             let start = plan.start(index, 1, tries == 0).unwrap();
-            let Some(permit) = self.router.begin(&self.stage.world(), &start, now) else { continue };
+            let Some(permit) = self.router.begin(&self.stage.world(), &start, now) else {
+                continue;
+            };
             let nature = self.natures[provider];
             self.tally.attempts += 1;
             self.tally.sent[provider] += 1;

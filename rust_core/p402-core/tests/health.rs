@@ -318,7 +318,9 @@ fn a_budget_carries_a_fifth_and_ten_in_ten_seconds() {
 
 proptest! {
     #[test]
-    fn budgets_are_never_exceeded(steps in prop::collection::vec((0_u64..2_000, any::<bool>()), 1..400)) {
+    fn budgets_are_never_exceeded(
+        steps in prop::collection::vec((0_u64..2_000, any::<bool>()), 1..400),
+    ) {
         let mut budget = RetryBudget::new(at(0));
         let (mut now, mut firsts, mut further) = (0, 0_u64, 0_u64);
         for (wait, first) in steps {

@@ -107,7 +107,9 @@ proptest! {
     }
 
     #[test]
-    fn a_more_capable_arm_never_falls_in_quality_mode(all in made(), at in any::<prop::sample::Index>()) {
+    fn a_more_capable_arm_never_falls_in_quality_mode(
+        all in made(), at in any::<prop::sample::Index>(),
+    ) {
         let at = at.index(all.len());
         let hard = |all: &[Made]| {
             let stage = stage(all);
@@ -177,12 +179,14 @@ proptest! {
         let first = &plan.attempts[0];
         let near = |cost: i64| cost <= first.expected.nano() * 8;
         let told = order(&all, Mode::Cost);
-        prop_assert_eq!(rank(&told, stage.catalog.offers[first.offer].model[1..].parse().unwrap()), Some(0));
+        let name = stage.catalog.offers[first.offer].model[1..].parse().unwrap();
+        prop_assert_eq!(rank(&told, name), Some(0));
         if let Some(second) = plan.attempts.get(1) {
             let worse = second.quality <= first.quality - 2.0;
             let spared = all.iter().filter(|m| m.context > 64).any(|made| {
                 let score = made.score as f32;
-                let cost = i64::try_from((made.input * plan.input_tokens + made.output * 300) / 1_000).unwrap();
+                let pico = made.input * plan.input_tokens + made.output * 300;
+                let cost = i64::try_from(pico / 1_000).unwrap();
                 let model = format!("m{}", made.name);
                 let used = plan.attempts[..1].iter()
                     .any(|a| *stage.catalog.offers[a.offer].model == *model);

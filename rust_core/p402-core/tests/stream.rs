@@ -398,12 +398,16 @@ fn metadata_of_another_gateway_is_replaced() {
 
 proptest! {
     #[test]
-    fn no_input_panics(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..8)) {
+    fn no_input_panics(
+        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..8),
+    ) {
         run(chunks.iter().map(Vec::as_slice), ask(1, true));
     }
 
     #[test]
-    fn no_damage_panics(at in 0usize..4_000, byte in any::<u8>(), which in 0usize..20, cut in 1usize..50) {
+    fn no_damage_panics(
+        at in 0usize..4_000, byte in any::<u8>(), which in 0usize..20, cut in 1usize..50,
+    ) {
         let (name, mut bytes) = streams().swap_remove(which);
         let at = at % bytes.len();
         bytes[at] = byte;

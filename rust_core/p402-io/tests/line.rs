@@ -29,7 +29,7 @@ fn records() -> String {
             "capability": 70, "ttft_ms": 300, "tokens_per_s": 100,
             "source": "test", "as_of": "2026-11", "n_agree": 1, "confidence": "config"}));
     }
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") + "\n"
 }
 
 fn header() -> String {
@@ -97,7 +97,7 @@ fn row(gateway: &Gateway, headers: &[(&'static str, String)]) -> Value {
 }
 
 fn sse(events: &[&str]) -> String {
-    events.iter().map(|event| format!("data: {event}\n\n")).collect()
+    format!("data: {}\n\n", events.join("\n\ndata: "))
 }
 
 const ROLE: &str = r#"{"id":"s1","object":"chat.completion.chunk","created":1,"model":"up-a","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;

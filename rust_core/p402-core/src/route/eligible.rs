@@ -60,7 +60,7 @@ impl<'a> Gatekeeper<'a> {
 /// What most requests come down to: no lists, no pin, no effort, no cost limit. An offer that it
 /// does not wave through is judged by `judge`, which names the reason.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Common {
+pub(super) struct Shared {
     needs: u16,
     /// Tokens that must fit, by tokenizer.
     input: [u32; 8],
@@ -70,7 +70,7 @@ pub(super) struct Common {
     asked: bool,
 }
 
-impl Common {
+impl Shared {
     pub(super) fn of(wish: &Wish<'_>, gate: &Gatekeeper<'_>) -> Option<Self> {
         let plain =
             gate.open && !wish.is_pinned() && wish.effort.is_none() && wish.max_cost.is_none();

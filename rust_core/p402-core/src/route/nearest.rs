@@ -13,11 +13,34 @@ use super::wish::Wish;
 /// The refusal of a request that no offer may run.
 pub(super) fn refuse(sight: &Sight<'_>, survey: &Survey, gate: &Gatekeeper<'_>) -> Refusal {
     let last = survey.tally.last();
+    let (removed_last, nearest) = match last {
+        // All others fell to the pin: what stood in the pinned offers' own way is the answer.
+        Some(Reason::NotPinned) => pinned(sight, gate),
+        Some(reason) => (reason, nearest(sight, gate, reason)),
+        None => (Reason::NoKey, None),
+    };
     Refusal::NoEligible {
         reasons: survey.tally.counts(),
-        nearest: last.and_then(|reason| nearest(sight, gate, reason)),
-        removed_last: last.map_or("no_key", Reason::name),
+        nearest,
+        removed_last: removed_last.name(),
     }
+}
+
+/// Why the offers that the pin names may not run.
+fn pinned(sight: &Sight<'_>, gate: &Gatekeeper<'_>) -> (Reason, Option<String>) {
+    let (world, table) = (sight.world, sight.world.table);
+    let named = (0..world.catalog.offers.len()).filter(|at| sight.wish.pin_allows(world, *at));
+    let own = named.map(|at| {
+        let facts = table.facts().iter().find(|facts| facts.offer as usize == at);
+        let judged = facts.and_then(|facts| eligible::judge(world, sight.wish, gate, facts).err());
+        // Laid out and fit, yet refused: every key of its provider rests.
+        let reason = table.absent_of(at).or(judged).unwrap_or(Reason::NoKey);
+        let words = facts
+            .map_or(in_words(reason).to_owned(), |facts| detail(world, sight.wish, facts, reason));
+        (reason, Some(format!("`{}`: {words}", world.catalog.offer_name(at))))
+    });
+    // The one that came furthest.
+    own.max_by_key(|(reason, _)| *reason as usize).unwrap_or((Reason::NotPinned, None))
 }
 
 /// The offer that failed at the last constraint by the least, in words.

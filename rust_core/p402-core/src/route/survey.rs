@@ -1,7 +1,7 @@
 //! Decides, for one request, which offers run with which arm and how each stands.
 //! Does not order them (rank.rs) and changes no state.
 
-use super::eligible::{self, Common, Gatekeeper};
+use super::eligible::{self, Gatekeeper, Shared};
 use super::health::Health;
 use super::plan::World;
 use super::rank::{Candidate, Order, Standing};
@@ -48,10 +48,10 @@ impl Sight<'_> {
         candidates.clear();
         let mut found = Survey { tally: self.world.table.absent(), ..Survey::default() };
         let table = self.world.table;
-        let common = Common::of(self.wish, gate);
+        let shared = Shared::of(self.wish, gate);
         let mut consider = |place: usize| {
             let Some(facts) = table.facts().get(place) else { return };
-            if let Err(reason) = self.consider((gate, common.as_ref()), (place, facts), candidates)
+            if let Err(reason) = self.consider((gate, shared.as_ref()), (place, facts), candidates)
             {
                 found.tally.add(reason, 1);
                 if keep_rejected {
@@ -76,7 +76,7 @@ impl Sight<'_> {
     #[inline]
     fn consider(
         &self,
-        (gate, common): (&Gatekeeper<'_>, Option<&Common>),
+        (gate, shared): (&Gatekeeper<'_>, Option<&Shared>),
         (place, facts): (usize, &Facts),
         candidates: &mut Vec<Candidate>,
     ) -> Result<(), Reason> {
@@ -90,7 +90,7 @@ impl Sight<'_> {
             }
             standing
         };
-        let waved = common.and_then(|common| common.cap(facts));
+        let waved = shared.and_then(|shared| shared.cap(facts));
         let cap = match waved {
             Some(cap) => cap,
             None => eligible::judge(self.world, self.wish, gate, facts)?,

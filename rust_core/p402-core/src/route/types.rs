@@ -143,7 +143,7 @@ pub struct Plan {
     pub session: SessionState,
     /// Why the session moved or was held, in words.
     pub session_why: &'static str,
-    /// What the session's previous turn was served by: its offer and how many input tokens are warm.
+    /// What served the session's previous turn: its offer, and how many input tokens are warm.
     pub warm: Option<(usize, u64)>,
     pub attempts: Vec<Attempt>,
     /// What the name resolved to: the baseline of `direct_cost`; `None` = the served offer.
