@@ -319,6 +319,21 @@ fn names_pin_or_are_overridden() {
 }
 
 #[test]
+fn a_pin_that_cannot_run_names_its_own_obstacle() {
+    let two =
+        Stage::new(&acme(&[json!({"model": "alpha", "tools": true}), json!({"model": "beta"})]));
+    let tool = json!([{"type": "function", "function": {"name": "f", "parameters": {}}}]);
+    let refused = two.plan(&body(&json!({"model": "acme/beta", "tools": tool})));
+    match refused {
+        Err(Refusal::NoEligible { removed_last, nearest, .. }) => {
+            assert_eq!(removed_last, "tools");
+            assert!(nearest.unwrap().starts_with("`acme/beta`"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_tenant_may_pin_by_default() {
     let mut stage = Stage::nine();
     stage.rules = Rules { pin_default: true, ..Rules::default() };
