@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Answer = tuple[int, Headers, bytes | None]
 
 BASE = "/api/v2"
+_CHAT = BASE + "/chat/completions"
 _BASES = (BASE + "/v1", BASE, "/v1")
 HEADERS_MAX = 100
 HEADERS_BYTES_MAX = 64 * 1024
@@ -75,7 +76,12 @@ class App:
             received = self.gateway.ticks()
             if self._loop is not asyncio.get_running_loop():
                 self._attach()
-            await self._http(_Request(scope, receive, send, received))
+            request = _Request(scope, receive, send, received)
+            # The one hot path goes straight; `_route` knows it too, under its other names.
+            if scope["path"] == _CHAT and scope["method"] == "POST":
+                await self._chat(request)
+            else:
+                await self._http(request)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "websocket":
@@ -118,12 +124,8 @@ class App:
 
     async def _http(self, request: _Request) -> None:
         scope = request.scope
-        path: str = scope["path"]
-        if path == "/api/v2/chat/completions" and scope["method"] == "POST":
-            await self._chat(request)
-            return
         try:
-            answer = await self._route(request, path)
+            answer = await self._route(request, scope["path"])
         except Refused as refused:
             answer = self._refusal(refused)
         if answer is not None:
@@ -195,11 +197,18 @@ class App:
             )
         return tenant
 
+    def _stay_open(self) -> None:
+        """Whoever leaves takes nothing new, and lets the connection go with it."""
+        if self.gateway.draining:
+            raise Refused("shutting_down", "this gateway is shutting down", closes=True)
+
     async def _chat(self, request: _Request) -> None:
         scope, receive, send, received = request
         headers: Headers = scope["headers"]
         try:
-            tenant, body = await self._read(headers, receive)
+            tenant = self._known(headers)
+            body = await self._bodies.read(headers, receive)
+            self._stay_open()
         except Refused as refused:
             await self._send(send, self._refusal(refused), scope)
             return
@@ -210,14 +219,6 @@ class App:
         finally:
             watch.stop()
             reply.close()
-
-    async def _read(self, headers: Headers, receive: Receive) -> tuple[str, bytes]:
-        """Who asks, and what; whoever leaves takes nothing new and lets the connection go."""
-        tenant = self._known(headers)
-        body = await self._bodies.read(headers, receive)
-        if self.gateway.draining:
-            raise Refused("shutting_down", "this gateway is shutting down", closes=True)
-        return tenant, body
 
     async def _forward(self, send: Send, scope: Scope, watch: _Watch) -> None:
         """Writes one reply: head and body, or head and batches of frames until the last."""

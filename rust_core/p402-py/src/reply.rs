@@ -4,6 +4,7 @@
 use crate::runtime::Wakeups;
 use p402_io::outbox::{Head, Outbox};
 use parking_lot::Mutex;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 use std::collections::BTreeMap;
@@ -96,12 +97,12 @@ impl Waiting {
     pub fn resolve(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
         let Some(future) = self.state.lock().future.take() else { return Ok(()) };
         let future = future.into_bound(py);
-        if future.call_method0("done")?.is_truthy()? {
+        if future.call_method0(intern!(py, "done"))?.is_truthy()? {
             return Ok(());
         }
         match self.poll(py)? {
             Some(part) => {
-                future.call_method1("set_result", (part,))?;
+                future.call_method1(intern!(py, "set_result"), (part,))?;
             }
             None => self.state.lock().future = Some(future.unbind()),
         }
