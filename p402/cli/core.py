@@ -18,10 +18,11 @@ NOWHERE = "http://127.0.0.1:9/v1"
 
 
 def gateway(settings: Settings, *, every_key: bool = False) -> _core.Gateway:
-    """A core with these settings; `every_key` pretends that each provider has one."""
+    """A core with these settings; `every_key` pretends that each provider has one, and needs no
+    sandbox to stand in."""
     from p402 import _core
 
-    if settings.sandbox.enabled and settings.sandbox.url is None:
+    if settings.sandbox.enabled and settings.sandbox.url is None and not every_key:
         settings = settings.with_sandbox(NOWHERE)
     pretend = catalogued_providers() if every_key else ()
     try:

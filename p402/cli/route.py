@@ -156,7 +156,7 @@ def _candidates(rows: list[dict[str, Any]]) -> Table:
             _number(parts.get("lower")),
             _usd(parts.get("usd_per_1k")),
             _ms(parts.get("ttft_ms")),
-            _number(parts.get("tokens_per_s")),
+            _whole(parts.get("tokens_per_s")),
         )
     return made
 
@@ -176,6 +176,10 @@ def _rejected(rows: list[dict[str, Any]]) -> Table:
 
 def _number(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, int | float) else str(value or "")
+
+
+def _whole(value: object) -> str:
+    return f"{value:,.0f}" if isinstance(value, int | float) else ""
 
 
 def _usd(value: object) -> str:
