@@ -68,7 +68,7 @@ fn both_ways_say_the_same() {
         ("x-p402-cache", "0"),
         ("x-p402-cost-details", "true"),
         ("x-p402-request-id", "no twin"),
-        ("x-p402-unheard-of", "ignored"),
+        ("x-p402-request-id", "echoed, and no wish"),
         ("authorization", "Bearer x"),
     ];
     assert_eq!(headers(&twins), wanted);
@@ -166,4 +166,11 @@ fn an_unknown_key_is_never_silent() {
     assert!(error.message.contains("session_id"), "{}", error.message);
     assert_eq!(refused(r#"{"":1}"#).code, "p402_field_unknown");
     assert_eq!(refused("[]").code, "p402_field_invalid");
+}
+
+#[test]
+fn a_mistyped_header_is_refused() {
+    let error = Options::read(None, &[("x-p402-mdoe", "cost")]).unwrap_err();
+    assert_eq!((error.code, &*error.param), ("p402_field_unknown", "x-p402-mdoe"));
+    assert!(error.message.contains("max-cost-usd"));
 }

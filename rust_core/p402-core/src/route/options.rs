@@ -50,6 +50,22 @@ struct Wishes<'a> {
     headers: &'a [(&'a str, &'a str)],
 }
 
+const PREFIX: &str = "x-p402-";
+/// Headers of our own replies that a caller may echo; they ask for nothing.
+const TOLD: [&str; 11] = [
+    "request-id",
+    "provider",
+    "model",
+    "effort",
+    "attempts",
+    "session",
+    "weights",
+    "hedged",
+    "explored",
+    "cost-usd",
+    "warnings",
+];
+
 impl Options {
     /// Reads the raw `p402` object and the request's headers; the body wins key by key.
     pub fn read(p402: Option<&[u8]>, headers: &[(&str, &str)]) -> Result<Self, FieldError> {
@@ -57,6 +73,17 @@ impl Options {
         for key in body.keys() {
             if !KEYS.contains(&key.as_str()) {
                 return Err(unknown(key));
+            }
+        }
+        for (name, _) in headers {
+            let Some(rest) = name.get(..7).filter(|start| start.eq_ignore_ascii_case(PREFIX))
+            else {
+                continue;
+            };
+            let rest = name.get(rest.len()..).unwrap_or_default();
+            let told = TOLD.iter().any(|told| rest.eq_ignore_ascii_case(told));
+            if !told && !KEYS.iter().any(|key| is_twin(name, key)) {
+                return Err(unknown_header(name));
             }
         }
         let wishes = Wishes { body, headers };
@@ -83,6 +110,17 @@ fn object(raw: &[u8]) -> Result<BTreeMap<String, &RawValue>, FieldError> {
         param: "p402".to_owned(),
         message: "`p402` must be an object.".to_owned(),
     })
+}
+
+/// A mistyped wish must not be silent in a header either.
+fn unknown_header(name: &str) -> FieldError {
+    let shown: String = name.chars().take(64).collect();
+    let known: Vec<String> = KEYS.iter().map(|key| key.replace('_', "-")).collect();
+    let message = format!(
+        "The header `{shown}` is unknown. Accepted after `{PREFIX}`: {}.",
+        known.join(", ")
+    );
+    FieldError { code: "p402_field_unknown", param: shown, message }
 }
 
 fn unknown(key: &str) -> FieldError {
