@@ -1,5 +1,9 @@
 //! The vectors of catalog.md § 13: cost, direct cost and savings on the shipped catalogue.
-#![allow(clippy::unwrap_used)]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot set up must fail loudly"
+)]
 
 use p402_core::bill::{Bill, DirectBasis, Facts, PriceSource, UsageSource};
 use p402_core::catalog::{Catalog, Resolved};
@@ -20,8 +24,9 @@ const OFF_PEAK: i64 = 1_795_172_400;
 
 fn offer(name: &str) -> usize {
     match CATALOG.resolve(name) {
-        Resolved::Pin(offers) | Resolved::Canonical(offers) => offers[0],
-        Resolved::Alias { offers, .. } => offers[0],
+        Resolved::Pin(offers) | Resolved::Canonical(offers) | Resolved::Alias { offers } => {
+            offers[0]
+        }
         other => panic!("{name}: {other:?}"),
     }
 }

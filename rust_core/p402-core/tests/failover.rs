@@ -1,6 +1,7 @@
 //! Shows by seeded simulation that outages are survived at little cost (routing.md § 7, 13–15).
 //! Does not test the parts one by one (health.rs).
 
+#![expect(clippy::print_stdout, reason = "a simulation tells its figures")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
 
 mod stage;

@@ -1,6 +1,7 @@
 //! Shows what the structure and the words of a prompt say about its task and difficulty.
 //! Does not test a trained classifier: there is none in this release.
 
+#![expect(clippy::float_cmp, reason = "the same input gives the same bits")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
 
 mod stage;

@@ -1,6 +1,7 @@
 //! Shows that a conversation keeps its model while that pays, and leaves it when it does not.
 //! Does not test how a first turn is routed (route.rs).
 
+#![expect(clippy::float_cmp, reason = "a session hands on the very same bits")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
 
 mod stage;
