@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from genai_prices.types import Usage as GenaiUsage
 
-from p402 import cli
+from p402 import _core, cli
 from p402.catalog import build as builder
 from p402.catalog import compiled, exceptions, genai, homes, quality, quirks, rates, sources
 from p402.catalog.check import CatalogError, check
@@ -359,6 +359,29 @@ def test_prices_equal_genai_prices_to_the_nano(
                         wrong[where] = (instant(at), usage, ours, theirs)
     assert compared > 20_000
     assert set(wrong) == set(DIFFERENT), wrong
+
+
+def test_the_core_prices_every_offer_to_the_same_nano(
+    offers: dict[str, Json], windows: dict[str, Json]
+) -> None:
+    """The one pricing function of the product against the design's, written a second time here."""
+    core = _core.Gateway(b"{}", catalog=[compiled()])
+    wrong: dict[str, tuple[object, ...]] = {}
+    compared = 0
+    for where, offer in offers.items():
+        window = windows.get(offer.get("window", ""))
+        edges = {band["above"] for price in offer["prices"] for band in price["bands"]} - {0}
+        for at in INSTANTS:
+            micros = int(at.timestamp()) * 1_000_000
+            for total in {1_200, *(edge + step for edge in edges for step in (-1, 0, 1))}:
+                for usage in shapes(total):
+                    ours = price_nano(offer, usage, at, window)
+                    told = core.price(where, usage, micros)  # type: ignore[arg-type]  # five of them
+                    compared += 1
+                    if told != ours:
+                        wrong[where] = (instant(at), usage, ours, told)
+    assert compared > 60_000
+    assert not wrong, dict(list(wrong.items())[:5])
 
 
 # Sources against one another.
