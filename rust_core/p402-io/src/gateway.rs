@@ -44,11 +44,10 @@ pub struct Gateway {
     pub node: Arc<Node>,
 }
 
-/// A call that has been read: what it says, and the one `now` and world it is decided with.
+/// A call that has been read: what it says, and the one `now` it is decided with.
 struct Asked {
     id: RequestId,
     now: Now,
-    world: Arc<World>,
     call: Call,
     scan: Scan,
     options: Options,
@@ -118,10 +117,10 @@ impl Gateway {
         outbox: &Arc<Outbox>,
     ) -> Result<(), ApiError> {
         let _in_flight = self.enter()?;
-        let asked = self.read(id, call, now)?;
+        let asked = Self::read(id, call, now)?;
         // lookup: every request is a miss until there is a cache to ask.
-        let plan = self.route(&asked)?;
-        let mut settling = self.admit(asked, plan);
+        let (world, plan) = self.route(&asked)?;
+        let mut settling = self.admit(asked, world, plan);
         match self.dispatch(&mut settling, outbox).await {
             Ok(Some(Dispatched::Whole(whole))) => self.settle(settling, *whole, outbox),
             Ok(Some(Dispatched::Streaming { served, begun, warnings })) => {
@@ -135,24 +134,27 @@ impl Gateway {
     }
 
     /// read: one scan of the body, one reading of the `p402` field and its header twins.
-    fn read(&self, id: RequestId, call: Call, now: Now) -> Result<Asked, ApiError> {
+    fn read(id: RequestId, call: Call, now: Now) -> Result<Asked, ApiError> {
         let scan = scan(&call.body)?;
         let twins: Vec<(&str, &str)> =
             call.twins.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let field = scan.p402.map(|field| field.value.of(&call.body));
         let options = Options::read(field, &twins)?;
-        Ok(Asked { id, now, world: self.node.world.load_full(), call, scan, options })
+        Ok(Asked { id, now, call, scan, options })
     }
 
     /// route: the ordered, explained, bounded list of attempts.
-    fn route(&self, asked: &Asked) -> Result<Plan, ApiError> {
-        let routing = asked.world.routing(&asked.call.tenant);
-        Ok(self.node.router.lock().plan(&routing, &asked.ask(), asked.now)?)
+    fn route(&self, asked: &Asked) -> Result<(Arc<World>, Plan), ApiError> {
+        let mut router = self.node.router.lock();
+        // Under the router's lock, as a reload swaps it: a plan and its world are of one piece.
+        let world = self.node.world.load_full();
+        let plan = router.plan(&world.routing(&asked.call.tenant), &asked.ask(), asked.now)?;
+        Ok((world, plan))
     }
 
     /// admit: from here on exactly one settlement is owed.
-    fn admit(&self, asked: Asked, plan: Plan) -> Settling {
-        let Asked { id, now, world, call, scan, options } = asked;
+    fn admit(&self, asked: Asked, world: Arc<World>, plan: Plan) -> Settling {
+        let Asked { id, now, call, scan, options } = asked;
         Settling::admit(Arc::new(Turn {
             node: Arc::clone(&self.node),
             world,
@@ -241,9 +243,10 @@ impl Gateway {
     /// What the live request would be refused with.
     pub fn explain(&self, call: Call, all: bool) -> Result<Vec<u8>, ApiError> {
         let now = self.node.clock.now();
-        let asked = self.read(self.request_id(now), call, now)?;
-        let routing = asked.world.routing(&asked.call.tenant);
+        let asked = Self::read(self.request_id(now), call, now)?;
         let mut router = self.node.router.lock();
+        let world = self.node.world.load_full();
+        let routing = world.routing(&asked.call.tenant);
         Ok(router.explain(&routing, &asked.ask(), now, all)?.to_json())
     }
 

@@ -305,6 +305,30 @@ async fn shutting_down_ends_open_streams_with_an_error_frame() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reload_in_the_midst_of_a_request_changes_neither() {
+    let scripts = json!([
+        {"url": "a.test", "status": 500, "steps": [{"wait_ms": 1_000}], "times": 1},
+        {"steps": [{"chunk": HELLO}]}
+    ]);
+    let gateway = gateway(scripts, &json!({}));
+    let outbox = start(&gateway, &cost_ask(false));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // The new world knows one provider: every index of the old plan means something else now.
+    let layer: Vec<_> = records().lines().skip(4).map(|line| format!("{line}\n")).collect();
+    let config = json!({"keys": {"c": ["kc"]}}).to_string();
+    let world =
+        World::load(config.as_bytes(), &[header().as_bytes(), layer.concat().as_bytes()]).unwrap();
+    gateway.reload(world);
+    let old = head(&outbox).await;
+    assert_eq!(named(&old.headers, "x-p402-attempts"), "2;a=500");
+    assert_eq!(named(&old.headers, "x-p402-provider"), "b");
+    // The old request's failure is not laid at the door of whoever has its index now.
+    let (status, body, headers) = answer(&gateway, &cost_ask(false)).await;
+    assert_eq!((status, &body["p402_metadata"]["provider"]), (200, &json!("c")));
+    assert_eq!(named(&headers, "x-p402-attempts"), "1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn max_latency_is_kept() {
     let scripts = json!([{"steps": [{"wait_ms": 50_000}, {"chunk": HELLO}]}]);
     let gateway = gateway(scripts, &json!({}));

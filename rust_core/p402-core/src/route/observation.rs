@@ -17,6 +17,8 @@ pub struct Start {
     pub first: bool,
     /// The plan ignores breakers.
     pub panic: bool,
+    /// The reload the plan was made under.
+    pub epoch: u32,
     /// Estimated input in this offer's tokens, before calibration, and of what script.
     pub input_tokens: u64,
     pub script: Script,
@@ -36,6 +38,7 @@ impl Plan {
             keys,
             first,
             panic: self.panic,
+            epoch: self.epoch,
             input_tokens: attempt.input_tokens,
             script: self.script,
         }

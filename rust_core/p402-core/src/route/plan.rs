@@ -55,7 +55,7 @@ impl Router {
         let weighed = self.weigh(world, ask, now, Manner::default())?;
         let (plan, candidates) = weighed.into_plan(world);
         self.pool = candidates;
-        Ok(plan)
+        Ok(Plan { epoch: self.epoch, ..plan })
     }
 
     /// The one function behind plans and dry runs. It leaves sessions and health as they are.
@@ -216,6 +216,7 @@ impl Weighed<'_> {
             input_tokens,
             input_bound,
             script: self.wish.script,
+            epoch: 0,
             panic: self.survey.panic,
             floor: self.order.floor,
             warnings: self.wish.warnings,

@@ -44,7 +44,7 @@ pub struct Router {
     pub(super) config: Routing,
     timeouts: Timeouts,
     /// Counts reloads: what an older catalogue's attempts report is not mistaken for this one's.
-    epoch: u32,
+    pub(super) epoch: u32,
     pub(super) health: Health,
     pub(super) rates: Rates,
     pub(super) speeds: [Speeds; SIZES],
@@ -109,22 +109,17 @@ impl Router {
 
     /// An attempt is about to be sent: the key to use, or `None` to skip to the next attempt.
     pub fn begin(&mut self, world: &World<'_>, start: &Start, now: Now) -> Option<Permit> {
-        self.ensure(world);
         let provider = world.catalog.offers.get(start.offer)?.provider;
+        if start.epoch != self.epoch {
+            // The plan is older than the last reload: it goes on, and teaches nothing.
+            let leave = Leave { generation: 0, probe: false };
+            return (start.keys > 0).then(|| permit(start, provider, (0, leave)));
+        }
+        self.ensure(world);
         let spot = Spot { offer: start.offer, provider, key: 0 };
         let manner = (start.first, start.panic);
         let (key, leave) = self.health.begin(spot, start.keys, manner, now.ticks)?;
-        Some(Permit {
-            key,
-            probe: leave.probe,
-            offer: start.offer,
-            provider,
-            arm: start.arm,
-            leave,
-            epoch: self.epoch,
-            input_tokens: start.input_tokens,
-            script: start.script,
-        })
+        Some(permit(start, provider, (key, leave)))
     }
 
     /// What an attempt showed. Only failures and successes move the breaker.
@@ -299,7 +294,8 @@ impl Router {
         (attempt, tokens): (usize, u64),
         now: Now,
     ) {
-        let Some(served) = plan.attempts.get(attempt).filter(|_| !plan.pinned) else { return };
+        let told = !plan.pinned && plan.epoch == self.epoch;
+        let Some(served) = plan.attempts.get(attempt).filter(|_| told) else { return };
         let Some(key) = session::key(ask, plan.mode) else { return };
         let turn = Turn {
             offer: served.offer as u32,
@@ -340,6 +336,20 @@ impl Router {
         self.providers.clear();
         self.rates.forget();
         self.epoch = self.epoch.wrapping_add(1);
+    }
+}
+
+fn permit(start: &Start, provider: usize, (key, leave): (usize, Leave)) -> Permit {
+    Permit {
+        key,
+        probe: leave.probe,
+        offer: start.offer,
+        provider,
+        arm: start.arm,
+        leave,
+        epoch: start.epoch,
+        input_tokens: start.input_tokens,
+        script: start.script,
     }
 }
 

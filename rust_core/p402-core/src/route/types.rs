@@ -159,6 +159,8 @@ pub struct Plan {
     pub input_bound: u64,
     /// What kind of text the request is, for the estimate.
     pub script: Script,
+    /// Counts reloads: what a plan of an older catalogue meets is not this one's business.
+    pub epoch: u32,
     /// Breakers were ignored because too few endpoints were left.
     pub panic: bool,
     /// Cost mode's quality floor for this mix of tasks.
