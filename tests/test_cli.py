@@ -133,7 +133,8 @@ def test_route_takes_every_option():
         assert not row["model"].startswith("gpt-5")
     assert told["task"]["type"] == "creative"
     pinned = run_cli("route", "Hi", "--model", "claude-haiku-4-5", "--pin", "--json")
-    assert json.loads(pinned.stdout)["plan"][0]["model"].startswith("claude-haiku-4-5")
+    # Whichever of its hosts is drawn, and however that one spells it.
+    assert "claude-haiku-4-5" in json.loads(pinned.stdout)["plan"][0]["model"].replace(".", "-")
 
 
 def test_route_reads_a_request_from_a_file_and_from_a_pipe(tmp_path):

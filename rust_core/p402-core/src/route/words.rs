@@ -71,7 +71,8 @@ const LEXICON: &[(Sign, &str)] = &[
          refactor algorithm api class method script html css bash docker git unittest async \
          exception stacktrace traceback implement golang kotlin swift c++ endpoint codebase \
          repository goroutine deadlock mutex thread threads race segfault pointer compiler \
-         pytest npm kubernetes dockerfile query database backend frontend funktion fonction función funcion função funzione código codigo codice \
+         pytest npm kubernetes dockerfile query database backend frontend funktion fonction \
+         función funcion função funzione código codigo codice \
          programm programme leetcode recursion recursive linked",
     ),
     (
