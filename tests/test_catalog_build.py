@@ -376,7 +376,8 @@ def test_the_core_prices_every_offer_to_the_same_nano(
             for total in {1_200, *(edge + step for edge in edges for step in (-1, 0, 1))}:
                 for usage in shapes(total):
                     ours = price_nano(offer, usage, at, window)
-                    told = core.price(where, usage, micros)  # type: ignore[arg-type]  # five of them
+                    fresh, read, write, write_1h, output = usage
+                    told = core.price(where, (fresh, read, write, write_1h, output), micros)
                     compared += 1
                     if told != ours:
                         wrong[where] = (instant(at), usage, ours, told)
