@@ -79,7 +79,6 @@ class Limits(Struct, frozen=True):
     body_bytes: Annotated[int, Meta(ge=1_024, le=1 << 30)] = 32 << 20
     answer_bytes: Annotated[int, Meta(ge=1_024, le=1 << 32)] | UnsetType = UNSET
     requests_kept: Count | UnsetType = UNSET
-    connections_per_upstream: Positive | UnsetType = UNSET
 
 
 class Pricing(Struct, frozen=True):

@@ -86,7 +86,6 @@ pub struct Limits {
     pub answer_bytes: usize,
     /// Requests kept for `GET /requests/{id}`.
     pub requests_kept: usize,
-    pub connections_per_upstream: usize,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -138,12 +137,7 @@ impl Default for Stream {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            body_bytes: 32 << 20,
-            answer_bytes: 64 << 20,
-            requests_kept: 10_000,
-            connections_per_upstream: 1_024,
-        }
+        Self { body_bytes: 32 << 20, answer_bytes: 64 << 20, requests_kept: 10_000 }
     }
 }
 
