@@ -172,6 +172,26 @@ impl<'a> Lens<'a> {
         self.timed(self.judged(arm.q, cost), base, (index, cap))
     }
 
+    /// Gives every candidate its balanced score, eight side by side: plain columns without a branch
+    /// are what a compiler makes vectors of.
+    pub(super) fn judge_all(&self, candidates: &mut [Candidate]) {
+        if self.mode != Mode::Balanced {
+            return;
+        }
+        for eight in candidates.chunks_mut(8) {
+            let (mut q, mut cost) = ([0.0_f32; 8], [0.0_f64; 8]);
+            for ((q, cost), candidate) in q.iter_mut().zip(&mut cost).zip(eight.iter()) {
+                (*q, *cost) = (candidate.q, candidate.cost);
+            }
+            for (q, cost) in q.iter().zip(&mut cost) {
+                *cost = self.balance(*q, *cost);
+            }
+            for (candidate, score) in eight.iter_mut().zip(cost) {
+                candidate.score = score as f32;
+            }
+        }
+    }
+
     #[expect(clippy::inline_always, reason = "once an arm: its parts must stay in registers")]
     #[inline(always)]
     fn judged(&self, q: f32, cost: f64) -> Terms {
@@ -235,12 +255,10 @@ impl<'a> Lens<'a> {
 
     /// c̃: the cost on a log scale between the fixed anchors.
     pub(super) fn cost_share(&self, cost: f64) -> f64 {
-        let e = self.usd_per_1k(cost);
-        if e <= CHEAP_USD_PER_1K {
-            0.0
-        } else {
-            (ln(e * (1.0 / CHEAP_USD_PER_1K)) * (1.0 / LN_SPAN)).min(1.0)
-        }
+        let times = self.usd_per_1k(cost) * (1.0 / CHEAP_USD_PER_1K);
+        // The cheap end by a comparison and not by a branch: no branch, no missed guess.
+        let share = ln(if times > 1.0 { times } else { 1.0 }) * (1.0 / LN_SPAN);
+        if share < 1.0 { share } else { 1.0 }
     }
 
     /// Whether arm `new` is to run instead of `old` in this offer.
@@ -266,7 +284,8 @@ impl<'a> Lens<'a> {
         }
     }
 
-    /// The arm this offer runs with in this mode, of those `allowed` (`None` = all).
+    /// The arm this offer runs with in this mode, of those `allowed` (`None` = all). Where there is
+    /// no choice its score is left to `judge_all`.
     #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
     #[inline(always)]
     pub(super) fn choose(
@@ -278,6 +297,11 @@ impl<'a> Lens<'a> {
     ) -> Option<(u32, Terms)> {
         let most = cap as f64;
         let arms = self.mixed.get(facts.first as usize..facts.end as usize).unwrap_or_default();
+        if let ([arm], None) = (arms, allowed) {
+            let cost = base.fixed + f64::from(arm.volume).min(most) * base.output;
+            let alone = Terms { q: arm.q, cost, ..Terms::default() };
+            return Some((facts.first, self.timed(alone, base, (facts.first, cap))));
+        }
         let mut best: Option<(u32, f32, Terms)> = None;
         let mut index = facts.first;
         for arm in arms {
@@ -354,9 +378,11 @@ pub(super) const fn is_hard(task: Task) -> bool {
     matches!(task, Task::Reasoning | Task::Math | Task::Coding | Task::Agentic)
 }
 
-/// Rounds a non-negative number by a cast: `f64::round` is a call on older processors.
+/// Rounds a number below 2⁵¹ by pushing its fraction off the end of the mantissa, ties to even:
+/// `f64::round` is a call on older processors, and a cast has to look for what does not fit.
 fn round(value: f64) -> f64 {
-    (value + 0.5) as i64 as f64
+    const PUSH: f64 = 6_755_399_441_055_744.0;
+    (value + PUSH) - PUSH
 }
 
 fn grid(value: f64) -> f64 {
@@ -367,12 +393,17 @@ fn grid(value: f64) -> f64 {
 /// which libm does not promise. Error below 10⁻⁸.
 fn ln(value: f64) -> f64 {
     const LN_2: f64 = std::f64::consts::LN_2;
+    // The exponent as a number: its bits under those of 2⁵², less 2⁵² and the bias.
+    const UNDER: u64 = 0x4330_0000_0000_0000;
+    const BIAS: f64 = 4_503_599_627_370_496.0 + 1_023.0;
     let bits = value.to_bits();
-    let exponent = ((bits >> 52) & 0x7ff) as i32 - 1_023;
+    let exponent = f64::from_bits((bits >> 52) | UNDER) - BIAS;
     let mantissa = f64::from_bits((bits & ((1 << 52) - 1)) | (1_023 << 52));
     let s = (mantissa - 1.0) / (mantissa + 1.0);
+    // In pairs instead of one chain: no term waits for the one before it.
     let t = s * s;
-    let tail = t * (1.0 / 9.0 + t * (1.0 / 11.0 + t * (1.0 / 13.0 + t * (1.0 / 15.0))));
-    let series = 1.0 + t * (1.0 / 3.0 + t * (1.0 / 5.0 + t * (1.0 / 7.0 + tail)));
-    f64::from(exponent) * LN_2 + 2.0 * s * series
+    let t2 = t * t;
+    let low = (1.0 + t * (1.0 / 3.0)) + t2 * (1.0 / 5.0 + t * (1.0 / 7.0));
+    let high = (1.0 / 9.0 + t * (1.0 / 11.0)) + t2 * (1.0 / 13.0 + t * (1.0 / 15.0));
+    exponent * LN_2 + 2.0 * s * (low + t2 * t2 * high)
 }

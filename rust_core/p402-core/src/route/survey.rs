@@ -67,6 +67,7 @@ impl Sight<'_> {
             table.open().iter().for_each(|place| consider(*place as usize));
             found.tally.join(&table.barred());
         }
+        self.lens.judge_all(candidates);
         found.considered = candidates.len() as u32;
         self.eject(candidates, &mut found, keep_rejected);
         found
