@@ -5,6 +5,7 @@ use crate::catalog::{Catalog, Charge, Priced};
 use crate::money::Usd;
 use crate::time::Timestamp;
 use crate::usage::Usage;
+use std::sync::Arc;
 
 /// What `direct_cost` was computed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,13 +68,13 @@ pub struct Bill {
     pub overhead: Usd,
     pub wasted: Usd,
     pub basis: DirectBasis,
-    pub direct_provider: Box<str>,
-    pub direct_model: Box<str>,
+    pub direct_provider: Arc<str>,
+    pub direct_model: Arc<str>,
     pub requested_known: bool,
     pub estimated: bool,
     pub usage_source: UsageSource,
     pub price_source: PriceSource,
-    pub price_as_of: Box<str>,
+    pub price_as_of: Arc<str>,
     pub price_confidence: &'static str,
     pub service_tier: Option<Box<str>>,
     pub input: Usd,
@@ -130,15 +131,16 @@ impl Bill {
             wasted: facts.wasted,
             basis,
             direct_provider: direct_offer
-                .map_or_else(Box::default, |_| catalog.provider(named).id.clone()),
-            direct_model: direct_offer.map_or_else(Box::default, |offer| offer.model.clone()),
+                .map_or_else(Arc::<str>::default, |_| catalog.provider(named).id.clone()),
+            direct_model: direct_offer
+                .map_or_else(Arc::<str>::default, |offer| offer.model.clone()),
             requested_known: true,
             estimated: facts.usage_source == UsageSource::Estimated
                 || ours.estimated
                 || baseline.is_some_and(|offer| offer != facts.served),
             usage_source: facts.usage_source,
             price_source,
-            price_as_of: offer.map_or_else(Box::default, |offer| offer.as_of.clone()),
+            price_as_of: offer.map_or_else(Arc::<str>::default, |offer| offer.as_of.clone()),
             price_confidence: offer.map_or("", |offer| offer.confidence.name()),
             service_tier: facts.service.map(Into::into),
             input: ours.input,

@@ -366,7 +366,7 @@ fn attempts_json(settling: &Settling) -> serde_json::Value {
     let rows = settling.tried.iter().map(|tried| {
         let model = catalog.offers.get(tried.offer).map(|offer| &*offer.model).unwrap_or_default();
         serde_json::json!({
-            "provider": catalog.provider(tried.offer).id, "model": model,
+            "provider": &*catalog.provider(tried.offer).id, "model": model,
             "outcome": tried.outcome, "status": tried.status, "ms": tried.ms,
         })
     });

@@ -6,6 +6,7 @@ use p402_core::id::RequestId;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 
 /// Events kept while nobody fetches them.
 pub const EVENTS_MAX: usize = 1_024;
@@ -16,8 +17,8 @@ pub struct Event {
     pub request: RequestId,
     /// `attempt_failed` or `stream_broke`.
     pub what: &'static str,
-    pub provider: Box<str>,
-    pub model: Box<str>,
+    pub provider: Arc<str>,
+    pub model: Arc<str>,
     pub outcome: &'static str,
     /// The upstream's status, or the one that stands for its silence.
     pub status: u16,

@@ -5,12 +5,15 @@ use crate::dispatch::{BegunStream, Busy};
 use crate::emit::Ended;
 use crate::outbox::Outbox;
 use crate::settling::{Served, Settling, Used};
-use crate::transport::WireBody;
+use crate::transport::{TransportError, WireBody};
 use bytes::Bytes;
 use p402_core::dialect::openai::{ChatStream, Seal, StreamFault};
 use p402_core::reply::{ApiError, Code, scrub};
 use p402_core::route::Outcome;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -19,6 +22,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub const KEEPALIVE: &[u8] = b": p402\n\n";
 /// After the seal the upstream's last bytes are read for this long, so its connection is reused.
 const TAIL_WAIT: Duration = Duration::from_millis(200);
+/// Chunks taken in a row before others have their turn and the reader gets what is there.
+const RUN_MAX: u32 = 32;
 
 /// A committed stream on its way.
 #[derive(Debug)]
@@ -88,18 +93,33 @@ impl Pump {
         let tick_ms = self.settling.turn.world.config.stream.usage_wait_ms.clamp(50, 1_000);
         let mut watch = Watch::new(Duration::from_millis(tick_ms));
         let mut drain = None;
+        let mut run = 0;
         loop {
             if self.stream.ready() {
+                self.give();
                 return Ok(());
             }
             if !self.outbox.gone() && self.outbox.full() {
                 self.wait_for_reader().await;
             }
             let gone = drain.is_some();
-            match self.next(&mut watch, gone).await {
+            let event = if let Some(event) = self.at_hand() {
+                event
+            } else {
+                // What came together leaves together: the reader is woken once, before a wait.
+                self.give();
+                self.next(&mut watch, gone).await
+            };
+            match event {
                 Event::Chunk(bytes) => {
                     watch.heard = Instant::now();
                     self.stream.push(&bytes).map_err(Stop::Fault)?;
+                    run += 1;
+                    if run == RUN_MAX {
+                        run = 0;
+                        self.give();
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Event::Ended => {
                     self.stream.end().map_err(Stop::Fault)?;
@@ -121,7 +141,6 @@ impl Pump {
                 }
                 Event::Closing => return Err(Stop::ShuttingDown),
             }
-            self.give();
         }
     }
 
@@ -143,19 +162,28 @@ impl Pump {
         }
     }
 
+    /// What the upstream has sent already, without waiting for it.
+    fn at_hand(&mut self) -> Option<Event> {
+        if self.settling.turn.node.closed.load(Ordering::Acquire) {
+            return Some(Event::Closing);
+        }
+        // Nobody needs to be woken by this look: whoever waits asks again with a waker of its own.
+        let mut look = Context::from_waker(Waker::noop());
+        match pin!(self.body.chunk()).poll(&mut look) {
+            Poll::Ready(chunk) => Some(Event::from(chunk)),
+            Poll::Pending => None,
+        }
+    }
+
     async fn next(&mut self, watch: &mut Watch, gone: bool) -> Event {
         let node = Arc::clone(&self.settling.turn.node);
-        if node.closed.load(std::sync::atomic::Ordering::Acquire) {
+        let closing = node.closing.notified();
+        if node.closed.load(Ordering::Acquire) {
             return Event::Closing;
         }
-        let closing = node.closing.notified();
         tokio::select! {
             biased;
-            chunk = self.body.chunk() => match chunk {
-                Some(Ok(bytes)) => Event::Chunk(bytes),
-                Some(Err(_)) => Event::Failed,
-                None => Event::Ended,
-            },
+            chunk = self.body.chunk() => Event::from(chunk),
             () = self.outbox.until_gone(), if !gone => Event::ReaderLeft,
             () = closing => Event::Closing,
             () = &mut watch.timer => Event::Quiet,
@@ -259,6 +287,16 @@ impl Pump {
         let frame = ChatStream::error_frame(&object, Some(&failed.metadata));
         self.outbox.push(&frame);
         self.outbox.end();
+    }
+}
+
+impl From<Option<Result<Bytes, TransportError>>> for Event {
+    fn from(chunk: Option<Result<Bytes, TransportError>>) -> Self {
+        match chunk {
+            Some(Ok(bytes)) => Self::Chunk(bytes),
+            Some(Err(_)) => Self::Failed,
+            None => Self::Ended,
+        }
     }
 }
 

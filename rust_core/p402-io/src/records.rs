@@ -23,8 +23,8 @@ pub enum RowState {
 /// One try at one upstream, as the look-up tells it.
 #[derive(Clone, Debug)]
 pub struct AttemptRow {
-    pub provider: Box<str>,
-    pub model: Box<str>,
+    pub provider: Arc<str>,
+    pub model: Arc<str>,
     /// `ok`, `timeout`, `connect`, … or the upstream's status in words.
     pub outcome: &'static str,
     pub status: u16,
@@ -42,8 +42,8 @@ pub struct Row {
     pub http_status: u16,
     pub stream: bool,
     pub mode: Mode,
-    pub provider: Box<str>,
-    pub model: Box<str>,
+    pub provider: Arc<str>,
+    pub model: Arc<str>,
     pub usage: Usage,
     pub bill: Bill,
     pub latency_us: u64,
@@ -113,7 +113,7 @@ impl Row {
             .iter()
             .map(|attempt| {
                 serde_json::json!({
-                    "provider": attempt.provider, "model": attempt.model,
+                    "provider": &*attempt.provider, "model": &*attempt.model,
                     "outcome": attempt.outcome, "status": attempt.status, "ms": attempt.ms,
                     "provider_request_id": attempt.provider_request_id,
                 })

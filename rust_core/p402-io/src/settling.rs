@@ -325,7 +325,7 @@ fn estimated_output(turn: &Turn, offer: usize, text_bytes: u64) -> u64 {
     estimate_output(text_bytes, tokenizer).min(most)
 }
 
-fn name(catalog: &p402_core::catalog::Catalog, offer: usize) -> (Box<str>, Box<str>) {
+fn name(catalog: &p402_core::catalog::Catalog, offer: usize) -> (Arc<str>, Arc<str>) {
     catalog.offers.get(offer).map_or_else(Default::default, |found| {
         (catalog.provider(offer).id.clone(), found.model.clone())
     })

@@ -89,7 +89,7 @@ fn provider(row: ProviderRecord, place: Place) -> Result<Provider, String> {
         hardware: hardware_of(&hardware).ok_or_else(|| unknown("hardware", &hardware))?,
         routable,
         quirks,
-        id: row.id,
+        id: row.id.into(),
     })
 }
 

@@ -28,7 +28,7 @@ pub(super) fn fill(
     rows: Vec<Placed<OfferRecord>>,
 ) -> Result<(), CatalogError> {
     let known = Known {
-        providers: index(catalog.providers.iter().map(|row| row.id.clone())),
+        providers: index(catalog.providers.iter().map(|row| Box::from(&*row.id))),
         windows: index(catalog.windows.iter().map(|row| row.id.clone())),
         measured: catalog.capabilities.len(),
     };
@@ -92,11 +92,11 @@ fn offer(catalog: &mut Catalog, known: &Known, row: Placed<OfferRecord>) -> Resu
         free: record.free.unwrap_or(false),
         deprecates: record.deprecates,
         source: source.unwrap_or_else(|| "config".into()),
-        as_of: record.as_of.unwrap_or_default(),
+        as_of: record.as_of.unwrap_or_default().into(),
         n_agree: record.n_agree.unwrap_or(1),
         confidence,
         tokenizer: Tokenizer::of(&canonical),
-        model: record.model,
+        model: record.model.into(),
         canonical,
     })
 }

@@ -188,7 +188,7 @@ fn first_party(catalog: &Catalog, offers: &[usize]) -> Option<usize> {
     });
     own.min_by_key(|at| {
         let offer = catalog.offers.get(*at);
-        (offer.is_none_or(|offer| offer.model != offer.canonical), cost(offer), *at)
+        (offer.is_none_or(|offer| *offer.model != *offer.canonical), cost(offer), *at)
     })
 }
 

@@ -6,6 +6,7 @@ use super::task::Effort;
 use crate::money::{Rate, Usd};
 use crate::time::{Day, Timestamp};
 pub use crate::usage::UsageShape;
+use std::sync::Arc;
 
 /// What kind of hardware an offer runs on; the first three are dedicated inference hardware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,7 +127,7 @@ pub enum ToolChoiceSupport {
 
 #[derive(Clone, Debug)]
 pub struct Provider {
-    pub id: Box<str>,
+    pub id: Arc<str>,
     pub kind: ProviderKind,
     pub dialect: DialectName,
     /// Without trailing slash; the chat address is this + `/chat/completions`.
@@ -252,7 +253,7 @@ pub struct Offer {
     /// Index into `Catalog::providers`.
     pub provider: usize,
     /// The id P402 shows and resolves (`provider/model`).
-    pub model: Box<str>,
+    pub model: Arc<str>,
     /// The id the upstream is asked for.
     pub upstream_id: Box<str>,
     /// The model whatever the host.
@@ -283,7 +284,7 @@ pub struct Offer {
     pub free: bool,
     pub deprecates: Option<Box<str>>,
     pub source: Box<str>,
-    pub as_of: Box<str>,
+    pub as_of: Arc<str>,
     pub n_agree: u32,
     pub confidence: Confidence,
     /// Factor family of the token estimate (catalog.md § 10).
