@@ -12,6 +12,7 @@ mod features;
 mod health;
 mod latency;
 mod nearest;
+mod number;
 mod observation;
 mod options;
 mod plan;
