@@ -5,6 +5,7 @@ Deliberately no gateway: they say what granian and the ASGI protocol cost by the
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -43,6 +44,20 @@ REPLY: dict[str, Any] = {
 }
 BODY = json.dumps(REPLY, separators=(",", ":")).encode()
 HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(BODY)).encode())]
+SSE = [(b"content-type", b"text/event-stream")]
+
+
+def _frame(delta: dict[str, str], finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    chunk = {"id": "chatcmpl-mock", "object": "chat.completion.chunk", "created": REPLY["created"]}
+    return b"data: " + json.dumps(chunk | {"model": "mock", "choices": [choice]}).encode() + b"\n\n"
+
+
+# The mock's own pace and content: a role, sixteen words, the finish and the end.
+WORDS = CONTENT.replace(", ", ", |").replace(" ", " |").replace("||", "|").split("|")[:16]
+FIRST = _frame({"role": "assistant", "content": ""})
+EVENTS = [_frame({"content": word}) for word in WORDS]
+LAST = _frame({}, "stop") + b"data: [DONE]\n\n"
 
 
 async def _read(receive: Receive) -> bytes:
@@ -60,11 +75,27 @@ async def _reply(send: Send, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+async def _stream(send: Send, *, paced: bool) -> None:
+    """Fixed frames by itself: what the hop costs a stream whose upstream costs nothing."""
+    if paced:
+        await asyncio.sleep(0.020)
+    await send({"type": "http.response.start", "status": 200, "headers": SSE})
+    await send({"type": "http.response.body", "body": FIRST, "more_body": True})
+    for number, event in enumerate(EVENTS):
+        if paced and number:
+            await asyncio.sleep(0.010)
+        await send({"type": "http.response.body", "body": event, "more_body": True})
+    await send({"type": "http.response.body", "body": LAST})
+
+
 async def hello(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """Reads the body, answers fixed bytes: the hop."""
     if scope["type"] == "http":
-        await _read(receive)
-        await _reply(send, BODY)
+        body = await _read(receive)
+        if b'"stream": true' in body:
+            await _stream(send, paced=b"gap10" in body)
+        else:
+            await _reply(send, BODY)
 
 
 async def parsed(scope: dict[str, Any], receive: Receive, send: Send) -> None:

@@ -85,11 +85,12 @@ def _present(kinds: list[Kind], results: Results) -> list[Kind]:
 
 
 def _streams(kind: Kind) -> bool:
-    return _proxies(kind)
+    """The bare hop streams, too: by itself, without an upstream."""
+    return kind.name != peers.HOP_JSON.name
 
 
 def _proxies(kind: Kind) -> bool:
-    """The bare hops answer by themselves: they neither stream nor forward a prompt."""
+    """The bare hops answer by themselves: they forward nothing."""
     return kind.name not in {peers.HOP.name, peers.HOP_JSON.name}
 
 
@@ -111,12 +112,15 @@ def _scenario(bench: Bench, kinds: list[Kind], scenario: Scenario, results: Resu
 
 
 def _paced(bench: Bench, kinds: list[Kind], results: Results) -> None:
-    with contextlib.ExitStack() as stack:
-        ours = _ours(_start(stack, bench, [k for k in kinds if k.name == "p402"], PACED))
-        if ours is not None:
-            print("time to first token, 50 streams at a time")
-            pair = (ours, direct(bench.upstream, PACED))
-            results["ttft"] = measure.added(bench, pair, PACED, PACED_PER_S)
+    """Ours beside the floor and the bare hop, which no Python front can be faster than."""
+    results["ttft"] = {}
+    for kind in kinds:
+        if kind.name not in {peers.FLOOR.name, peers.HOP.name, peers.OURS.name}:
+            continue
+        with started(kind, bench.upstream, PACED, bench.cores) as contender:
+            print(f"time to first token, 50 streams at a time: {kind.name}", flush=True)
+            pair = (contender, direct(bench.upstream, PACED))
+            results["ttft"][kind.name] = measure.added(bench, pair, PACED, PACED_PER_S)
 
 
 def _latency(bench: Bench, ours: Contender, straight: Contender, results: Results) -> None:

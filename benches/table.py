@@ -72,14 +72,14 @@ def _contenders(results: Results) -> str:
     lines = [
         (
             "| contender | CPU µs per request, c = 8 (min – max) | × nginx | c = 32 "
-            "| 20-event stream, µs | most per s, one core | RSS MB |"
+            "| 20-event stream, µs | added TTFT p50, ms | most per s, one core | RSS MB |"
         ),
-        "|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for told in results["contenders"]:
         name = told["name"]
         if told.get("absent"):
-            lines.append(f"| {name} {told['pin']} | absent: {told['absent']} | | | | | |")
+            lines.append(f"| {name} {told['pin']} | absent: {told['absent']} | | | | | | |")
             continue
         spread = at_8.get(name, {}).get("cpu_us")
         cpu = (
@@ -95,6 +95,7 @@ def _contenders(results: Results) -> str:
             number(ratio(_median(at_8, name, "cpu_us"), floor)),
             number(_median(at_32, name, "cpu_us")),
             number(_median(burst, name, "cpu_us")),
+            number(_median(results.get("ttft", {}), name, "ttft_p50_ms")),
             number(_most(base, name)),
             number(_median(at_8, name, "rss_sum_mb")),
         ]

@@ -32,9 +32,9 @@ class Reply:
     """One reply on its way. Dropping or closing it says that the client has left."""
 
     def next(self, future: Future[Any]) -> Any | None:
-        """The next part: first `(status, headers, body | None)`; where body is None, `bytes`
-        follow, and `b""` ends them. Returned at once if it is there; otherwise None, and `future`
-        is resolved with it. One call at a time, on the event loop's thread."""
+        """The next part: first `(status, headers, bytes, more)`, then `(bytes, more)` until `more`
+        is false. Returned at once if it is there; otherwise None, and `future` is resolved with
+        it. One call at a time, on the event loop's thread."""
     def close(self) -> None:
         """The client has left: the upstream is cut or drained, the usage still accounted."""
 

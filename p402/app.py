@@ -221,21 +221,22 @@ class App:
             reply.close()
 
     async def _forward(self, send: Send, scope: Scope, watch: _Watch) -> None:
-        """Writes one reply: head and body, or head and batches of frames until the last."""
+        """Writes one reply: its head with what is there of its body, then batches to the last."""
         part = await watch.next()
         if part is None:
             return
-        status, headers, body = part
+        status, headers, body, more = part
         if self._origins:
             headers.extend(self._cors(scope))
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        if body is not None:
-            await send({"type": "http.response.body", "body": body})
-            return
-        while (chunk := await watch.next()) is not None:
-            await send({"type": "http.response.body", "body": chunk, "more_body": bool(chunk)})
-            if not chunk:
+        while True:
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+            if not more:
                 return
+            part = await watch.next()
+            if part is None:
+                return
+            body, more = part
 
     def _refusal(self, refused: Refused) -> Answer:
         status, headers, body = self.gateway.refusal(refused.code, refused.message)

@@ -42,14 +42,12 @@ class Line:
     async def chat(self, body: bytes) -> bytes:
         """One request to the last byte of its reply."""
         reply = self.gateway.chat("bench", [], body, self.gateway.ticks())
-        status, _headers, whole = await self._next(reply)
-        assert status == 200, whole
-        if whole is not None:
-            return bytes(whole)
-        got = b""
-        while chunk := await self._next(reply):
+        status, _headers, got, more = await self._next(reply)
+        assert status == 200, got
+        while more:
+            chunk, more = await self._next(reply)
             got += chunk
-        return got
+        return bytes(got)
 
     def batch(self, body: bytes) -> bytes:
         """BATCH requests one after another, so that the loop's own start does not count."""

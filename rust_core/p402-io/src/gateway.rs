@@ -227,8 +227,7 @@ impl Gateway {
         if outbox.headed() {
             let mut object = Vec::new();
             error.write(&mut object, id);
-            outbox.push(&ChatStream::error_frame(&object, None));
-            outbox.end();
+            outbox.last(&ChatStream::error_frame(&object, None));
             return;
         }
         let mut head = refusal(error, id);

@@ -81,6 +81,17 @@ impl Outbox {
         wake(waker);
     }
 
+    /// Adds the last bytes of a stream: they and its end are one piece of news.
+    pub fn last(&self, bytes: &[u8]) {
+        let waker = {
+            let mut state = self.state.lock();
+            state.bytes.extend_from_slice(bytes);
+            state.ended = true;
+            state.waker.take()
+        };
+        wake(waker);
+    }
+
     /// The reader has left; nothing pushed from now on is read.
     pub fn leave(&self) {
         self.gone.store(true, Ordering::Release);
@@ -127,6 +138,12 @@ impl Outbox {
         }
         state.waker = Some(context.waker().clone());
         Poll::Pending
+    }
+
+    /// Bytes are there that nobody has taken, or may still come.
+    pub fn has_more(&self) -> bool {
+        let state = self.state.lock();
+        !state.ended || !state.bytes.is_empty()
     }
 
     /// All bytes that are there; `None` after the last ones.

@@ -255,8 +255,7 @@ impl Pump {
             cost: settled.cost,
             usage: &settled.usage,
         });
-        self.outbox.push(&bytes);
-        self.outbox.end();
+        self.outbox.last(&bytes);
         let tail = async { while let Some(Ok(_)) = self.body.chunk().await {} };
         // Past the bound the connection is closed instead of reused; the reply is out already.
         drop(tokio::time::timeout(TAIL_WAIT, tail).await);
@@ -285,8 +284,7 @@ impl Pump {
         let mut object = Vec::new();
         error.write(&mut object, self.settling.turn.id);
         let frame = ChatStream::error_frame(&object, Some(&failed.metadata));
-        self.outbox.push(&frame);
-        self.outbox.end();
+        self.outbox.last(&frame);
     }
 }
 

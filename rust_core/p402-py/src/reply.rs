@@ -1,4 +1,4 @@
-//! Crosses one reply: its head as ASGI wants it, then batches of bytes, each by one future.
+//! Crosses one reply: its head as ASGI wants it with what is there, then batches, each by a future.
 //! Does not await: a future is resolved when the loop drains the wake-ups.
 
 use crate::runtime::Wakeups;
@@ -47,8 +47,8 @@ impl PyReply {
 
 #[pymethods]
 impl PyReply {
-    /// The next part: first `(status, headers, body | None)`, then `bytes`, at the end `b""`.
-    /// Returned at once if it is there; else `None`, and `future` is resolved with it later.
+    /// The next part: first `(status, headers, bytes, more)`, then `(bytes, more)` until `more` is
+    /// false. Returned at once if it is there; else `None`, and `future` gets it later.
     fn next<'py>(
         &self,
         py: Python<'py>,
@@ -79,18 +79,28 @@ impl Waiting {
         let waker = Waker::from(Arc::clone(self));
         let context = Context::from_waker(&waker);
         if self.state.lock().headed {
-            return Ok(match self.outbox.poll_bytes(&context) {
-                Poll::Pending => None,
-                Poll::Ready(bytes) => Some(PyBytes::new(py, &bytes.unwrap_or_default()).into_any()),
-            });
+            return match self.outbox.poll_bytes(&context) {
+                Poll::Pending => Ok(None),
+                Poll::Ready(bytes) => {
+                    let bytes = PyBytes::new(py, &bytes.unwrap_or_default());
+                    Ok(Some((bytes, self.outbox.has_more()).into_pyobject(py)?.into_any()))
+                }
+            };
         }
-        match self.outbox.poll_head(&context) {
-            Poll::Pending => Ok(None),
-            Poll::Ready(head) => {
-                self.state.lock().headed = true;
-                head_tuple(py, &head).map(|tuple| Some(tuple.into_any()))
-            }
-        }
+        let Poll::Ready(head) = self.outbox.poll_head(&context) else { return Ok(None) };
+        self.state.lock().headed = true;
+        let headers = header_list(py, &head)?;
+        let bytes = match &head.body {
+            Some(body) => PyBytes::new(py, body),
+            // A stream's head leaves with the content that committed it.
+            None => match self.outbox.poll_bytes(&context) {
+                Poll::Ready(bytes) => PyBytes::new(py, &bytes.unwrap_or_default()),
+                Poll::Pending => PyBytes::new(py, b""),
+            },
+        };
+        // A stream's end is told apart, or its host would announce a length.
+        let more = head.body.is_none();
+        Ok(Some((head.status, headers, bytes, more).into_pyobject(py)?.into_any()))
     }
 
     /// Resolves the waiting future, if there is one and the part is there.
@@ -112,6 +122,11 @@ impl Waiting {
 
 /// `(status, [(name, value), …], body | None)`, names and values as bytes.
 pub fn head_tuple<'py>(py: Python<'py>, head: &Head) -> PyResult<Bound<'py, PyTuple>> {
+    let body = head.body.as_ref().map(|body| PyBytes::new(py, body));
+    (head.status, header_list(py, head)?, body).into_pyobject(py)
+}
+
+fn header_list<'py>(py: Python<'py>, head: &Head) -> PyResult<Bound<'py, PyList>> {
     let headers = PyList::empty(py);
     for (name, value) in &head.headers {
         headers.append((known(py, name), PyBytes::new(py, value.as_bytes())))?;
@@ -120,8 +135,7 @@ pub fn head_tuple<'py>(py: Python<'py>, head: &Head) -> PyResult<Bound<'py, PyTu
         let length = body.len().to_string();
         headers.append((known(py, "content-length"), PyBytes::new(py, length.as_bytes())))?;
     }
-    let body = head.body.as_ref().map(|body| PyBytes::new(py, body));
-    (head.status, headers, body).into_pyobject(py)
+    Ok(headers)
 }
 
 /// A header's name as bytes; made once, for names are few and static.
