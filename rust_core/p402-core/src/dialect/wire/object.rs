@@ -39,6 +39,11 @@ impl<'a> Object<'a> {
         self.members.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_ref())
     }
 
+    /// The value as it is held, so that the object may change while it is looked at.
+    pub(crate) fn share(&self, key: &str) -> Option<Cow<'a, [u8]>> {
+        self.members.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
+    }
+
     /// The value unless it is absent or null.
     pub(crate) fn present(&self, key: &str) -> Option<&[u8]> {
         self.get(key).filter(|value| *value != b"null")
