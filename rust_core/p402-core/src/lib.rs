@@ -13,6 +13,8 @@ pub mod chat;
 pub mod config;
 pub mod envelope;
 
+pub mod guard;
+
 pub mod bill;
 pub mod dialect;
 pub mod route;
