@@ -96,6 +96,58 @@ pub struct Pricing {
     pub direct_basis: Option<String>,
 }
 
+/// The billing guard as it is written down: what is absent keeps its value. Dollars are decimal
+/// text, never a float; `guard::Limits::with` reads and bounds them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guard {
+    pub rate: GuardRate,
+    pub daily_cap_usd: Option<String>,
+    pub in_flight_max: Option<i64>,
+    pub anomaly: GuardAnomaly,
+    pub request_cap_usd: Option<String>,
+    /// Dollars, or `"none"`.
+    pub budget_usd: Option<String>,
+    pub budget_period: Option<String>,
+    pub hold_lease_s: Option<i64>,
+    pub slot_lease_s: Option<i64>,
+    pub renew_every_s: Option<i64>,
+    pub on_expiry: Option<String>,
+    pub suspense_settle_h: Option<i64>,
+    pub unknown_price: Option<String>,
+    pub default_max_tokens: Option<MaxTokens>,
+    pub outage_policy: Option<String>,
+    pub slice_max_usd: Option<String>,
+    pub outage_overdraft_usd: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuardRate {
+    pub limit: Option<i64>,
+    pub per_s: Option<i64>,
+    pub burst: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuardAnomaly {
+    pub z: Option<f64>,
+    pub samples_min: Option<u64>,
+    pub alpha: Option<f64>,
+    pub floor_usd: Option<String>,
+    pub mode: Option<String>,
+}
+
+/// A bound on output where a request names none.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum MaxTokens {
+    Tokens(u64),
+    /// `"model"`: the model's own maximum.
+    Word(String),
+}
+
 impl Default for Routing {
     fn default() -> Self {
         Self {

@@ -4,6 +4,7 @@
 // Modules in rank order: a module may name only those above it.
 pub mod id;
 pub mod money;
+pub mod number;
 pub mod time;
 
 pub mod usage;

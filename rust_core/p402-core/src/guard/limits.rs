@@ -3,6 +3,7 @@
 
 use super::bucket::Bucket;
 use super::inflight::IN_FLIGHT_MAX;
+use super::series::Watch;
 use crate::money::Usd;
 use crate::time::Day;
 
@@ -60,6 +61,7 @@ pub struct Limits {
     pub rate: Rate,
     pub daily_cap: Usd,
     pub in_flight_max: i64,
+    pub anomaly: Watch,
     pub request_cap: Usd,
     pub budget: Option<Usd>,
     pub period: Period,
@@ -82,6 +84,13 @@ impl Default for Limits {
             rate: Rate { limit: 1_000, per_s: 3_600, burst: 1_000 },
             daily_cap: Usd::from_nano(1_000_000_000_000),
             in_flight_max: 10,
+            anomaly: Watch {
+                z: 3.0,
+                samples_min: 30,
+                alpha: 0.02,
+                floor: Usd::from_nano(10_000_000),
+                block: false,
+            },
             request_cap: Usd::from_nano(50_000_000_000),
             budget: None,
             period: Period::Month,

@@ -5,6 +5,7 @@
 //! that counts in doubles does the same arithmetic to the last bit.
 
 mod account;
+mod anomaly;
 mod breaker;
 mod bucket;
 mod expiry;
@@ -12,16 +13,21 @@ mod inflight;
 mod layout;
 mod limits;
 mod reservation;
+mod series;
 mod slice;
 mod state;
+mod written;
 
+pub use anomaly::{Anomaly, SERIES_MAX, SeriesKey, SnapshotError, Stage};
 pub use bucket::Bucket;
 pub use inflight::{IN_FLIGHT_MAX, slot_retry_ms};
 pub use layout::{HEADER_BYTES, LAYOUT, LayoutError, RECORD_BYTES, REPLY_BYTES};
 pub use limits::{Limits, OnExpiry, OutagePolicy, Period, Rate, UnknownPrice};
 pub use reservation::{CapRefusal, request_cap, tokens_within};
+pub use series::{Flag, Series, Watch};
 pub use slice::Slice;
 pub use state::{Account, Header, Open, RECORDS_MAX, Record, Seed};
+pub use written::{LimitError, Why};
 
 use crate::id::RequestId;
 use crate::money::Usd;
