@@ -20,4 +20,5 @@ pub mod bill;
 pub mod dialect;
 pub mod route;
 
+pub mod ledger;
 pub mod reply;
