@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod ledger;
 pub mod outbox;
+pub mod store;
 pub mod transport;
 
 pub mod emit;
