@@ -173,6 +173,10 @@ impl Flags {
     pub const fn when(self, wanted: bool) -> Self {
         if wanted { self } else { Self(0) }
     }
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
