@@ -7,7 +7,7 @@ use crate::settling::Settling;
 use crate::store::{StoreError, Tenant};
 use crate::turn::Turn;
 use p402_core::guard::{
-    CapRefusal, Code, Limits, Op, OutagePolicy, Period, Reply, Stage, request_cap, tokens_within,
+    CapRefusal, Code, Limits, Op, OutagePolicy, Reply, Stage, request_cap, tokens_within,
 };
 use p402_core::money::Usd;
 use p402_core::reply::{ApiError, guard_unavailable, ledger_unavailable, request_in_progress};
@@ -33,10 +33,12 @@ pub async fn admit(turn: Arc<Turn>) -> Result<Settling, ApiError> {
         Err(error) => outage(&turn, claim, error)?,
     };
     turn.node.meter.decided(reply.code);
-    if reply.code != Code::Done {
+    // The same id is on its way: here, or from another node.
+    let taken = reply.code == Code::Taken || reply.replayed;
+    if reply.code != Code::Done && !taken {
         return Err(denied(&turn, claim, &reply));
     }
-    if reply.replayed {
+    if taken {
         return Err(request_in_progress(turn.id));
     }
     sum(&turn.node.meter.held_nano, claim.nano());
@@ -106,12 +108,13 @@ fn outage(turn: &Turn, claim: Usd, error: StoreError) -> Result<(Reply, Backing)
     let overdraft = Some(own.outage_overdraft);
     let budget = overdraft.filter(|_| own.outage == OutagePolicy::FailOpen);
     let part = own.shared_among(home.store.nodes());
-    let limits = Limits { budget, period: Period::Total, ..part };
+    let limits = Limits { budget, ..part };
     let tenant = Tenant { id: &turn.tenant, limits: &limits };
     if let Some(seed) = turn.node.watches.with(&turn.tenant, now, |seen| seen.seed()) {
         home.local.seed(&tenant, &seed, now);
     }
-    let reply = home.local.apply(&tenant, turn.admission(claim), now);
+    let local = home.local.apply(&tenant, turn.admission(claim), now);
+    let reply = local.map_err(|error| guard_unavailable(error.name()))?;
     if reply.code != Code::Done {
         return Ok((reply, Backing::Overdraft));
     }
@@ -119,7 +122,8 @@ fn outage(turn: &Turn, claim: Usd, error: StoreError) -> Result<(Reply, Backing)
         OutagePolicy::Escrow if home.store.draw(&turn.place().tenant, claim, now) => Backing::Slice,
         OutagePolicy::FailOpen => Backing::Overdraft,
         OutagePolicy::Escrow | OutagePolicy::FailClosed => {
-            home.local.apply(&tenant, Op::Settle { rid: turn.id, actual: Usd::ZERO }, now);
+            let release = Op::Settle { rid: turn.id, owner: home.owner, actual: Usd::ZERO };
+            let _released = home.local.apply(&tenant, release, now);
             turn.node.meter.decided(Code::Late);
             return Err(guard_unavailable(error.name()));
         }

@@ -154,7 +154,7 @@ impl Node {
             let tenant = Tenant { id: &id, limits: &world.tenant(&id).limits };
             for batch in rids.chunks(RENEW_MAX) {
                 if self.adrift.load(Ordering::Acquire) {
-                    home.local.apply(&tenant, Op::Renew(batch), now.utc);
+                    let _renewed = home.local.apply(&tenant, Op::Renew(batch), now.utc);
                 }
                 let answer = home.store.call(&tenant, Op::Renew(batch), now.utc).answer().await;
                 let fates = answer.map(|reply| reply.fates).unwrap_or_default();

@@ -50,7 +50,7 @@ pub enum Unheld {
 
 impl Reservation {
     pub fn new(rid: RequestId, held: Usd, reply: &Reply, (backing, now): (Backing, Now)) -> Self {
-        Self { rid, held, day: reply.day, backing, leased: now.ticks }
+        Self { rid, held, day: reply.admitted, backing, leased: now.ticks }
     }
 
     pub const fn degraded(&self) -> bool {
@@ -73,7 +73,7 @@ impl Reservation {
                 self.held = to;
                 return Ok(());
             }
-            Backing::Overdraft => Ok(place.home.local.apply(&place.tenant, op, now.utc)),
+            Backing::Overdraft => place.home.local.apply(&place.tenant, op, now.utc),
         };
         match answer {
             Ok(reply) if reply.code == Code::Done => {
@@ -104,7 +104,7 @@ impl Reservation {
             if reply.code != Code::Done {
                 return Err(Unheld::Refused(reply));
             }
-            self.day = reply.day;
+            self.day = reply.admitted;
         }
         self.leased = now.ticks;
         Ok(())
@@ -119,13 +119,13 @@ impl Reservation {
     pub fn settle(self, place: Place<'_>, actual: Usd, now: Timestamp) -> Option<Reply> {
         sum(&place.meter.held_nano, -self.held.nano());
         sum(&place.meter.shortfall_nano, (actual.nano() - self.held.nano()).max(0));
-        let op = Op::Settle { rid: self.rid, actual };
+        let op = Op::Settle { rid: self.rid, owner: place.home.owner, actual };
         if self.degraded() {
             sum(&place.meter.degraded_spend_nano, actual.nano());
             if self.backing == Backing::Slice {
                 place.home.store.redeem(&place.tenant, self.held, actual, now);
             }
-            return Some(place.home.local.apply(&place.tenant, op, now));
+            return place.home.local.apply(&place.tenant, op, now).ok();
         }
         match place.home.store.call(&place.tenant, op, now) {
             Trip::Made(answer) => {

@@ -147,7 +147,7 @@ pub fn staged(
     let folder = tempfile::tempdir().unwrap();
     let options = Options { segment_bytes: SEGMENT_BYTES, ..Options::new(folder.path()) };
     let begin = Now { utc: START, ticks: Ticks::default() };
-    let home = Home::new(store, Ledger::open(&options, begin).unwrap());
+    let home = Home::new(store, Arc::new(Ledger::open(&options, begin).unwrap()));
     let transport = Box::new(ScriptedTransport::new(scripts));
     let gateway = Gateway::new(world(config), transport, clock, Some(Arc::new(home)));
     Stage { gateway, clock: manual, folder }
