@@ -1,7 +1,6 @@
 //! Decides the terms of an arm — quality, cost, time, score — and the arm an offer runs with.
 //! Does not compare offers (rank.rs).
 
-use super::number::{grid, ln, round};
 use super::prior;
 use super::rank::Candidate;
 use super::rates::{Load, Rates};
@@ -9,6 +8,7 @@ use super::table::{Arm, Facts, Mixed, Table};
 use super::types::{Mode, Typing};
 use super::wish::Wish;
 use crate::catalog::{Calibration, Script, Task};
+use crate::number::{grid, ln, round};
 
 /// Fixed anchors of the cost scale: $0.05 and $200 per million tokens, so that adding a candidate
 /// never changes another's score.

@@ -1,4 +1,4 @@
-//! Decides the few float operations of scoring whose result must be the same on every host.
+//! Decides the few float operations whose result must be the same on every host.
 //! Does not know what the numbers mean, and holds no money.
 
 /// Two hosts agree on what is rounded to this.
@@ -6,19 +6,19 @@ const GRID: f64 = (1_u32 << 20) as f64;
 
 /// Rounds a number below 2⁵¹ by pushing its fraction off the end of the mantissa, ties to even:
 /// `f64::round` is a call on older processors, and a cast has to look for what does not fit.
-pub(super) fn round(value: f64) -> f64 {
+pub(crate) fn round(value: f64) -> f64 {
     const PUSH: f64 = 6_755_399_441_055_744.0;
     (value + PUSH) - PUSH
 }
 
 /// Rounds to a grid on which two hosts agree.
-pub(super) fn grid(value: f64) -> f64 {
+pub(crate) fn grid(value: f64) -> f64 {
     round(value * GRID) * (1.0 / GRID)
 }
 
 /// Natural logarithm of a positive number by its bits and a short series: the same on every host,
 /// which libm does not promise. Error below 10⁻⁸.
-pub(super) fn ln(value: f64) -> f64 {
+pub(crate) fn ln(value: f64) -> f64 {
     const LN_2: f64 = std::f64::consts::LN_2;
     // The exponent as a number: its bits under those of 2⁵², less 2⁵² and the bias.
     const UNDER: u64 = 0x4330_0000_0000_0000;
