@@ -2,6 +2,7 @@
 //! Does not know what happens when the home is away: gateway.rs holds that one policy.
 
 pub mod memory;
+pub mod redis;
 
 use p402_core::guard::{Limits, Op, Reply};
 use p402_core::money::Usd;
