@@ -23,6 +23,13 @@ pub struct Config {
     pub keys: std::collections::BTreeMap<String, Vec<String>>,
     #[serde(default)]
     pub tenants: Vec<Tenant>,
+    /// What holds for every tenant that does not say otherwise.
+    #[serde(default)]
+    pub guard: Guard,
+    #[serde(default)]
+    pub store: Store,
+    #[serde(default)]
+    pub ledger: Ledger,
 }
 
 /// A tenant's own defaults and lists; its id is the one its key resolves to.
@@ -38,6 +45,8 @@ pub struct Tenant {
     pub providers_allow: Vec<String>,
     pub providers_deny: Vec<String>,
     pub cost_details: bool,
+    /// Put over the gateway's own, key by key.
+    pub guard: Guard,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -119,6 +128,33 @@ pub struct Guard {
     pub outage_policy: Option<String>,
     pub slice_max_usd: Option<String>,
     pub outage_overdraft_usd: Option<String>,
+    /// Status of the hard stops: 429, 403 or 402 (compat.md § 5).
+    pub refusal_status: Option<u16>,
+}
+
+/// Where accounts and the ledger are kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// `redis://…`; `None` keeps accounts in this process.
+    pub url: Option<String>,
+    /// `postgres://…`; `None` indexes the ledger in the data directory.
+    pub ledger: Option<String>,
+    /// One budget for everything that a trip to Redis needs.
+    pub deadline_ms: u64,
+    /// How long a request waits for an account that is seeded from the ledger.
+    pub seed_deadline_ms: u64,
+    /// Replicas that must have a hold before it counts.
+    pub wait_replicas: u32,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ledger {
+    /// `process`, `group` or `strict`.
+    pub durability: Option<String>,
+    /// Refusals get a row, too.
+    pub denials: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -184,6 +220,13 @@ impl Default for Stream {
             drain_ms: 60_000,
             slow_reader_ms: 60_000,
         }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        let (deadline_ms, seed_deadline_ms) = (10, 250);
+        Self { url: None, ledger: None, deadline_ms, seed_deadline_ms, wait_replicas: 0 }
     }
 }
 

@@ -20,5 +20,6 @@ pub mod bill;
 pub mod dialect;
 pub mod route;
 
+pub mod claim;
 pub mod ledger;
 pub mod reply;

@@ -142,4 +142,12 @@ impl Period {
             Self::Total => Day::from_days(0),
         }
     }
+
+    /// First day of the next period, if there will be one.
+    pub const fn end(self, day: Day) -> Option<Day> {
+        match self {
+            Self::Month => Some(self.from(Day::from_days(self.from(day).days() + 31))),
+            Self::Total => None,
+        }
+    }
 }

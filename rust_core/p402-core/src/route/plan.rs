@@ -172,6 +172,7 @@ impl Router {
                 score: candidate.shown(sight.wish.mode),
                 quality: candidate.q,
                 input_tokens: sight.wish.input_of(facts.tokenizer),
+                input_bound: sight.wish.bound_of(facts.tokenizer),
                 expected: sight.world.catalog.price(facts.offer as usize, &charge).upstream,
                 claim: eligible::claim(sight.world, sight.wish, facts, candidate.cap),
                 expected_ttft_ms: ttft_ms.ceil() as u64,

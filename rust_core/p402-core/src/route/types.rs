@@ -80,6 +80,8 @@ pub struct Attempt {
     pub quality: f32,
     /// Estimated input in this offer's own tokens, before calibration.
     pub input_tokens: u64,
+    /// The bound of it that the claim uses.
+    pub input_bound: u64,
     pub expected: Usd,
     /// Bound of this attempt's bill: input bound + output bound at the dearest reading.
     pub claim: Usd,
