@@ -171,6 +171,12 @@ fn without(code: Code, now: Timestamp) -> Reply {
 }
 
 impl Tenant {
+    /// The very millisecond at which the first lease ends.
+    fn next_end_us(&self) -> Option<i64> {
+        let header = *self.account.as_ref()?.header();
+        (header.next_expiry_ms < START_US).then_some(header.next_expiry_ms * 1_000)
+    }
+
     /// One event, here and as a call for the store; what the store must answer.
     fn step(&mut self, dice: &mut Dice, now: Timestamp, big: bool) -> (Call, Reply) {
         if dice.one_in(300) {
@@ -285,9 +291,12 @@ fn rehearse(form: Form<'_>, server: &Server, dice: &mut Dice, events: usize) {
         let mut pipeline = redis::pipe();
         let mut expected = Vec::new();
         for _ in 0..BATCH {
-            now_us = pass(dice, now_us);
-            let now = Timestamp::from_micros(now_us);
             let which = dice.below(4) as usize;
+            now_us = pass(dice, now_us);
+            if let Some(ends_us) = dice.one_in(25).then(|| tenants[which].next_end_us()).flatten() {
+                now_us = ends_us;
+            }
+            let now = Timestamp::from_micros(now_us);
             let tenant = &mut tenants[which];
             if dice.one_in(500) {
                 tenant.account = None;

@@ -2,6 +2,7 @@
 //! Does not send it; what comes back is read by the core (`Reply::decode`).
 
 use p402_core::guard::{Account, Fence, Kind, Limits, OnExpiry, Op, Period};
+use p402_core::money::Usd;
 use p402_core::time::Timestamp;
 
 /// The twin of the core's account; one text for Redis Functions and for EVAL.
@@ -75,6 +76,15 @@ impl Call {
         Self { function, argument }
     }
 
+    /// The same call behind another fence: epoch, version and deadline are known when it is sent.
+    pub fn fence(&mut self, fence: &Fence) {
+        let deadline = fence.deadline.map_or(0, Timestamp::micros);
+        let places = self.argument.chunks_exact_mut(8);
+        for (place, value) in places.zip([fence.epoch, fence.version, deadline]) {
+            place.copy_from_slice(&(value as f64).to_le_bytes());
+        }
+    }
+
     /// Writes an account that was read from the ledger, if the store still holds what was `seen`
     /// there (nothing, or a value that begins like this one).
     pub fn recover(deadline: Option<Timestamp>, seen: &[u8], account: &Account) -> Self {
@@ -112,7 +122,7 @@ fn head(fence: &Fence, limits: Option<&Limits>) -> Vec<u8> {
         limits.daily_cap.nano(),
         limits.in_flight_max,
         // No budget is no number that a budget could have.
-        limits.budget.map_or(-1, |budget| budget.nano()),
+        limits.budget.map_or(-1, Usd::nano),
         i64::from(limits.period == Period::Total),
         limits.hold_lease_ms,
         limits.slot_lease_ms,
