@@ -1,4 +1,4 @@
-//! Decides whether the machine inside Redis is the core's own: replies and stored bytes, one by one.
+//! Decides whether the machine inside Redis is the core's own: replies and bytes, one by one.
 //! Does not measure it (benches do), and does not touch connections or outages: store.rs does.
 //!
 //! `P402_TWIN_EVENTS` (100,000) and `P402_TWIN_SEED` (1) lengthen or repeat a run.
@@ -15,6 +15,8 @@ use p402_io::store::redis::wire::{self, Call};
 
 /// 2026-11-22, noon.
 const START_US: i64 = 1_795_348_800_000_000;
+/// 2100-02-25: a year that is no leap year lies ahead.
+const LEAP_US: i64 = 4_107_110_400_000_000;
 const SECOND_US: i64 = 1_000_000;
 const EPOCH: i64 = 77;
 const BATCH: usize = 200;
@@ -275,7 +277,7 @@ impl Form<'_> {
     }
 }
 
-fn rehearse(form: Form<'_>, server: &Server, dice: &mut Dice, events: usize) {
+fn rehearse(form: Form<'_>, server: &Server, dice: &mut Dice, (events, from_us): (usize, i64)) {
     let mut connection = server.connect();
     let mut tenants: Vec<Tenant> = (0..4)
         .map(|number| Tenant {
@@ -284,7 +286,7 @@ fn rehearse(form: Form<'_>, server: &Server, dice: &mut Dice, events: usize) {
             account: None,
         })
         .collect();
-    let mut now_us = START_US;
+    let mut now_us = from_us;
     let mut seen = std::collections::HashMap::<Code, usize>::new();
     let mut done = 0;
     while done < events {
@@ -334,7 +336,7 @@ fn the_functions_are_the_cores_twin_byte_for_byte() {
         redis::cmd("FUNCTION").arg("LOAD").arg(text).query(&mut server.connect()).unwrap();
     assert_eq!(loaded, "p402_v1");
     let (events, seed) = (told("P402_TWIN_EVENTS", 100_000), told("P402_TWIN_SEED", 1));
-    rehearse(Form::Functions, &server, &mut Dice(seed), events as usize);
+    rehearse(Form::Functions, &server, &mut Dice(seed), (events as usize, START_US));
 }
 
 #[test]
@@ -343,7 +345,7 @@ fn the_script_for_a_redis_without_functions_is_the_same_text() {
     let text = under_test(&wire::script());
     let sha: String =
         redis::cmd("SCRIPT").arg("LOAD").arg(text).query(&mut server.connect()).unwrap();
-    rehearse(Form::Script(&sha), &server, &mut Dice(2), 10_000);
+    rehearse(Form::Script(&sha), &server, &mut Dice(2), (10_000, LEAP_US));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use p402_core::time::Timestamp;
 /// The twin of the core's account; one text for Redis Functions and for EVAL.
 const TWIN: &str = include_str!("guard.lua");
 /// The library that this release's functions live in; another release loads another one.
-const LIBRARY: &str = "#!lua name=p402_v1\n";
+pub const LIBRARY_NAME: &str = "p402_v1";
 const REGISTER: &str = "
 for at = 1, #EXPORTS do
   local export = EXPORTS[at]
@@ -34,7 +34,7 @@ pub struct Call {
 
 /// For `FUNCTION LOAD`.
 pub fn library() -> String {
-    [LIBRARY, TWIN, REGISTER].concat()
+    ["#!lua name=", LIBRARY_NAME, "\n", TWIN, REGISTER].concat()
 }
 
 /// For `EVAL` where Redis has no functions: the function's name is the first argument.
