@@ -37,6 +37,9 @@ async fn serve(gateway: &Gateway, body: Bytes) -> usize {
         body,
         twins: Vec::new(),
         received: Ticks::from_micros(0),
+        key: 0,
+        idempotency_key: None,
+        problem: false,
         read_timeout_ms: None,
         retry_count: 0,
     };

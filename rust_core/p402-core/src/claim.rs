@@ -19,8 +19,6 @@ pub struct Terms<'a> {
     /// Output tokens a choice may have by the client's own bound.
     pub max_tokens: Option<u64>,
     pub service: Option<&'a str>,
-    /// Prefixes are marked for the upstream's cache: their write may be billed.
-    pub writes_cache: bool,
 }
 
 /// The bound of an amount once the platform fee is on it, rounded up.
@@ -42,14 +40,15 @@ impl Terms<'_> {
         plan.attempts.iter().filter(priced).map(|attempt| self.of(attempt)).max()
     }
 
-    /// The plan's claim if each choice had at most `tokens`.
-    pub fn at(&self, plan: &Plan, tokens: u64) -> Usd {
+    /// The plan's claim if each choice had at most `tokens`; `writes_cache`: prefixes are marked
+    /// for the upstream's cache, and their write may be billed.
+    pub fn at(&self, plan: &Plan, tokens: u64, writes_cache: bool) -> Usd {
         let claims = plan.attempts.iter().map(|attempt| {
             let output = tokens.saturating_mul(self.choices);
             let fresh = Usage { fresh: attempt.input_bound, output, ..Usage::default() };
             let written = Usage { fresh: 0, cache_write_1h: attempt.input_bound, ..fresh };
             let peak = |usage| self.catalog.price_peak_at(attempt.offer, usage, self.service);
-            let written = if self.writes_cache { peak(&written) } else { Usd::ZERO };
+            let written = if writes_cache { peak(&written) } else { Usd::ZERO };
             with_fee(peak(&fresh).max(written), self.fee_bps)
         });
         claims.max().unwrap_or_default()

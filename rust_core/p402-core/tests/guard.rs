@@ -25,7 +25,7 @@ fn claim(number: u128, nano: i64) -> Op<'static> {
 }
 
 fn settle(number: u128, nano: i64) -> Op<'static> {
-    Op::Settle { rid: rid(number), actual: usd(nano) }
+    Op::Settle { rid: rid(number), owner: 1, actual: usd(nano) }
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //! Does not order attempts (core's rank.rs) and does not forward a committed stream (pump.rs).
 
 use crate::exchange::{Begun, Fault, exchange};
-use crate::settling::{Served, Settling, Tried, Turn};
+use crate::settling::Settling;
 use crate::transport::WireBody;
+use crate::turn::{Served, Tried, Turn};
 use p402_core::dialect::openai::{Answer, ChatStream, UpstreamError, UpstreamErrorKind};
 use p402_core::reply::{ApiError, Code};
 use p402_core::route::{Attempt, Observation, Outcome, Permit};
@@ -58,6 +59,7 @@ struct Failures {
 /// Counts an endpoint as busy until its verdict; dropped without one it is freed unjudged.
 pub struct Busy {
     turn: Arc<Turn>,
+    permit: Permit,
     sent: Now,
     seen: Option<Observation>,
 }
@@ -85,7 +87,10 @@ pub async fn walk(settling: &mut Settling) -> Result<Dispatched, ApiError> {
             }
             let Some(permit) = begin(&turn, attempt, tries == 0) else { break };
             tries += 1;
-            let fault = match one(settling, index, permit, deadline).await {
+            let busy = Busy::new(&turn, permit, turn.node.clock.now());
+            let covered = settling.cover_attempt(attempt, tries as u8).await;
+            covered.map_err(|error| failures.hint(error))?;
+            let fault = match one(settling, index, busy, deadline).await {
                 Ok(dispatched) => return Ok(dispatched),
                 Err(fault) => fault,
             };
@@ -149,15 +154,14 @@ fn begin(turn: &Turn, attempt: &Attempt, first: bool) -> Option<Permit> {
 async fn one(
     settling: &mut Settling,
     index: usize,
-    permit: Permit,
+    mut busy: Busy,
     deadline: Instant,
 ) -> Result<Dispatched, Fault> {
     let turn = Arc::clone(&settling.turn);
     let Some(attempt) = turn.plan.attempts.get(index) else {
         return Err(Fault::internal("the plan has no such attempt"));
     };
-    let sent = turn.node.clock.now();
-    let mut busy = Busy::new(&turn, permit, sent);
+    let (sent, permit) = (busy.sent, busy.permit);
     let offer = attempt.offer;
     settling.sending = Some(Served { attempt: index, offer, sent, provider_request_id: None });
     let own = Instant::now() + Duration::from_millis(attempt.deadline_ms);
@@ -165,7 +169,6 @@ async fn one(
         Ok(result) => result,
         Err(_elapsed) => Err(Fault::timeout()),
     };
-    settling.sending = None;
     let ended = turn.node.clock.now();
     let took_us = ended.ticks.since(sent.ticks);
     settling.provider_us += took_us;
@@ -204,6 +207,7 @@ async fn one(
             })
         }
         Err(fault) => {
+            settling.sending = None;
             tried.outcome = fault.error.kind.name();
             tried.status = fault.error.status;
             turn.node.emit.attempt_failed(&turn.world.catalog, turn.id, tried.ended());
@@ -241,7 +245,7 @@ impl Busy {
             input_tokens: None,
             output_tokens: None,
         };
-        Self { turn: Arc::clone(turn), sent, seen: Some(seen) }
+        Self { turn: Arc::clone(turn), permit, sent, seen: Some(seen) }
     }
 
     /// Notes when a stream's first content came.
@@ -358,6 +362,11 @@ impl Failures {
             return error.with_should_retry(false);
         }
         error.with_should_retry(true).with_retry_after_ms(1_000)
+    }
+
+    /// Whoever may have been billed once must not come again by itself.
+    fn hint(&self, error: ApiError) -> ApiError {
+        if self.possibly_billed { error.with_should_retry(false) } else { error }
     }
 }
 

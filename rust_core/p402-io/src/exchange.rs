@@ -1,8 +1,8 @@
 //! Carries one attempt: the body that is sent, and the answer read until it holds or fails.
 //! Does not choose what comes next (dispatch.rs) nor set deadlines.
 
-use crate::settling::Turn;
 use crate::transport::{TransportError, WireBody, WireRequest, WireResponse};
+use crate::turn::Turn;
 use bytes::Bytes;
 use p402_core::catalog::UsageShape;
 use p402_core::dialect::openai::{

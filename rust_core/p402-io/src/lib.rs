@@ -6,19 +6,36 @@
 // Modules in rank order: a module may name only those above it.
 pub mod clock;
 pub mod ledger;
+pub mod meter;
 pub mod outbox;
 pub mod store;
 pub mod transport;
 
 pub mod emit;
+pub mod holds;
+pub mod home;
 pub mod records;
+pub mod rids;
+pub mod watch;
+
+pub mod reservation;
+
 pub mod world;
+
+pub mod node;
+
+pub mod turn;
+
+pub mod booking;
 
 pub mod settling;
 
+pub mod admission;
+pub mod cover;
 pub mod exchange;
 
 pub mod dispatch;
+pub mod heads;
 
 pub mod pump;
 

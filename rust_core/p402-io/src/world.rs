@@ -1,24 +1,14 @@
-//! Holds what requests share: one immutable `World` swapped whole on reload, one `Node` around it.
+//! Holds what stays as it is until the next reload: one immutable `World`, swapped whole.
 //! Does not decide: catalogue, table and rules are core's, laid out once here.
 
-use crate::clock::Clock;
-use crate::emit::Emit;
-use crate::records::Records;
-use crate::transport::Transport;
-use arc_swap::ArcSwap;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use p402_core::catalog::{Auth, Catalog, DialectName, Provider};
-use p402_core::config::Config;
-use p402_core::route::{Router, Rules, Table};
-use parking_lot::Mutex;
+use p402_core::config::{self, Config};
+use p402_core::guard::Limits;
+use p402_core::route::{Rules, Table};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, OnceLock};
-use tokio::sync::{Notify, Semaphore};
-
-/// Requests in flight on one node; beyond it a request is told to come back (503 `overloaded`).
-pub const IN_FLIGHT_MAX: usize = 8_192;
+use std::sync::OnceLock;
 
 /// Where a provider is reached and with which credentials.
 #[derive(Debug)]
@@ -33,6 +23,9 @@ pub struct Upstream {
 pub struct TenantWorld {
     pub rules: Rules,
     pub cost_details: bool,
+    pub limits: Limits,
+    /// Status of the guard's hard stops.
+    pub refusal_status: u16,
 }
 
 /// Everything that stays as it is until the next reload.
@@ -47,28 +40,10 @@ pub struct World {
     pub upstreams: Vec<Option<Upstream>>,
     /// Extra header per provider that follows the session (`affinity_header`).
     pub affinity: Vec<Option<HeaderName>>,
+    /// The catalogue's digest, as ledger rows hold it.
+    pub price_version: u32,
     /// The body of `GET /models`: two megabytes that do not change until the next reload.
     listing: OnceLock<Vec<u8>>,
-}
-
-/// One gateway process: the world, the moving state of routing, and the ways out.
-pub struct Node {
-    pub world: ArcSwap<World>,
-    pub router: Mutex<Router>,
-    pub records: Mutex<Records>,
-    pub emit: Emit,
-    pub transport: Box<dyn Transport>,
-    pub clock: Arc<dyn Clock>,
-    /// Streams being read to their usage after their client left.
-    pub drains: Arc<Semaphore>,
-    pub in_flight: AtomicUsize,
-    pub idle: Notify,
-    pub draining: AtomicBool,
-    /// Told when the drain time is over: open streams end with an error frame.
-    pub closing: Notify,
-    pub closed: AtomicBool,
-    pub id_seed: u64,
-    pub id_count: std::sync::atomic::AtomicU64,
 }
 
 impl World {
@@ -96,14 +71,22 @@ impl World {
         let table = Table::build(&catalog, &keyed, &config.routing);
         let mut tenants = HashMap::new();
         for tenant in &config.tenants {
-            let rules = Rules::from_config(tenant, &config.routing)?;
-            let world = TenantWorld { rules, cost_details: tenant.cost_details };
-            tenants.insert(tenant.id.clone(), world);
+            tenants.insert(tenant.id.clone(), TenantWorld::new(tenant, &config)?);
         }
-        let rules = Rules::from_config(&p402_core::config::Tenant::default(), &config.routing)?;
-        let fallback = TenantWorld { rules, cost_details: false };
+        let fallback = TenantWorld::new(&config::Tenant::default(), &config)?;
+        let price_version = price_version(&catalog.digest);
         let listing = OnceLock::new();
-        Ok(Self { config, catalog, table, tenants, fallback, upstreams, affinity, listing })
+        Ok(Self {
+            config,
+            catalog,
+            table,
+            tenants,
+            fallback,
+            upstreams,
+            affinity,
+            price_version,
+            listing,
+        })
     }
 
     /// The body of `GET /models`, made when it is first wanted.
@@ -128,6 +111,27 @@ impl World {
     pub fn keys(&self, provider: usize) -> usize {
         self.upstreams.get(provider).and_then(Option::as_ref).map_or(0, |up| up.keys.len())
     }
+}
+
+impl TenantWorld {
+    fn new(tenant: &config::Tenant, config: &Config) -> Result<Self, String> {
+        let rules = Rules::from_config(tenant, &config.routing)?;
+        let limits = Limits::default().with(&config.guard).map_err(|error| error.to_string())?;
+        let limits =
+            limits.with(&tenant.guard).map_err(|error| format!("tenant {}: {error}", tenant.id))?;
+        let status = tenant.guard.refusal_status.or(config.guard.refusal_status);
+        let refusal_status = status.unwrap_or(429);
+        if !matches!(refusal_status, 429 | 403 | 402) {
+            return Err("guard.refusal_status: not one of 429, 403, 402".to_owned());
+        }
+        Ok(Self { rules, cost_details: tenant.cost_details, limits, refusal_status })
+    }
+}
+
+/// The first 32 bits of a digest in hex.
+fn price_version(digest: &str) -> u32 {
+    let word: String = digest.chars().filter(char::is_ascii_hexdigit).take(8).collect();
+    u32::from_str_radix(&word, 16).unwrap_or_default()
 }
 
 fn upstream(provider: &Provider, config: &Config) -> Result<Option<Upstream>, String> {
@@ -177,10 +181,4 @@ fn headers(provider: &Provider, key: &str) -> Result<HeaderMap, String> {
 
 fn affinity(provider: &Provider) -> Option<HeaderName> {
     provider.quirks.affinity_header.as_deref().and_then(|name| name.parse().ok())
-}
-
-impl std::fmt::Debug for Node {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node").field("in_flight", &self.in_flight).finish_non_exhaustive()
-    }
 }

@@ -9,7 +9,7 @@ use p402_core::id::RequestId;
 use p402_core::reply::{ApiError, Code};
 use p402_core::time::Timestamp;
 use p402_core::usage::Usage;
-use p402_io::gateway::refusal;
+use p402_io::heads::refusal;
 use p402_io::outbox::Head;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -49,7 +49,7 @@ impl PyGateway {
         all: bool,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let call = call(tenant, headers, Bytes::copy_from_slice(body), self.ticks_now())?;
-        match self.gateway.explain(call, all) {
+        match self.gateway.explain(&call, all) {
             Ok(body) => head_tuple(py, &json(body)),
             Err(error) => self.refuse(py, &error),
         }
@@ -96,6 +96,17 @@ impl PyGateway {
         (events.iter().map(ToString::to_string).collect(), dropped)
     }
 
+    /// Alarms since the last call, as the bodies of a webhook.
+    fn alarms<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        let alarms = self.gateway.node.emit.take_alarms();
+        alarms.iter().map(|alarm| PyBytes::new(py, &alarm.to_json())).collect()
+    }
+
+    /// The guard's counters in Prometheus' text format.
+    fn metrics(&self) -> String {
+        self.gateway.node.meter.render()
+    }
+
     /// An error reply by its stable code; `ValueError` for a code that is not in the table.
     #[pyo3(signature = (code, message, param = None))]
     fn refusal<'py>(
@@ -118,8 +129,8 @@ impl PyGateway {
 impl PyGateway {
     fn refuse<'py>(&self, py: Python<'py>, error: &ApiError) -> PyResult<Bound<'py, PyTuple>> {
         let now = self.gateway.node.clock.now();
-        let id: RequestId = self.gateway.request_id(now);
-        head_tuple(py, &refusal(error, id))
+        let id: RequestId = self.gateway.node.request_id(now);
+        head_tuple(py, &refusal(error, id, false))
     }
 
     fn ticks_now(&self) -> u64 {

@@ -7,6 +7,7 @@
 mod answers;
 mod clock;
 mod gateway;
+mod guard;
 mod reply;
 mod runtime;
 
@@ -21,6 +22,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<gateway::PyGateway>()?;
     module.add_class::<reply::PyReply>()?;
     module.add_class::<clock::PyManualClock>()?;
+    module.add_function(wrap_pyfunction!(guard::guard_limits, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG_BUILD", cfg!(debug_assertions))?;
     Ok(())

@@ -45,25 +45,30 @@ impl Account {
             Op::Admit(claim) => self.admit(&claim, limits, now),
             Op::Extend { rid, amount } => self.extend((rid, bounded(amount)), limits, now),
             Op::Renew(rids) => self.renew(rids, limits, now),
-            Op::Settle { rid, actual } => self.settle(rid, counted(actual), now),
+            Op::Settle { rid, owner, actual } => self.settle((rid, owner), counted(actual), now),
             Op::Adjust { day, nano } => self.adjust(day, nano, limits, now),
         }
     }
 
     fn admit(&mut self, claim: &Claim, limits: &Limits, now: Timestamp) -> Reply {
         let passed = self.pass_time(limits, now);
-        let known = claim.kind != Kind::Closed && self.find(claim.rid).is_some();
-        let verdict = if known { Ok(None) } else { self.admissible(claim, limits, now).map(Some) };
-        match verdict {
+        let known = match claim.kind {
+            Kind::Closed => None,
+            Kind::Request | Kind::Slice => self.find(claim.rid),
+        };
+        if let Some(record) = known.and_then(|at| self.records.get(at)) {
+            let admitted = calendar_day(i64::from(record.day));
+            let ours = record.node() == claim.owner;
+            let code = if ours { Code::Done } else { Code::Taken };
+            self.header.version += i64::from(passed);
+            return Reply { replayed: ours, admitted, ..self.reply(code, now) };
+        }
+        match self.admissible(claim, limits, now) {
             Err(refused) => {
                 self.header.version += i64::from(passed);
                 self.refusal(&refused, limits, now)
             }
-            Ok(None) => {
-                self.header.version += i64::from(passed);
-                Reply { replayed: true, ..self.reply(Code::Done, now) }
-            }
-            Ok(Some(tat_us)) => {
+            Ok(tat_us) => {
                 self.header.version += 1;
                 self.header.tat_us = tat_us;
                 if claim.kind != Kind::Closed {
@@ -109,18 +114,12 @@ impl Account {
         let nano = (amount - held).max(0);
         if !self.header.fits_day(day, nano, limits) {
             let wait_us = self.header.day_left_us(now);
-            return self.refusal(
-                &Refused { code: Code::DailyCap, wait_us, day, nano },
-                limits,
-                now,
-            );
+            let refused = Refused { code: Code::DailyCap, wait_us, day, nano };
+            return self.refusal(&refused, limits, now);
         }
         if !self.header.fits_budget(nano, limits) {
-            return self.refusal(
-                &Refused { code: Code::Budget, wait_us: 0, day, nano },
-                limits,
-                now,
-            );
+            let refused = Refused { code: Code::Budget, wait_us: 0, day, nano };
+            return self.refusal(&refused, limits, now);
         }
         self.renew_at(at, limits, now);
         if let Some(record) = self.records.get_mut(at) {
@@ -128,7 +127,8 @@ impl Account {
         }
         self.header.hold(day, nano);
         self.header.version += i64::from(!passed);
-        Reply { replayed: nano == 0, ..self.reply(Code::Done, now) }
+        let (replayed, admitted) = (nano == 0, calendar_day(day));
+        Reply { replayed, admitted, ..self.reply(Code::Done, now) }
     }
 
     fn renew(&mut self, rids: &[RequestId], limits: &Limits, now: Timestamp) -> Reply {
@@ -139,13 +139,18 @@ impl Account {
         Reply { fates, ..self.with_parked(self.reply(Code::Done, now)) }
     }
 
-    fn settle(&mut self, rid: RequestId, actual: i64, now: Timestamp) -> Reply {
-        let Some(at) = self.find(rid) else { return self.reply(Code::Unknown, now) };
+    fn settle(&mut self, of: (RequestId, u32), actual: i64, now: Timestamp) -> Reply {
+        let (rid, owner) = of;
+        let owned = |at: &usize| self.records.get(*at).is_some_and(|found| found.node() == owner);
+        let Some(at) = self.find(rid).filter(owned) else {
+            return self.reply(Code::Unknown, now);
+        };
         let record = self.close(at);
         self.header.book(i64::from(record.day), actual);
         self.header.version += 1;
         let late = record.is_suspended() || record.money_expiry_ms <= now.millis();
-        Reply { late, ..self.reply(Code::Done, now) }
+        let admitted = calendar_day(i64::from(record.day));
+        Reply { late, admitted, ..self.reply(Code::Done, now) }
     }
 
     fn adjust(&mut self, day: Day, nano: i64, limits: &Limits, now: Timestamp) -> Reply {
@@ -195,6 +200,7 @@ impl Account {
             retry_ms: 0,
             in_flight: header.in_flight,
             day: calendar_day(header.day),
+            admitted: calendar_day(header.day),
             day_spent: Usd::from_nano(header.day_spent),
             day_held: Usd::from_nano(header.day_held),
             budget_spent: Usd::from_nano(header.budget_spent),

@@ -4,8 +4,8 @@
 //! An account: 16 doubles (the header's fields in their order, then [`LAYOUT`]), then 48 bytes a
 //! record: rid 16 bytes big-endian · `slot_expiry_ms`, `money_expiry_ms`, `amount` as doubles ·
 //! `day`, `owner` as u32. A reply: 16 doubles (code · replayed · late · `retry_ms` · `in_flight` ·
-//! day · `day_spent` · `day_held` · `budget_spent` · held · suspense · parked · `tat_us` · version
-//! · `now_us` · number of fates), then a byte per fate.
+//! day · admitted · `day_spent` · `day_held` · `budget_spent` · held · suspense · parked · `tat_us`
+//! · version · `now_us`), then a byte per fate.
 
 use super::state::{Account, Header, RECORDS_MAX, Record};
 use super::{AMOUNT_MAX, Code, Fate, INSTANT_MAX, RENEW_MAX, Reply};
@@ -163,6 +163,7 @@ impl Reply {
             self.retry_ms,
             self.in_flight,
             i64::from(self.day.days()),
+            i64::from(self.admitted.days()),
             self.day_spent.nano(),
             self.day_held.nano(),
             self.budget_spent.nano(),
@@ -172,7 +173,6 @@ impl Reply {
             self.tat_us,
             self.version,
             self.now.micros(),
-            self.fates.len() as i64,
         ];
         let mut out = Vec::with_capacity(REPLY_BYTES + self.fates.len());
         for number in numbers {
@@ -194,6 +194,7 @@ impl Reply {
             retry_ms: from.number()?,
             in_flight: from.number()?,
             day: from.day()?,
+            admitted: from.day()?,
             day_spent: from.amount()?,
             day_held: from.amount()?,
             budget_spent: from.amount()?,
@@ -205,8 +206,7 @@ impl Reply {
             now: Timestamp::from_micros(from.number()?),
             fates: Vec::new(),
         };
-        let promised = from.number()?;
-        if promised != fates.len() as i64 || fates.len() > RENEW_MAX {
+        if fates.len() > RENEW_MAX {
             return Err(LayoutError::Length);
         }
         let fate = |byte: &u8| Fate::from_wire(*byte).ok_or(LayoutError::Number);

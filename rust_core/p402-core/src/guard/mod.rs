@@ -49,8 +49,10 @@ pub enum Op<'a> {
     Extend { rid: RequestId, amount: Usd },
     /// Both leases anew, for at most [`RENEW_MAX`] requests of one node.
     Renew(&'a [RequestId]),
-    /// The hold goes, `actual` is booked on the admission day. At zero this is a release.
-    Settle { rid: RequestId, actual: Usd },
+    /// The hold goes, `actual` is booked on the admission day. At zero this is a release. Only
+    /// the owner settles: a node that gave an admission up must not free another node's hold of
+    /// the same request.
+    Settle { rid: RequestId, owner: u32, actual: Usd },
     /// Corrects what was booked on a day, by signed nano-dollars; always beside a ledger row.
     Adjust { day: Day, nano: i64 },
 }
@@ -99,6 +101,8 @@ pub enum Code {
     Late = 9,
     /// No such request: settled before, recovered away or never admitted.
     Unknown = 10,
+    /// Another node runs this request.
+    Taken = 11,
 }
 
 /// What became of one request in a batch of renewals.
@@ -121,7 +125,10 @@ pub struct Reply {
     /// When asking again may help; 0 where the account cannot know.
     pub retry_ms: i64,
     pub in_flight: i64,
+    /// The day that `day_spent` and `day_held` belong to.
     pub day: Day,
+    /// The day the request of this operation was admitted on: its ledger rows carry it.
+    pub admitted: Day,
     pub day_spent: Usd,
     pub day_held: Usd,
     pub budget_spent: Usd,
@@ -151,7 +158,7 @@ pub struct Fence {
 impl Code {
     /// The code with this number on the wire.
     pub fn from_wire(number: i64) -> Option<Self> {
-        const ALL: [Code; 9] = [
+        const ALL: [Code; 10] = [
             Code::Done,
             Code::Rate,
             Code::DailyCap,
@@ -161,6 +168,7 @@ impl Code {
             Code::Cold,
             Code::Late,
             Code::Unknown,
+            Code::Taken,
         ];
         ALL.into_iter().find(|code| *code as i64 == number)
     }

@@ -4,7 +4,9 @@
 mod name;
 mod replay;
 mod row;
+mod tally;
 
 pub use name::{MODEL_BYTES_MAX, PROVIDER_BYTES_MAX, TENANT_BYTES_MAX, session_hash, short_name};
 pub use replay::{Balance, Mismatch, Open, Replay, mismatches};
 pub use row::{Flags, Kind, ROW_BYTES, Row, RowFault, Seq};
+pub use tally::{GroupBy, Sums, Tally};

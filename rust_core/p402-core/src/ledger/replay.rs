@@ -62,11 +62,10 @@ impl Replay {
         let fresh = match row.kind {
             Kind::Settle | Kind::Release => self.close(row.rid),
             Kind::Adjust => self.adjusted.insert((row.rid, row.attempt)),
-            Kind::Deny => true,
-            _ if self.closed.contains(&row.rid) => true,
-            Kind::Intent | Kind::Dispatch => self.begin(row),
-            Kind::Extend => self.touch(row.rid, |open| open.held = row.held, Some(row.held)),
-            Kind::Suspense => self.touch(row.rid, |open| open.suspended = true, None),
+            _ => {
+                self.go_on(row);
+                true
+            }
         };
         if !fresh {
             self.repeated += 1;
@@ -81,27 +80,34 @@ impl Replay {
         self.closed.insert(rid)
     }
 
-    fn begin(&mut self, row: &Row<'_>) -> bool {
-        let sent = row.kind == Kind::Dispatch;
-        let before = self.open.get(&row.rid);
-        if before.is_some_and(|open| open.sent && !sent) {
-            return true;
+    fn go_on(&mut self, row: &Row<'_>) {
+        if self.closed.contains(&row.rid) {
+            return;
         }
-        let suspended = before.is_some_and(|open| open.suspended);
-        let open = Open { row: row.encode(row.seq), held: row.held, sent, suspended };
-        self.open.insert(row.rid, open);
-        true
+        match row.kind {
+            Kind::Intent | Kind::Dispatch => self.begin(row),
+            Kind::Extend => self.carry(row.rid, Some(row.held)),
+            Kind::Suspense => self.carry(row.rid, None),
+            Kind::Settle | Kind::Release | Kind::Adjust | Kind::Deny => {}
+        }
     }
 
-    fn touch(&mut self, rid: RequestId, change: impl Fn(&mut Open), held: Option<Usd>) -> bool {
+    fn begin(&mut self, row: &Row<'_>) {
+        let sent = row.kind == Kind::Dispatch;
+        let open = Open { row: row.encode(row.seq), held: row.held, sent, suspended: false };
+        self.open.insert(row.rid, open);
+    }
+
+    /// A request goes on under a new hold, or lapses where there is none.
+    fn carry(&mut self, rid: RequestId, held: Option<Usd>) {
         if let Some(open) = self.open.get_mut(&rid) {
-            change(open);
+            open.held = held.unwrap_or(open.held);
+            open.suspended |= held.is_none();
         } else {
             let carried = self.carried.entry(rid).or_default();
-            carried.suspended |= held.is_none();
             carried.held = held.or(carried.held);
+            carried.suspended |= held.is_none();
         }
-        true
     }
 
     /// Rows taken in.
@@ -155,19 +161,25 @@ impl Replay {
         self.carried.iter().map(|(rid, told)| (*rid, told.held, told.suspended))
     }
 
-    /// A request that was open before the stretch, as the stretch leaves it.
-    pub fn after(&self, rid: RequestId, mut before: Open) -> Option<Open> {
-        if self.closed.contains(&rid) {
-            return None;
+    /// Requests that are open after the stretch, given those that were open before it.
+    pub fn outstanding(
+        &self,
+        before: impl IntoIterator<Item = (RequestId, Open)>,
+    ) -> Vec<(RequestId, Open)> {
+        let mut all = self.open.clone();
+        for (rid, mut open) in before {
+            if self.closed.contains(&rid) {
+                continue;
+            }
+            if let Some(told) = self.carried.get(&rid) {
+                open.held = told.held.unwrap_or(open.held);
+                open.suspended |= told.suspended;
+            }
+            all.entry(rid).or_insert(open);
         }
-        if let Some(open) = self.open.get(&rid) {
-            return Some(open.clone());
-        }
-        if let Some(told) = self.carried.get(&rid) {
-            before.held = told.held.unwrap_or(before.held);
-            before.suspended |= told.suspended;
-        }
-        Some(before)
+        let mut all: Vec<_> = all.into_iter().collect();
+        all.sort_unstable_by_key(|(rid, _)| rid.bits());
+        all
     }
 }
 

@@ -52,7 +52,7 @@ pub struct Seq(u64);
 pub struct Row<'a> {
     pub kind: Kind,
     /// Which of its kind within the request: the attempt of a dispatch, the ordinal of an extend
-    /// or adjust. A request ends once, whatever stands here.
+    /// or adjust. A request ends once: a row that says so always has zero.
     pub attempt: u8,
     pub rid: RequestId,
     /// Given by the journal.
@@ -173,6 +173,10 @@ impl Flags {
     pub const fn when(self, wanted: bool) -> Self {
         if wanted { self } else { Self(0) }
     }
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -259,7 +263,7 @@ impl<'a> Row<'a> {
         let mut bytes = [0; ROW_BYTES];
         bytes[4] = VERSION;
         bytes[5] = self.kind as u8;
-        bytes[6] = self.attempt;
+        bytes[6] = self.identity().2;
         bytes[7] = self.mode.map_or(NO_MODE, |mode| mode as u8);
         put(&mut bytes, 8, &self.flags.0.to_le_bytes());
         put(&mut bytes, 10, &self.status.to_le_bytes());

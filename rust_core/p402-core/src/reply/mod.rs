@@ -20,4 +20,4 @@ pub use error::{ApiError, Extra, RETRY_HEADER_MS_MAX, UPSTREAM_ERROR_BYTES_MAX};
 pub use headers::{ReplyHeaders, VALUE_BYTES_MAX, dropped_warning};
 pub use metadata::{CostDetails, Metadata};
 pub use scrub::scrub;
-pub use standing::{Standing, anomaly_header};
+pub use standing::{Standing, anomaly_header, guard_json};

@@ -1,6 +1,7 @@
 //! Decides how a tenant's balances read in the headers of every reply (guard.md § 10).
 //! Does not refuse: denial.rs words what an account refused.
 
+use super::json;
 use crate::guard::{Flag, Limits, Reply};
 use crate::money::Usd;
 use crate::time::Timestamp;
@@ -18,15 +19,18 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Remaining amounts are rounded down by being integers, and never negative.
-    pub fn of(reply: &Reply, limits: &Limits) -> Self {
+    /// Read at `now`, which may be later than the answer. Remaining amounts are rounded down by
+    /// being integers, and never negative.
+    pub fn of(reply: &Reply, limits: &Limits, now: Timestamp) -> Self {
+        let today = now.utc_day() <= reply.day;
+        let of_today = |amount: Usd| if today { amount } else { Usd::ZERO };
         let left = |cap: Usd, spent: Usd, held: Usd| {
             Usd::from_nano((cap.nano() - spent.nano() - held.nano()).max(0))
         };
         Self {
-            daily: left(limits.daily_cap, reply.day_spent, reply.day_held),
+            daily: left(limits.daily_cap, of_today(reply.day_spent), of_today(reply.day_held)),
             budget: limits.budget.map(|budget| left(budget, reply.budget_spent, reply.held)),
-            ..Self::rate(reply.tat_us, limits, reply.now)
+            ..Self::rate(reply.tat_us, limits, now)
         }
     }
 
@@ -69,4 +73,25 @@ fn window_name(window_s: i64) -> &'static str {
 /// `z=4.1;n=812;series=cost`: what is unlike the tenant's past, for a header.
 pub fn anomaly_header(flag: &Flag, series: &str) -> String {
     format!("z={:.1};n={};series={series}", flag.z, flag.samples)
+}
+
+/// `p402_metadata.guard`: only where the guard was not itself, or saw what was unusual.
+pub fn guard_json(degraded: bool, anomaly: Option<(&Flag, &str)>) -> Option<Vec<u8>> {
+    if !degraded && anomaly.is_none() {
+        return None;
+    }
+    let mut out = vec![b'{'];
+    if degraded {
+        json::member(&mut out, "degraded", true);
+    }
+    if let Some((flag, series)) = anomaly {
+        json::key(&mut out, "anomaly");
+        out.push(b'{');
+        json::member(&mut out, "z", format_args!("{:.1}", flag.z));
+        json::member(&mut out, "n", flag.samples);
+        json::text_member(&mut out, "series", series);
+        out.push(b'}');
+    }
+    out.push(b'}');
+    Some(out)
 }

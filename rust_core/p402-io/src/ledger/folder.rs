@@ -14,6 +14,7 @@ const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
 const ID: &str = "id";
 const SUFFIX: &str = "rows";
+const DAMAGED: &str = "damaged";
 const SPARE: &str = "spare-";
 
 /// The data directory, held by this process until it is dropped.
@@ -128,6 +129,23 @@ pub(super) fn segments(journal: &Path) -> io::Result<Vec<SegmentName>> {
     }
     found.sort_unstable();
     Ok(found)
+}
+
+/// Where a segment with rows that do not read is kept as evidence.
+pub(super) fn damaged_of(journal: &Path, name: SegmentName) -> PathBuf {
+    name.path(journal).with_extension(DAMAGED)
+}
+
+/// How many such segments are there.
+pub(super) fn kept_damage(journal: &Path) -> io::Result<usize> {
+    let entries = match std::fs::read_dir(journal) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        other => other?,
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let kept =
+        paths.filter_map(Result::ok).filter(|path| path.extension() == Some(DAMAGED.as_ref()));
+    Ok(kept.count())
 }
 
 /// Options of a file that only its owner may read.

@@ -119,6 +119,10 @@ impl Journal {
     pub(super) const fn is_refusing(&self) -> bool {
         self.refusing
     }
+    /// The segment that takes rows.
+    pub(super) const fn name(&self) -> SegmentName {
+        self.current.name
+    }
     /// Where the next row will stand.
     pub(super) const fn next(&self) -> Seq {
         self.current.next()

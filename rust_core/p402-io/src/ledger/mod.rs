@@ -1,15 +1,34 @@
 //! Keeps the ledger: a row is in the journal before its acknowledgement leaves.
 //! Does not decide what a row says, and never makes a request wait for the index.
 
+mod answers;
+mod audit;
+mod books;
+mod columns;
+mod database;
 mod folder;
+mod follow;
+mod index;
 mod journal;
 mod keeper;
 mod lane;
+mod postgres;
+mod recover;
+mod schema;
 mod segment;
+mod sqlite;
+mod tail;
 
+pub use audit::Audit;
+pub use books::{Books, OpenRequest, RowBytes, Seed};
+pub use database::IndexError;
+pub use follow::IndexState;
+pub use index::IndexAt;
 pub use lane::Mark;
+pub use recover::Recovered;
 
-use folder::{Folder, JournalId, drop_spares, segments};
+use folder::{Folder, drop_spares};
+use follow::{Follower, Sources};
 use journal::Place;
 use keeper::Keeper;
 use lane::Lane;
@@ -47,6 +66,7 @@ pub struct Options {
     pub writers: u8,
     pub durability: Durability,
     pub segment_bytes: u64,
+    pub index: IndexAt,
 }
 
 /// Why the ledger could not do what was asked; the words are for the operator.
@@ -55,6 +75,8 @@ pub enum LedgerError {
     /// Another process holds the data directory.
     Held(PathBuf),
     Open(PathBuf, io::Error),
+    /// Without its index nobody knows what was spent before.
+    Index(IndexError),
     /// No room for what is new; requests that are open can still end.
     Full,
     Write(io::Error),
@@ -67,9 +89,10 @@ pub enum LedgerError {
 pub struct Ledger {
     lanes: Arc<[Lane]>,
     keeper: Keeper,
+    follower: Follower,
     durability: Durability,
-    journal_id: JournalId,
-    damaged: u64,
+    index: IndexAt,
+    recovered: Recovered,
     folder: Folder,
 }
 
@@ -80,28 +103,26 @@ impl Options {
             writers: 1,
             durability: Durability::Process,
             segment_bytes: SEGMENT_BYTES,
+            index: IndexAt::Sqlite(None),
         }
     }
 }
 
 impl Ledger {
-    /// Takes the data directory and begins a fresh segment for each writer.
+    /// Takes the data directory, ends what an earlier process left open, and begins a fresh
+    /// segment for each writer.
     pub fn open(options: &Options, now: Now) -> Result<Self, LedgerError> {
         let folder = Folder::hold(&options.folder)?;
         let at = |error| LedgerError::open(&options.folder, error);
         let journal = folder.journal();
         let journal_id = folder.id().map_err(at)?;
         drop_spares(&journal).map_err(at)?;
-        let before = segments(&journal).map_err(at)?;
-        let mut damaged = 0;
-        for name in &before {
-            damaged += segment::cut_tail(&journal, *name).map_err(at)?.damaged;
-        }
-        let last = before.last().map_or(0, |name| name.number);
+        let mut index = recover::connect(&options.index, folder.root())?;
+        let before = recover::scan(&mut index, &journal, journal_id)?;
         // The clock keeps numbers growing even where every segment is gone; the disk, where the
         // clock went back.
-        let first = u32::try_from(now.utc.seconds()).unwrap_or(0).max(last.saturating_add(1));
-        let numbers = Arc::new(AtomicU32::new(first));
+        let clock = u32::try_from(now.utc.seconds()).unwrap_or(0);
+        let numbers = Arc::new(AtomicU32::new(clock.max(before.last.saturating_add(1))));
         let lanes = (0..options.writers.clamp(1, WRITERS_MAX))
             .map(|writer| {
                 Lane::open(Place {
@@ -113,16 +134,26 @@ impl Ledger {
             })
             .collect::<io::Result<Arc<[Lane]>>>()
             .map_err(at)?;
+        let recovered = before.end(now.utc, |row| lane_of(&lanes, row).1.append(row).map(drop))?;
         folder::sync_names(&journal).map_err(at)?;
         let keeper = Keeper::start(Arc::clone(&lanes), options.durability).map_err(at)?;
-        Ok(Self { lanes, keeper, durability: options.durability, journal_id, damaged, folder })
+        let sources = Sources {
+            at: options.index.clone(),
+            folder: folder.root().to_owned(),
+            journal,
+            journal_id,
+            lanes: Arc::clone(&lanes),
+        };
+        let follower = Follower::start(sources, index, before.positions).map_err(at)?;
+        let Options { durability, index, .. } = options.clone();
+        Ok(Self { lanes, keeper, follower, durability, index, recovered, folder })
     }
 
     /// Writes the row into the journal: about a microsecond, one system call. What the row
     /// acknowledges may leave once `durable` has returned for its mark.
     pub fn append(&self, row: &Row<'_>) -> Result<Mark, LedgerError> {
-        let lane = (row.rid.bits() % self.lanes.len() as u128) as usize;
-        let seq = self.lanes[lane].append(row)?;
+        let (at, lane) = lane_of(&self.lanes, row);
+        let seq = lane.append(row)?;
         let waits = self.durability.waits(row.kind);
         if waits {
             self.keeper.await_sync();
@@ -130,7 +161,7 @@ impl Ledger {
         if seq.row() == 0 {
             self.keeper.await_spare();
         }
-        Ok(Mark { lane, seq, waits })
+        Ok(Mark { lane: at, seq, waits })
     }
 
     /// Returns at once under `Durability::Process`; else when the disk has the row.
@@ -151,20 +182,32 @@ impl Ledger {
         self.keeper.faults()
     }
 
-    /// What tells this journal's rows from those of another node in a shared index.
-    pub const fn journal_id(&self) -> [u8; 16] {
-        self.journal_id
+    /// How the index fares.
+    pub fn index_state(&self) -> IndexState {
+        self.follower.state()
     }
 
-    /// Rows of earlier processes that did not read when the ledger was opened.
-    pub const fn damaged(&self) -> u64 {
-        self.damaged
+    /// What the start found and ended.
+    pub const fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
+    /// A reader of its own; its answers hold every row that was appended before they began.
+    /// Answers wait for a database: not for a thread that drives others.
+    pub fn books(&self) -> Result<Books, IndexError> {
+        Books::open(self.folder.root(), &self.index)
     }
 
     /// The data directory.
     pub fn folder(&self) -> &Path {
         self.folder.root()
     }
+}
+
+/// A request's rows all go one way, so that they stay in order.
+fn lane_of<'a>(lanes: &'a [Lane], row: &Row<'_>) -> (usize, &'a Lane) {
+    let at = (row.rid.bits() % lanes.len() as u128) as usize;
+    (at, &lanes[at])
 }
 
 impl LedgerError {
@@ -187,6 +230,12 @@ impl fmt::Display for LedgerError {
                 write!(f, "{folder} is in use by another p402 process; give each its own data_dir")
             }
             Self::Open(folder, error) => write!(f, "{}: {error}", folder.display()),
+            Self::Index(error) => {
+                write!(
+                    f,
+                    "the ledger's index does not answer, so what was spent is unknown: {error}"
+                )
+            }
             Self::Full => f.write_str("the disk that holds the ledger is full"),
             Self::Write(error) => write!(f, "the ledger could not be written: {error}"),
             Self::NotDurable => f.write_str("the disk did not confirm the ledger's row"),

@@ -144,14 +144,6 @@ pub(super) fn read(
     }
 }
 
-/// Takes off a closed segment what stands behind its last whole row.
-pub(super) fn cut_tail(journal: &Path, name: SegmentName) -> io::Result<Stretch> {
-    let file = private().read(true).write(true).open(name.path(journal))?;
-    let stretch = read(&file, name, 0, |_, _| true)?;
-    file.set_len(u64::from(stretch.next) * ROW_BYTES as u64)?;
-    Ok(stretch)
-}
-
 fn newer(version: u8) -> io::Error {
     let text = format!("a row of version {version} was written by a later release");
     io::Error::new(io::ErrorKind::Unsupported, text)

@@ -1,8 +1,9 @@
 //! Keeps accounts in this process, behind sharded locks that are held for arithmetic only.
 //! Does not survive the process: at start an account's past comes from the ledger.
 
-use super::{Answer, Store, Tenant, Trip};
-use p402_core::guard::{Account, Op};
+use super::past::{EPOCH, Past};
+use super::{Answer, Store, StoreError, Tenant, Trip};
+use p402_core::guard::{Account, Code, Op, Seed};
 use p402_core::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -10,8 +11,8 @@ use std::hash::{BuildHasher, RandomState};
 
 /// Locks that tenants are spread over.
 const SHARDS: usize = 64;
-/// Accounts that were never anywhere else have no epoch to tell apart.
-const EPOCH: i64 = 0;
+/// Accounts at hand in one shard; beyond, the one that has been quiet for longest is put away.
+const ACCOUNTS_MAX: usize = 256;
 
 type Shard = HashMap<Box<str>, Account>;
 
@@ -19,26 +20,86 @@ type Shard = HashMap<Box<str>, Account>;
 pub struct Memory {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
+    /// Without one every tenant is new, and none is ever put away.
+    past: Option<Past>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
         let shards = std::array::from_fn(|_| Mutex::default());
-        Self { shards, hasher: RandomState::new() }
+        Self { shards, hasher: RandomState::new(), past: None }
     }
 }
 
 impl Memory {
-    fn apply(&self, tenant: &Tenant<'_>, op: Op<'_>, now: Timestamp) -> Answer {
-        let shard = self.hasher.hash_one(tenant.id) as usize % SHARDS;
-        let mut accounts = self.shards[shard].lock();
-        if let Some(account) = accounts.get_mut(tenant.id) {
-            return Ok(account.apply(op, tenant.limits, now));
-        }
-        let mut account = Account::new(EPOCH, tenant.limits, now);
+    pub fn new(past: Past) -> Self {
+        Self { past: Some(past), ..Self::default() }
+    }
+
+    /// One operation, at once.
+    pub fn apply(&self, tenant: &Tenant<'_>, op: Op<'_>, now: Timestamp) -> Answer {
+        let mut accounts = self.shard(tenant.id).lock();
+        let account = match accounts.get_mut(tenant.id) {
+            Some(account) => account,
+            None => self.bring(&mut accounts, tenant, now)?,
+        };
         let reply = account.apply(op, tenant.limits, now);
-        accounts.insert(tenant.id.into(), account);
-        Ok(reply)
+        let Some(past) = self.past.as_ref().filter(|_| reply.code == Code::Recover) else {
+            return Ok(reply);
+        };
+        let again = past.again(tenant.id, account, tenant.limits, now);
+        *account = again.map_err(|_| StoreError::Unseeded)?;
+        Ok(account.apply(op, tenant.limits, now))
+    }
+
+    /// Gives a tenant a past, unless it has one here.
+    pub fn seed(&self, tenant: &Tenant<'_>, seed: &Seed, now: Timestamp) {
+        let mut accounts = self.shard(tenant.id).lock();
+        if !accounts.contains_key(tenant.id) {
+            accounts.insert(tenant.id.into(), Account::seeded(seed, tenant.limits, now));
+        }
+    }
+
+    /// Forgets every account without an open request.
+    pub fn forget_idle(&self) {
+        for shard in &self.shards {
+            shard.lock().retain(|_, account| !account.records().is_empty());
+        }
+    }
+
+    /// The account of a tenant that is not at hand.
+    fn bring<'a>(
+        &self,
+        accounts: &'a mut Shard,
+        tenant: &Tenant<'_>,
+        now: Timestamp,
+    ) -> Result<&'a mut Account, StoreError> {
+        let mut found = None;
+        if let Some(past) = &self.past {
+            found = past.get(tenant.id).map_err(|_| StoreError::Broken)?;
+            make_room(accounts, past);
+        }
+        let account = found.unwrap_or_else(|| Account::new(EPOCH, tenant.limits, now));
+        Ok(accounts.entry(tenant.id.into()).or_insert(account))
+    }
+
+    fn shard(&self, tenant: &str) -> &Mutex<Shard> {
+        &self.shards[self.hasher.hash_one(tenant) as usize % SHARDS]
+    }
+}
+
+/// Puts the account away whose last request is longest ago. One that cannot be put away stays.
+fn make_room(accounts: &mut Shard, past: &Past) {
+    if accounts.len() < ACCOUNTS_MAX {
+        return;
+    }
+    let resting = accounts.iter().filter(|(_, account)| account.records().is_empty());
+    let Some((name, account)) = resting.min_by_key(|(_, account)| account.header().tat_us) else {
+        return;
+    };
+    if past.put(name, account).is_ok() {
+        let name = name.clone();
+        accounts.remove(&name);
     }
 }
 

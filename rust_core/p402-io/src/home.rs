@@ -1,0 +1,96 @@
+//! Opens what must outlive a request: the accounts' home and the ledger, in one data directory.
+//! Does not decide what happens when either fails (gateway.rs).
+
+use crate::ledger::{Durability, IndexAt, Ledger, LedgerError, Options};
+use crate::store::Store;
+use crate::store::memory::Memory;
+use crate::store::past::Past;
+use p402_core::config::Config;
+use p402_core::guard::{Limits, NODES_MAX};
+use p402_core::time::Now;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Why a data directory was not opened; the words are for the operator.
+#[derive(Debug)]
+pub enum HomeError {
+    /// Another process holds it.
+    Held(String),
+    Failed(String),
+}
+
+/// Where accounts and the ledger live.
+pub struct Home {
+    pub store: Box<dyn Store>,
+    pub ledger: Arc<Ledger>,
+    /// Accounts of this node alone, for as long as the store is away.
+    pub local: Memory,
+    /// Marks this process's holds among those of other nodes.
+    pub owner: u32,
+}
+
+impl Home {
+    /// Takes the data directory for this process; `limits` of a tenant say what its past is.
+    ///
+    /// # Errors
+    /// The folder is held by another process, or cannot be written, or a setting is wrong.
+    pub fn open(
+        config: &Config,
+        folder: &Path,
+        limits: &dyn Fn(&str) -> Limits,
+        now: Now,
+    ) -> Result<Self, HomeError> {
+        if config.store.url.is_some() {
+            let text = "store.url: this release keeps accounts in its own process alone";
+            return Err(HomeError::Failed(text.to_owned()));
+        }
+        let durability = durability(config).map_err(HomeError::Failed)?;
+        let index = index(config).map_err(HomeError::Failed)?;
+        let options = Options { durability, index, ..Options::new(folder) };
+        let ledger = Ledger::open(&options, now).map_err(|error| match error {
+            LedgerError::Held(_) => HomeError::Held(error.to_string()),
+            other => HomeError::Failed(other.to_string()),
+        })?;
+        let ledger = Arc::new(ledger);
+        let owner = owner();
+        let past = Past::read(Arc::clone(&ledger), limits, (owner, now.utc));
+        let past = past.map_err(HomeError::Failed)?;
+        Ok(Self { owner, ..Self::new(Box::new(Memory::new(past)), ledger) })
+    }
+
+    pub fn new(store: Box<dyn Store>, ledger: Arc<Ledger>) -> Self {
+        Self { store, ledger, local: Memory::default(), owner: owner() }
+    }
+}
+
+fn owner() -> u32 {
+    getrandom::u32().unwrap_or_default() % NODES_MAX
+}
+
+fn durability(config: &Config) -> Result<Durability, String> {
+    match config.ledger.durability.as_deref() {
+        None | Some("process") => Ok(Durability::Process),
+        Some("group") => Ok(Durability::Group),
+        Some("strict") => Ok(Durability::Strict),
+        Some(other) => {
+            Err(format!("ledger.durability {other:?} is not one of process, group, strict"))
+        }
+    }
+}
+
+/// Where the ledger's index is kept.
+fn index(config: &Config) -> Result<IndexAt, String> {
+    match config.store.ledger.as_deref() {
+        None => Ok(IndexAt::Sqlite(None)),
+        Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+            Ok(IndexAt::Postgres(url.to_owned()))
+        }
+        Some(_) => Err("store.ledger: not a postgres:// address".to_owned()),
+    }
+}
+
+impl std::fmt::Debug for Home {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Home").field("ledger", &self.ledger.folder()).finish_non_exhaustive()
+    }
+}

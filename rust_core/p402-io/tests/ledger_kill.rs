@@ -1,0 +1,104 @@
+//! kill -9 at random points: no acknowledged row is lost, none is there twice (claim 3).
+//! `P402_KILLS=1000` is the long form.
+
+mod books;
+
+use books::{DAY, now, open, rid, rids_of, row, until};
+use p402_core::ledger::{Kind, ROW_BYTES, Row};
+use p402_core::money::Usd;
+use p402_io::ledger::{Ledger, Options};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const FOLDER: &str = "P402_KILL_FOLDER";
+const FIRST: &str = "P402_KILL_FIRST";
+const KILLS: u64 = 200;
+
+fn small(folder: &Path) -> Options {
+    // Small segments, so that turns, removals and spares are killed, too.
+    Options { segment_bytes: 300 * ROW_BYTES as u64, writers: 2, ..Options::new(folder) }
+}
+
+/// The victim: appends a dispatch and its settlement and only then says the request's number.
+/// Nothing but the parent test gives it a folder.
+#[test]
+fn victim() {
+    let (Ok(folder), Ok(first)) = (std::env::var(FOLDER), std::env::var(FIRST)) else { return };
+    let ledger = Ledger::open(&small(Path::new(&folder)), now()).unwrap();
+    let mut out = std::io::stderr().lock();
+    for n in first.parse::<u64>().unwrap().. {
+        let held = Usd::from_nano(1);
+        ledger.append(&Row { held, ..row(Kind::Dispatch, n.into()) }).map(drop).unwrap();
+        ledger.append(&Row { cost: held, ..row(Kind::Settle, n.into()) }).map(drop).unwrap();
+        if out.write_all(&n.to_le_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Runs a victim for a while, kills it, and returns the last number it acknowledged.
+fn kill_one(folder: &Path, first: u64, life: Duration) -> Option<u64> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "victim", "--nocapture", "--test-threads=1"])
+        .env(FOLDER, folder)
+        .env(FIRST, first.to_string())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stderr.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        bytes
+    });
+    std::thread::sleep(life);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let bytes = reader.join().unwrap();
+    let numbers = bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
+    let told: Vec<u64> = numbers.collect();
+    assert!(told.iter().zip(first..).all(|(told, n)| *told == n), "the victim counts");
+    told.last().copied()
+}
+
+#[test]
+fn no_acknowledged_row_is_lost_and_none_is_there_twice() {
+    let kills = std::env::var("P402_KILLS").map_or(KILLS, |text| text.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let (mut next, mut acknowledged, mut seed) = (1, Vec::new(), 0x9e37_79b9_7f4a_7c15_u64);
+    for _ in 0..kills {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        // From before the first row to well into the index's work.
+        let life = Duration::from_micros(5_000 + seed % 90_000);
+        if let Some(last) = kill_one(folder.path(), next, life) {
+            acknowledged.extend(next..=last);
+            next = last + 1;
+        }
+        // Numbers that were written and not told are never told again.
+        next += 1_000_000;
+    }
+    let ledger = open(folder.path());
+    let mut books = ledger.books().unwrap();
+    let mut all = rids_of(&ledger);
+    all.dedup();
+    for n in &acknowledged {
+        assert!(all.binary_search(&u128::from(*n)).is_ok(), "{n} was acknowledged and is lost");
+    }
+    until("indexed", || books.audit().unwrap().waiting == 0);
+    let audit = books.audit().unwrap();
+    assert!(audit.is_clean() && audit.open == 0, "{audit:?}");
+    // Each request cost one nano, however often its end was written.
+    let spent = books.seed("acme", DAY, DAY).unwrap().day_spent.nano();
+    assert_eq!(spent, all.len() as i64, "a request is there twice, or not at all");
+    for n in acknowledged.iter().step_by(997) {
+        let rows = books.request(rid(u128::from(*n))).unwrap();
+        assert_eq!(rows.len(), 2);
+    }
+    println!("{kills} kills, {} acknowledged requests, 0 lost", acknowledged.len());
+    assert!(acknowledged.len() as u64 > kills * 10, "the victims hardly lived");
+}
