@@ -49,6 +49,8 @@ pub struct Entry {
 pub struct Seeding {
     pub version: i64,
     pub marks: [u64; NODES],
+    /// Nodes that took part in the barrier.
+    pub answered: [bool; NODES],
 }
 
 #[derive(Default)]

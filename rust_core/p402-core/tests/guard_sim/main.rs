@@ -101,7 +101,70 @@ fn ablations() {
     let seeds: u64 = std::env::var("SEEDS").map_or(20, |s| s.parse().unwrap());
     for (name, switches) in off {
         let all = runs(seeds, Switches { storm, ..switches });
-        eprintln!("{name:20} over {} ({}) stuck {} under {} mism {} ghosts {} missed {} broken {:?}",
-            all.overspends, all.over_most, all.stuck, all.undercounted, all.mismatched, all.ghosts, all.missed, all.broken.first());
+        eprintln!(
+            "{name:20} over {} ({}) stuck {} under {} mism {} ghosts {} missed {} broken {:?}",
+            all.overspends,
+            all.over_most,
+            all.stuck,
+            all.undercounted,
+            all.mismatched,
+            all.ghosts,
+            all.missed,
+            all.broken.first()
+        );
+    }
+}
+#[test]
+fn hunt() {
+    let many = Switches { one_host: false, storm: 4, ..FULL };
+    for seed in 0..std::env::var("SEEDS").map_or(10, |s| s.parse().unwrap()) {
+        let one = run(seed, many);
+        if one.overspends + one.stuck + one.undercounted + one.mismatched + one.broken.len() as u64
+            > 0
+        {
+            eprintln!(
+                "seed {seed}: over {} stuck {} under {} mism {} {:?}",
+                one.overspends,
+                one.stuck,
+                one.undercounted,
+                one.mismatched,
+                one.broken.first()
+            );
+        }
+    }
+}
+
+#[test]
+fn trace() {
+    let many = Switches { one_host: false, storm: 4, ..FULL };
+    let seed: u64 = std::env::var("SEED").map_or(257, |s| s.parse().unwrap());
+    let mut world = World::new(seed, many);
+    for _ in 0..STEPS {
+        world.step();
+    }
+    world.settle_down();
+    for tenant in 0..TENANTS {
+        if let Some(account) = &world.store.accounts[tenant] {
+            for record in account.records() {
+                let rid = record.rid.bits();
+                eprintln!(
+                    "stuck t{tenant} {record:?} entry {:?} seeding {:?} now {}",
+                    world.ledger.tenants[tenant].get(&rid),
+                    world.ledger.seedings[tenant],
+                    world.now
+                );
+                for (n, node) in world.nodes.iter().enumerate() {
+                    for row in node.journal.rows.iter().filter(|row| row.rid == rid) {
+                        eprintln!("  n{n} {row:?}");
+                    }
+                    for open in node.open.iter().filter(|row| row.rid == rid) {
+                        eprintln!("  n{n} open {open:?}");
+                    }
+                    for open in node.debts.iter().filter(|row| row.rid == rid) {
+                        eprintln!("  n{n} debt {open:?}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -67,7 +67,9 @@ pub struct Node {
     pub slices: [Option<Leased>; TENANTS],
     pub journal: Journal,
     pub next_renew: i64,
-    /// Tenants whose records of a former life are still to be settled.
+    /// The last seeding of each tenant that this node has looked at.
+    pub seedings: [i64; TENANTS],
+    /// Tenants whose records are to be compared with the journal.
     pub replay: [bool; TENANTS],
 }
 

@@ -24,7 +24,8 @@ impl World {
             return;
         }
         for node in 0..NODES {
-            let asked = self.nodes[node].runs(self.now) && !recovery.answered[node];
+            let silent = !recovery.answered[node] && recovery.reading.is_none();
+            let asked = silent && self.nodes[node].runs(self.now);
             if asked && (node == recovery.by || self.rng.one_in(4)) {
                 self.answer(node, tenant, &mut recovery);
             }
@@ -80,7 +81,11 @@ impl World {
             // What cannot be read now is the stated limit (a).
             for row in self.nodes[node].journal.tail() {
                 let silent = !recovery.answered[node];
-                if silent && row.tenant == tenant && matches!(row.kind, Kind::Dispatch | Kind::Extend) {
+                if silent
+                    && row.tenant == tenant
+                    && row.slice.is_none()
+                    && matches!(row.kind, Kind::Dispatch | Kind::Extend)
+                {
                     self.oracle.allow(tenant, row.day, row.nano);
                 }
             }
@@ -88,7 +93,8 @@ impl World {
         let seen = (recovery.seen.version, recovery.seen.tat_us);
         let seed = self.ledger.read(tenant, self.today(), self.store.epoch, seen);
         let version = (seed.version + 1).max(self.now);
-        let seeding = Seeding { version, marks: self.ledger.marks };
+        let (marks, answered) = (self.ledger.marks, recovery.answered);
+        let seeding = Seeding { version, marks, answered };
         self.ledger.seedings[tenant] = Some(seeding);
         recovery.reading = Some((self.now, seed, seeding));
     }
@@ -121,6 +127,16 @@ impl World {
             self.nodes[node].journal.write(row);
         }
         self.flush(node);
+    }
+
+    /// A seeding that this node took no part in may hold what it had settled already.
+    pub fn notice_seeding(&mut self, node: usize, tenant: usize) {
+        let Some(seeding) = self.ledger.seedings[tenant] else { return };
+        let known = &mut self.nodes[node].seedings[tenant];
+        if *known < seeding.version {
+            *known = seeding.version;
+            self.nodes[node].replay[tenant] |= !seeding.answered[node];
+        }
     }
 
     /// Settles what the store still holds for this node's former life.

@@ -521,6 +521,9 @@ impl World {
         }
         for tenant in 0..TENANTS {
             self.return_slice(node, tenant);
+            if self.switches.replay {
+                self.notice_seeding(node, tenant);
+            }
             if self.nodes[node].replay[tenant] && self.rng.one_in(8) {
                 self.replay(node, tenant);
             }
