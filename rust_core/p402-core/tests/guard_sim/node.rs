@@ -54,6 +54,16 @@ pub struct Seen {
     pub tat_us: i64,
 }
 
+/// A request that was settled at its hold after a crash.
+#[derive(Clone, Copy, Debug)]
+pub struct Estimate {
+    pub tenant: usize,
+    pub rid: u128,
+    pub day: i64,
+    /// The correction the ledger has and the account may not.
+    pub owed: Option<i64>,
+}
+
 #[derive(Default)]
 pub struct Node {
     pub dead_until: Option<i64>,
@@ -67,6 +77,10 @@ pub struct Node {
     pub slices: [Option<Leased>; TENANTS],
     pub journal: Journal,
     pub next_renew: i64,
+    /// Requests settled at their holds whose truth is still to come.
+    pub estimated: Vec<Estimate>,
+    /// A row that the next reading of each tenant must have seen; 0 for none.
+    pub reread: [u64; TENANTS],
     /// The last seeding of each tenant that this node has looked at.
     pub seedings: [i64; TENANTS],
     /// Tenants whose records are to be compared with the journal.

@@ -1,7 +1,8 @@
 //! Decides whether the invariants hold, from what providers billed and never from our counters.
 //! Does not know the protocol: it counts what it sees.
 
-use crate::world::{NODES, TENANTS};
+use crate::node::Request;
+use crate::world::TENANTS;
 use p402_core::guard::{Account, Code, Limits, Op, Reply};
 use std::collections::BTreeMap;
 
@@ -15,8 +16,9 @@ pub struct Oracle {
     pub wipes: u64,
     pub evictions: u64,
     pub recoveries: u64,
-    pub missed: u64,
+    pub unheld: u64,
     pub draws: u64,
+    pub corrections: u64,
     pub ghosts: u64,
     /// Bills that went over a cap, and the most any did.
     pub overspends: u64,
@@ -27,13 +29,17 @@ pub struct Oracle {
     pub mismatched: u64,
     /// Steps after which the machine broke one of its own invariants.
     pub broken: Vec<&'static str>,
+    /// What each request really cost.
+    truth: BTreeMap<u128, i64>,
     billed: [BTreeMap<i64, i64>; TENANTS],
     allowed: [BTreeMap<i64, i64>; TENANTS],
 }
 
 impl Oracle {
     /// A provider has billed: I1.
-    pub fn bill(&mut self, tenant: usize, day: i64, nano: i64, limits: &Limits) {
+    pub fn bill(&mut self, request: &Request, nano: i64, limits: &Limits) {
+        let Request { rid, tenant, day, .. } = *request;
+        *self.truth.entry(rid).or_default() += nano;
         let billed = self.billed[tenant].entry(day).or_default();
         *billed += nano;
         let allowed = self.allowed[tenant].get(&day).copied().unwrap_or(0);
@@ -49,6 +55,10 @@ impl Oracle {
         }
     }
 
+    pub fn truth(&self, rid: u128) -> i64 {
+        self.truth.get(&rid).copied().unwrap_or(0)
+    }
+
     pub fn billed_on(&self, tenant: usize, day: i64) -> i64 {
         self.billed[tenant].get(&day).copied().unwrap_or(0)
     }
@@ -58,16 +68,11 @@ impl Oracle {
         *self.allowed[tenant].entry(day).or_default() += nano;
     }
 
-    pub fn allowances(&self) -> i64 {
-        self.allowed.iter().flat_map(BTreeMap::values).sum()
-    }
-
     /// After every step of the machine: I2, I3, I7, I8.
     pub fn check_step(
         &mut self,
         account: &Account,
-        op: &Op<'_>,
-        reply: &Reply,
+        (op, reply): (&Op<'_>, &Reply),
         limits: &Limits,
         now: i64,
     ) {
@@ -105,8 +110,6 @@ impl Oracle {
         }
     }
 
-    pub fn seeded(&mut self, _tenant: usize, _now: i64) {}
-
     pub fn absorb(&mut self, other: &Self) {
         self.steps += other.steps;
         self.admitted += other.admitted;
@@ -118,8 +121,9 @@ impl Oracle {
         self.wipes += other.wipes;
         self.evictions += other.evictions;
         self.recoveries += other.recoveries;
-        self.missed += other.missed;
+        self.unheld += other.unheld;
         self.draws += other.draws;
+        self.corrections += other.corrections;
         self.ghosts += other.ghosts;
         self.overspends += other.overspends;
         self.over_most = self.over_most.max(other.over_most);

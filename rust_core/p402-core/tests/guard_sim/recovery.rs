@@ -2,10 +2,10 @@
 //! And how a node comes back after a crash: its journal says what became of its records.
 
 use crate::ledger::{Kind, Row, Seeding};
-use crate::node::{Debt, State};
-use crate::world::{BARRIER, NODES, READING, Recovery, TENANTS, World};
-use p402_core::guard::Account;
-use p402_core::time::Timestamp;
+use crate::node::{Debt, Estimate, State};
+use crate::world::{BARRIER, NODES, Outcome, READING, Recovery, TENANTS, World};
+use p402_core::guard::{Account, Op};
+use p402_core::time::{Day, Timestamp};
 
 impl World {
     /// Somebody found the account cold, of another epoch or of an older version.
@@ -44,7 +44,6 @@ impl World {
                     let account = Account::seeded(&seed, limits, now);
                     let written = seed.epoch == self.store.epoch;
                     if written && self.store.accounts[tenant].is_none() {
-                        self.oracle.seeded(tenant, self.now);
                         self.store.accounts[tenant] = Some(account);
                     }
                     self.oracle.recoveries += 1;
@@ -108,25 +107,69 @@ impl World {
         }
         self.nodes[node].replay = [true; TENANTS];
         self.flush(node);
-        let mut rows = Vec::new();
+        let (mut rows, mut estimated) = (Vec::new(), Vec::new());
         for (tenant, entries) in self.ledger.tenants.iter().enumerate() {
             let mine =
                 entries.iter().filter(|(_, entry)| entry.node == node && entry.cost.is_none());
             for (rid, entry) in mine {
                 // Settled at the hold: the truth is not known.
-                let (kind, nano) = match entry.is_slice {
-                    true => (Kind::SliceClose, self.ledger.drawn(tenant, *rid)),
-                    false => (Kind::Settle, entry.hold),
+                let (kind, nano) = if entry.is_slice {
+                    (Kind::SliceClose, self.ledger.drawn(tenant, *rid))
+                } else {
+                    (Kind::Settle, entry.hold)
                 };
                 let (rid, day, at) = (*rid, entry.day, self.now);
                 let (slice, version) = (entry.slice, i64::MAX);
+                if !entry.is_slice && self.rng.one_in(4) {
+                    let owed = None;
+                    estimated.push(Estimate { tenant, rid, day, owed });
+                }
                 rows.push(Row { seq: 0, rid, tenant, kind, nano, day, slice, version, at });
             }
         }
         for row in rows {
             self.nodes[node].journal.write(row);
         }
+        self.nodes[node].estimated = estimated;
         self.flush(node);
+    }
+
+    /// The truth about a request that was settled at its hold comes in: first into the ledger,
+    /// then the account is read from it. Added to the account instead, it would be counted twice
+    /// whenever a reading had seen the row, or an answer was lost.
+    pub fn correct(&mut self, node: usize) {
+        if self.nodes[node].estimated.is_empty() || !self.rng.one_in(20) || !self.reaches(node) {
+            return;
+        }
+        let Some(mut estimate) = self.nodes[node].estimated.pop() else { return };
+        let Estimate { tenant, rid, day, owed } = estimate;
+        let Some(entry) = self.ledger.tenants[tenant].get(&rid) else { return };
+        let delta = owed.unwrap_or(self.oracle.truth(rid) - entry.cost.unwrap_or(0));
+        if owed.is_none() {
+            let row = Row {
+                seq: 0,
+                rid,
+                tenant,
+                kind: Kind::Adjust,
+                nano: self.oracle.truth(rid),
+                day,
+                slice: None,
+                version: 0,
+                at: self.now,
+            };
+            self.nodes[node].journal.write(row);
+            self.flush(node);
+            self.oracle.corrections += 1;
+        }
+        if self.switches.corrections_reread {
+            self.nodes[node].reread[tenant] = self.ledger.marks[node];
+            return;
+        }
+        let op = Op::Adjust { day: Day::from_days(day as i32), nano: delta };
+        if !matches!(self.call(node, tenant, op), Outcome::Reply(_)) {
+            estimate.owed = Some(delta);
+            self.nodes[node].estimated.push(estimate);
+        }
     }
 
     /// A seeding that this node took no part in may hold what it had settled already.
@@ -173,16 +216,40 @@ impl World {
             self.nodes[node].debts.push(debt);
         }
         self.nodes[node].replay[tenant] = false;
-        let seeding = self.ledger.seedings[tenant];
-        let missed = seeding.is_some_and(|seeding| {
-            let rows = &self.nodes[node].journal.rows;
-            rows.iter().skip(seeding.marks[node] as usize).any(|row| {
-                row.tenant == tenant && row.kind == Kind::Dispatch && row.version < seeding.version
-            })
+        let (mark, version) = self.mark(node, tenant);
+        let rows = self.nodes[node].journal.rows.iter().skip(mark as usize);
+        let missed = rows.filter(|row| {
+            let spends = matches!(row.kind, Kind::Dispatch | Kind::Adjust);
+            row.tenant == tenant && spends && row.version < version
         });
-        if missed {
-            self.oracle.missed += 1;
-            self.store.forget(tenant);
+        if let Some(row) = missed.max_by_key(|row| row.seq) {
+            self.oracle.unheld += u64::from(row.kind == Kind::Dispatch);
+            self.nodes[node].reread[tenant] = row.seq;
+        }
+    }
+
+    /// What the last reading had seen of a node, and the version it gave the account.
+    fn mark(&self, node: usize, tenant: usize) -> (u64, i64) {
+        let seeding = self.ledger.seedings[tenant];
+        seeding.map_or((0, 1), |seeding| (seeding.marks[node], seeding.version))
+    }
+
+    /// A dispatched request the account does not know: was it there when the account was seeded?
+    /// If not, the account is wrong, and is read anew.
+    pub fn check_counted(&mut self, node: usize, tenant: usize, (version, seq): (i64, u64)) {
+        let (mark, seeded) = self.mark(node, tenant);
+        if seq > mark && version < seeded {
+            self.oracle.unheld += 1;
+            self.nodes[node].reread[tenant] = seq;
+        }
+    }
+
+    /// Forgets the account until a reading has seen the row that this node knows to be missing.
+    pub fn insist(&mut self, node: usize, tenant: usize) {
+        let wanted = self.nodes[node].reread[tenant];
+        if wanted <= self.mark(node, tenant).0 {
+            self.nodes[node].reread[tenant] = 0;
+        } else if self.recoveries[tenant].is_none() && self.reaches(node) {
             self.need(node, tenant);
         }
     }

@@ -58,7 +58,7 @@ impl Store {
     }
 
     pub fn replicate(&mut self, tenant: usize) {
-        self.replica[tenant] = self.accounts[tenant].clone();
+        self.replica[tenant].clone_from(&self.accounts[tenant]);
     }
 
     /// Another server takes over, without the last writes.

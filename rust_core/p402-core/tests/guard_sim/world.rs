@@ -2,13 +2,11 @@
 //! Does not judge; oracle.rs does, at every step.
 
 use crate::ledger::{Kind, Ledger, Row, Seeding};
-use crate::node::{Debt, Leased, Node, Request, Seen, State};
+use crate::node::{Debt, Node, Request, Seen, State};
 use crate::oracle::Oracle;
 use crate::rng::Rng;
 use crate::store::{Call, Store};
-use p402_core::guard::{
-    Account, Claim, Code, Fate, Fence, Kind as Ask, Limits, Op, Reply, Seed, Slice,
-};
+use p402_core::guard::{Account, Claim, Code, Fate, Fence, Kind as Ask, Limits, Op, Reply, Seed};
 use p402_core::guard::{OnExpiry, Period};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
@@ -35,6 +33,7 @@ const RESERVATION: i64 = SECOND;
 
 /// The mechanisms of the design, each of which can be taken out.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one mechanism, on or off")]
 pub struct Switches {
     pub cold_seeding: bool,
     pub epoch: bool,
@@ -49,6 +48,8 @@ pub struct Switches {
     pub slices: bool,
     /// An old reservation is renewed before dispatch.
     pub reservation_age: i64,
+    /// A correction makes the account be read anew, instead of being added to it.
+    pub corrections_reread: bool,
     /// Only the owner of a record settles it.
     pub owner: bool,
     /// Journals of dead nodes can be read: all nodes on one host.
@@ -68,12 +69,13 @@ pub const FULL: Switches = Switches {
     slice_rows: true,
     slices: true,
     reservation_age: RESERVATION,
+    corrections_reread: true,
     owner: true,
     one_host: true,
     storm: 1,
 };
 
-enum Outcome {
+pub enum Outcome {
     Reply(Reply),
     /// The account is not what the node knew: it must be read anew.
     Need,
@@ -101,7 +103,7 @@ pub struct World {
     pub calm: bool,
     pub recoveries: [Option<Recovery>; TENANTS],
     wire: Vec<(i64, Call)>,
-    rids: u128,
+    pub rids: u128,
 }
 
 fn limits(switches: &Switches) -> [Limits; TENANTS] {
@@ -183,8 +185,11 @@ impl World {
             node.dead_until = node.dead_until.map(|_| self.now);
         }
         self.store.down_until = 0;
-        for _ in 0..6_000 {
+        for step in 0..6_000 {
             self.step();
+            if step % 64 == 63 && self.is_at_rest() {
+                break;
+            }
         }
     }
 
@@ -222,8 +227,6 @@ impl World {
         }
     }
 
-    // ---- the wire ----
-
     fn fence(&self, node: usize, tenant: usize) -> Fence {
         let deadline = Some(Timestamp::from_micros(self.now + DEADLINE));
         Fence { epoch: self.store.epoch, version: self.nodes[node].seen[tenant].version, deadline }
@@ -233,7 +236,7 @@ impl World {
         self.nodes[node].cut_until <= self.now && self.store.down_until <= self.now
     }
 
-    fn call(&mut self, node: usize, tenant: usize, op: Op<'_>) -> Outcome {
+    pub fn call(&mut self, node: usize, tenant: usize, op: Op<'_>) -> Outcome {
         if !self.reaches(node) {
             self.nodes[node].away = true;
             return Outcome::Lost;
@@ -291,7 +294,7 @@ impl World {
         let (limits, at) = (&self.limits[tenant], (self.now, &self.switches));
         let answer = self.store.call((tenant, fence), owned, limits, at);
         if let (Ok(reply), Some(account)) = (&answer, &self.store.accounts[tenant]) {
-            self.oracle.check_step(account, &owned, reply, limits, self.now);
+            self.oracle.check_step(account, (&owned, reply), limits, self.now);
         }
         answer
     }
@@ -311,8 +314,6 @@ impl World {
             self.oracle.ghosts += u64::from(late && admitted);
         }
     }
-
-    // ---- requests ----
 
     fn begin(&mut self, node: usize) {
         let tenant = self.rng.below(TENANTS);
@@ -399,7 +400,7 @@ impl World {
     }
 
     fn bill(&mut self, request: &Request, nano: i64) {
-        self.oracle.bill(request.tenant, request.day, nano, &self.limits[request.tenant]);
+        self.oracle.bill(request, nano, &self.limits[request.tenant]);
     }
 
     fn write(&mut self, node: usize, request: &Request, kind: Kind, nano: i64) -> u64 {
@@ -496,8 +497,6 @@ impl World {
         self.nodes[node].debts.push(Debt { tenant, rid, actual, version, seq });
     }
 
-    // ---- duties ----
-
     /// What a node does by the clock: come back, flush, pay, renew, replay.
     fn tend(&mut self, node: usize) {
         if self.nodes[node].dead_until.is_some_and(|until| until <= self.now) {
@@ -519,8 +518,10 @@ impl World {
         for _ in 0..2 {
             self.pay(node);
         }
+        self.correct(node);
         for tenant in 0..TENANTS {
             self.return_slice(node, tenant);
+            self.insist(node, tenant);
             if self.switches.replay {
                 self.notice_seeding(node, tenant);
             }
@@ -561,18 +562,6 @@ impl World {
         }
     }
 
-    /// A dispatched request the account does not know: was it there when the account was seeded?
-    /// If not, the account is wrong, and is read anew.
-    fn check_counted(&mut self, node: usize, tenant: usize, (version, seq): (i64, u64)) {
-        let missed = self.ledger.seedings[tenant]
-            .is_some_and(|seeding| seq > seeding.marks[node] && version < seeding.version);
-        if missed {
-            self.oracle.missed += 1;
-            self.store.forget(tenant);
-            self.need(node, tenant);
-        }
-    }
-
     fn renew(&mut self, node: usize, tenant: usize) {
         let open = self.nodes[node].open.iter();
         let mine = open.filter(|open| open.tenant == tenant && open.slice.is_none());
@@ -602,120 +591,6 @@ impl World {
             _ => request.state = State::Wanted,
         }
     }
-
-    // ---- slices ----
-
-    fn left(&self, tenant: usize, reply: &Reply) -> Usd {
-        let limits = &self.limits[tenant];
-        let day = limits.daily_cap.nano() - reply.day_spent.nano() - reply.day_held.nano();
-        let budget = limits.budget.map_or(i64::MAX, |budget| {
-            budget.nano() - reply.budget_spent.nano() - reply.held.nano()
-        });
-        Usd::from_nano(day.min(budget) + reply.parked.nano())
-    }
-
-    fn lease_slice(&mut self, node: usize, tenant: usize, reply: &Reply) {
-        let left = self.left(tenant, reply);
-        if let Some(leased) = self.nodes[node].slices[tenant] {
-            let old = i64::from(leased.slice.day.days()) != self.today();
-            if old || leased.slice.is_too_large(left, NODES as u32) {
-                self.give_back(node, tenant);
-            }
-            return;
-        }
-        let amount = Slice::size(left, self.limits[tenant].slice_max, NODES as u32);
-        if amount == Usd::ZERO || self.calm {
-            return;
-        }
-        self.rids += 1;
-        let rid = RequestId::from_bits(self.rids);
-        let claim = Claim { rid, amount, owner: node as u32, kind: Ask::Slice };
-        match self.call(node, tenant, Op::Admit(claim)) {
-            Outcome::Reply(reply) if reply.code == Code::Done => {
-                let slice = Slice::new(rid, amount, reply.admitted);
-                let usable = !self.switches.slice_rows;
-                self.nodes[node].slices[tenant] = Some(Leased { slice, usable, returning: false });
-                if self.switches.slice_rows {
-                    self.write_slice(node, tenant, &slice, (Kind::SliceOpen, amount.nano()));
-                    self.flush(node);
-                }
-            }
-            Outcome::Lost => {
-                let rid = rid.bits();
-                let debt = Debt { tenant, rid, actual: 0, version: i64::MAX, seq: 0 };
-                self.nodes[node].debts.push(debt);
-            }
-            _ => {}
-        }
-    }
-
-    fn write_slice(&mut self, node: usize, tenant: usize, slice: &Slice, what: (Kind, i64)) {
-        self.nodes[node].journal.write(Row {
-            seq: 0,
-            rid: slice.rid.bits(),
-            tenant,
-            kind: what.0,
-            nano: what.1,
-            day: i64::from(slice.day.days()),
-            slice: None,
-            version: i64::MAX,
-            at: self.now,
-        });
-    }
-
-    fn slice_renewed(&mut self, node: usize, tenant: usize, fate: Fate) {
-        let Some(leased) = &mut self.nodes[node].slices[tenant] else { return };
-        if fate == Fate::Unknown {
-            self.drop_slice(node, tenant);
-        } else {
-            leased.usable = true;
-        }
-    }
-
-    /// The slice's record is gone, or about to go: its draws stand for themselves.
-    pub fn drop_slice(&mut self, node: usize, tenant: usize) {
-        let Some(leased) = self.nodes[node].slices[tenant].take() else { return };
-        if self.switches.slice_rows {
-            let spent = leased.slice.spent().nano();
-            self.write_slice(node, tenant, &leased.slice, (Kind::SliceClose, spent));
-        }
-        self.nodes[node].convert_draws(leased.slice.rid.bits());
-    }
-
-    /// Nothing drawn is open: the slice goes back at what was spent.
-    fn give_back(&mut self, node: usize, tenant: usize) {
-        let Some(leased) = self.nodes[node].slices[tenant] else { return };
-        if leased.slice.held() != Usd::ZERO {
-            self.nodes[node].slices[tenant] = Some(Leased { returning: true, ..leased });
-            return;
-        }
-        self.drop_slice(node, tenant);
-        let (rid, actual) = (leased.slice.rid.bits(), leased.slice.spent().nano());
-        self.nodes[node].debts.push(Debt { tenant, rid, actual, version: i64::MAX, seq: 0 });
-    }
-
-    fn return_slice(&mut self, node: usize, tenant: usize) {
-        let leased = self.nodes[node].slices[tenant];
-        if leased.is_some_and(|leased| leased.returning || self.calm) {
-            self.give_back(node, tenant);
-        }
-    }
-
-    fn call_slices_in(&mut self, tenant: usize) {
-        for node in 0..NODES {
-            if self.nodes[node].runs(self.now) && !self.nodes[node].away && self.rng.one_in(2) {
-                self.give_back(node, tenant);
-            }
-        }
-    }
-
-    fn come_back(&mut self, node: usize) {
-        self.nodes[node].away = false;
-        for leased in self.nodes[node].slices.iter_mut().flatten() {
-            let drawn = leased.slice.spent() != Usd::ZERO || leased.slice.held() != Usd::ZERO;
-            leased.returning |= drawn;
-        }
-    }
 }
 
 impl Recovery {
@@ -725,6 +600,22 @@ impl Recovery {
 }
 
 impl World {
+    fn is_at_rest(&self) -> bool {
+        let rests = |node: &Node| {
+            let settled = node.open.is_empty() && node.debts.is_empty();
+            let noticed = !node.replay.contains(&true)
+                && node.reread == [0; TENANTS]
+                && node.slices.iter().all(Option::is_none);
+            settled && noticed && node.estimated.is_empty() && node.journal.tail().is_empty()
+        };
+        let quiet = self.wire.is_empty() && self.recoveries.iter().all(Option::is_none);
+        // Unless a record is stuck, there is none left.
+        let empty = |account: &Option<Account>| {
+            account.as_ref().is_some_and(|account| account.records().is_empty())
+        };
+        quiet && self.nodes.iter().all(rests) && self.store.accounts.iter().all(empty)
+    }
+
     /// Everything has ended: I4, I5, I6.
     pub fn at_rest(&mut self) {
         for tenant in 0..TENANTS {
