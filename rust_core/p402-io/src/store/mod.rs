@@ -56,9 +56,9 @@ pub trait Store: Send + Sync {
         1
     }
 
-    /// The home is away: holds `claim` for this request inside the slice that was leased while it
-    /// answered.
-    fn draw(&self, _tenant: &Tenant<'_>, _rid: RequestId, _claim: Usd, _now: Timestamp) -> bool {
+    /// The home is away: what this request holds inside the slice, leased while it answered, grows
+    /// *to* `amount` (asking twice is asking once).
+    fn draw(&self, _tenant: &Tenant<'_>, _rid: RequestId, _amount: Usd, _now: Timestamp) -> bool {
         false
     }
 
@@ -70,11 +70,6 @@ pub trait Store: Send + Sync {
     /// changed, the account was recovered in between without this reservation, which is void.
     fn generation(&self, _tenant: &Tenant<'_>) -> u64 {
         0
-    }
-
-    /// The last reply about this tenant: where a stand-in begins while the home is away.
-    fn last(&self, _tenant: &Tenant<'_>) -> Option<Reply> {
-        None
     }
 }
 

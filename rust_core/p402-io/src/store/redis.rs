@@ -19,7 +19,7 @@ pub mod wire;
 use super::{Store, Tenant, Trip};
 use address::{Address, Tag};
 use home::{Asked, Home};
-use p402_core::guard::{Op, Open, Reply};
+use p402_core::guard::{Op, Open};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
@@ -62,6 +62,8 @@ pub struct Balances {
 /// How the home is set up.
 pub struct Options {
     pub address: Address,
+    /// The owner of this node's claims.
+    pub node: u32,
     /// One trip: connecting, writing and reading together; at most [`DEADLINE_MAX`].
     pub deadline: Duration,
     /// How long a request waits for its account to be recovered.
@@ -143,25 +145,22 @@ impl Store for Redis {
         self.home.peers.nodes()
     }
 
-    fn draw(&self, tenant: &Tenant<'_>, rid: RequestId, claim: Usd, now: Timestamp) -> bool {
+    fn draw(&self, tenant: &Tenant<'_>, rid: RequestId, amount: Usd, now: Timestamp) -> bool {
         let tag = Tag::of(tenant.id);
         let now = self.home.instant(&tag).unwrap_or(now);
-        self.home.seats.draw(&tag, rid, claim, now)
+        self.home.seats.draw(&tag, rid, amount, now)
     }
 
     fn redeem(&self, tenant: &Tenant<'_>, rid: RequestId, actual: Usd, _now: Timestamp) {
         if !self.home.seats.redeem(&Tag::of(tenant.id), rid, actual) {
             // Its slice went with a lost account, which was recovered with this request as a hold.
-            self.home.owe(&Asked::new(tenant, Op::Settle { rid, actual }));
+            let settle = Op::Settle { rid, owner: self.home.node, actual };
+            self.home.owe(&Asked::new(tenant, settle));
         }
     }
 
     fn generation(&self, tenant: &Tenant<'_>) -> u64 {
         self.home.seats.generation(&Tag::of(tenant.id))
-    }
-
-    fn last(&self, tenant: &Tenant<'_>) -> Option<Reply> {
-        self.home.seats.last(&Tag::of(tenant.id))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Nodes of a gateway around one store: each with its own journal, all with one ledger, one bill.
 //! Does not speak HTTP; the provider's bill is kept here, apart from every counter under test.
 
-use p402_core::guard::{Claim, Code, Kind, Limits, Op, Open, Reply};
+use p402_core::guard::{ANYONE, Claim, Code, Kind, Limits, Op, Open, Reply};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
@@ -27,7 +27,6 @@ enum Row {
         rid: RequestId,
         day: Day,
         held: Usd,
-        owner: u32,
     },
     /// A release is one at zero.
     Settle {
@@ -101,6 +100,7 @@ impl World {
         let heard = notices.clone();
         let options = Options {
             address: Address::parse(url).unwrap(),
+            node: number,
             deadline: self.deadline,
             seed_deadline: Duration::from_millis(250),
             wait_replicas: 0,
@@ -149,7 +149,7 @@ impl Node {
     }
 
     pub(crate) async fn settle(&self, rid: RequestId, nano: i64) -> Answer {
-        self.call(Op::Settle { rid, actual: Usd::from_nano(nano) }).await
+        self.call(Op::Settle { rid, owner: self.number, actual: Usd::from_nano(nano) }).await
     }
 
     /// One request at this price, through the whole line; and how long its admission took.
@@ -161,7 +161,7 @@ impl Node {
         let held = Usd::from_nano(nano);
         match answer {
             Ok(Reply { code: Code::Done, .. }) => {
-                self.journal.dispatch(rid, self.now().utc_day(), held, self.number);
+                self.journal.dispatch(rid, self.now().utc_day(), held);
                 if self.store.generation(&self.tenant()) != generation {
                     // A recovery has passed: the reservation is void.
                     self.journal.settle(rid, Usd::ZERO);
@@ -179,7 +179,7 @@ impl Node {
                 if !self.store.draw(&self.tenant(), rid, held, self.now()) {
                     return (End::Unavailable(error), took);
                 }
-                self.journal.dispatch(rid, self.now().utc_day(), held, self.number);
+                self.journal.dispatch(rid, self.now().utc_day(), held);
                 self.bill.total.fetch_add(nano, Ordering::SeqCst);
                 self.journal.settle(rid, held);
                 self.store.redeem(&self.tenant(), rid, held, self.now());
@@ -211,8 +211,8 @@ impl Node {
 }
 
 impl Journal {
-    fn dispatch(&self, rid: RequestId, day: Day, held: Usd, owner: u32) {
-        self.tail.lock().unwrap().push(Row::Dispatch { rid, day, held, owner });
+    fn dispatch(&self, rid: RequestId, day: Day, held: Usd) {
+        self.tail.lock().unwrap().push(Row::Dispatch { rid, day, held });
     }
     fn settle(&self, rid: RequestId, actual: Usd) {
         self.tail.lock().unwrap().push(Row::Settle { rid, actual });
@@ -239,8 +239,11 @@ impl Truth for Journal {
             let mut balances = Balances::default();
             for row in rows {
                 match row {
-                    Row::Dispatch { rid, day, held, owner } => {
-                        open.insert(rid, Open { rid, amount: held, day, owner, slice: false });
+                    Row::Dispatch { rid, day, held } => {
+                        open.insert(
+                            rid,
+                            Open { rid, amount: held, day, owner: ANYONE, slice: false },
+                        );
                     }
                     Row::Settle { rid, actual } => {
                         let Some(hold) = open.remove(&rid) else { continue };

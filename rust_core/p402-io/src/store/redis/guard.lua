@@ -2,9 +2,9 @@
 -- Does not differ from it in one byte (tests/twin.rs); what a rule is for is said there, in Rust.
 --
 -- Arguments are packed, little-endian: 13 doubles (`arguments` below, in order), then the verb's
--- own: admit rid 16 · amount d · owner u32 · kind d; extend and settle rid 16 · amount d; renew
--- n × rid 16; adjust day d · nano d; recover length u32 and head of the value as it was seen, then
--- the new value. A reply is core's `Reply`. Nothing global is named while this text loads: Redis
+-- own: admit rid 16 · amount d · owner u32 · kind d; settle rid 16 · amount d · owner u32; extend
+-- rid 16 · amount d; renew n × rid 16; adjust day d · nano d; recover length u32 and head of the
+-- value as it was seen, then the new value. A reply is core's `Reply`. Nothing global is named while this text loads: Redis
 -- 7.0 gives a library no globals at that time.
 
 local AMOUNT_MAX = 9e15
@@ -15,6 +15,7 @@ local RENEW_MAX = 256
 local DAY_US = 86400e6
 local PARKED_RETRY_MS = 1000
 local NODES_MAX = 2 ^ 30
+local ANYONE = 0
 local SUSPENDED = 2 ^ 30
 local SLICE = 2 ^ 31
 local LAYOUT = 1
@@ -26,7 +27,7 @@ local HEAD_BYTES = 16
 local KEPT_S = 48 * 3600
 
 local DONE, RATE, DAILY_CAP, CONCURRENCY, BUDGET = 0, 1, 2, 3, 6
-local RECOVER, COLD, LATE, UNKNOWN = 7, 8, 9, 10
+local RECOVER, COLD, LATE, UNKNOWN, TAKEN = 7, 8, 9, 10, 11
 local REQUEST, CLOSED, KIND_SLICE = 0, 1, 2
 local ON_EXPIRY_SUSPENSE, ON_EXPIRY_CHARGE = 0, 1
 local FATE_UNKNOWN, FATE_RENEWED, FATE_RETAKEN = 0, 1, 2
@@ -75,13 +76,14 @@ end
 
 local function reply(s, code, now, extra)
   return struct.pack(SIXTEEN, code, extra and extra.replayed or 0, extra and extra.late or 0,
-    extra and extra.retry_ms or 0, s.in_flight, s.day, s.day_spent, s.day_held, s.budget_spent,
-    s.held, s.suspense, extra and extra.parked or 0, s.tat_us, s.version, now, 0)
+    extra and extra.retry_ms or 0, s.in_flight, s.day, extra and extra.admitted or s.day,
+    s.day_spent, s.day_held, s.budget_spent, s.held, s.suspense, extra and extra.parked or 0,
+    s.tat_us, s.version, now)
 end
 
 -- A reply about an account that is not there, or not one that this text can read.
 local function without(code, now)
-  return struct.pack(SIXTEEN, code, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, now, 0)
+  return struct.pack(SIXTEEN, code, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, now)
 end
 
 local function first_of_month(day)
@@ -353,9 +355,12 @@ local function admit(s, a, now)
   local claim = { rid = string.sub(a.packed, a.rest, a.rest + 15), amount = 0, owner = 0, kind = 0 }
   claim.amount, claim.owner, claim.kind = struct.unpack('<dI4d', a.packed, a.rest + 16)
   local passed = pass_time(s, a, now)
-  if claim.kind ~= CLOSED and find(s.records, claim.rid) then
+  local known = claim.kind ~= CLOSED and find(s.records, claim.rid)
+  if known then
+    local r = read(s.records, known)
+    local ours = r.owner % NODES_MAX == claim.owner
     s.version = s.version + (passed and 1 or 0)
-    return reply(s, DONE, now, { replayed = 1 })
+    return reply(s, ours and DONE or TAKEN, now, { replayed = ours and 1 or 0, admitted = r.day })
   end
   local tat_us, refused = admissible(s, claim, a, now)
   if refused then
@@ -414,7 +419,7 @@ local function extend(s, a, now)
   s.records = replace(s.records, at, write(r))
   hold(s, r.day, nano)
   s.version = s.version + (passed and 0 or 1)
-  return reply(s, DONE, now, { replayed = nano == 0 and 1 or 0 })
+  return reply(s, DONE, now, { replayed = nano == 0 and 1 or 0, admitted = r.day })
 end
 
 local function renew(s, a, now)
@@ -440,9 +445,7 @@ local function renew(s, a, now)
     s.records = table.concat(kept)
     s.version = s.version + 1
   end
-  -- The count of fates is the reply's last double.
-  local head = string.sub(reply(s, DONE, now, { parked = parked(s) }), 1, HEADER_BYTES - 8)
-  return head .. struct.pack('<d', #fates) .. table.concat(fates)
+  return reply(s, DONE, now, { parked = parked(s) }) .. table.concat(fates)
 end
 
 local function settle(s, a, now)
@@ -451,12 +454,17 @@ local function settle(s, a, now)
     return reply(s, UNKNOWN, now)
   end
   local r = read(s.records, at)
+  local actual, owner = struct.unpack('<dI4', a.packed, a.rest + 16)
+  local node = r.owner % NODES_MAX
+  if node ~= owner and node ~= ANYONE then
+    return reply(s, UNKNOWN, now)
+  end
   s.records = replace(s.records, at, '')
   let_go(s, r)
-  book(s, r.day, counted((struct.unpack('<d', a.packed, a.rest + 16))))
+  book(s, r.day, counted(actual))
   s.version = s.version + 1
   local late = is_suspended(r) or r.money_ms <= math.floor(now / 1000)
-  return reply(s, DONE, now, { late = late and 1 or 0 })
+  return reply(s, DONE, now, { late = late and 1 or 0, admitted = r.day })
 end
 
 local function adjust(s, a, now)

@@ -14,7 +14,7 @@ use super::wire::Call;
 use super::{Counters, DEADLINE_MAX, Notice, Options, Tell, Truth};
 use crate::store::{Answer, StoreError, Tenant};
 use ::redis::{FromRedisValue, Pipeline};
-use p402_core::guard::{Code, Fence, Limits, NODES_MAX, Op, Reply};
+use p402_core::guard::{Code, Fence, Limits, Op, Reply};
 use p402_core::id::RequestId;
 use p402_core::time::Timestamp;
 use parking_lot::Mutex;
@@ -63,7 +63,7 @@ pub(super) struct Asked {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// It may have been admitted: to be released.
-    Admit(RequestId),
+    Admit(RequestId, u32),
     /// To be said again.
     Settle(RequestId),
     /// May not be said twice.
@@ -79,7 +79,7 @@ impl Asked {
 
     fn of(tag: Tag, tenant: Arc<str>, limits: &Limits, op: Op<'_>) -> Self {
         let kind = match op {
-            Op::Admit(claim) => Kind::Admit(claim.rid),
+            Op::Admit(claim) => Kind::Admit(claim.rid, claim.owner),
             Op::Settle { rid, .. } => Kind::Settle(rid),
             Op::Adjust { .. } => Kind::Adjust,
             Op::Extend { .. } | Op::Renew(_) => Kind::Other,
@@ -99,7 +99,6 @@ const OPEN_FENCE: Fence = Fence { epoch: 0, version: 0, deadline: None };
 
 impl Home {
     pub(super) async fn open(options: Options) -> Result<Arc<Self>, String> {
-        let random = || getrandom::u64().map_err(|_| "no randomness to name this node with");
         let (words, heard) = mpsc::channel(HEARD_MAX);
         let (warned, told) = (Mutex::new(Vec::new()), options.tell.clone());
         let ways = Arc::new(Ways {
@@ -113,8 +112,8 @@ impl Home {
             started: Instant::now(),
         });
         let home = Arc::new(Self {
-            node: (random()? % u64::from(NODES_MAX)) as u32,
-            seed: random()?,
+            node: options.node,
+            seed: getrandom::u64().map_err(|_| "no randomness for the ids of slices")?,
             counted: AtomicU64::new(0),
             commons: Tag::of(""),
             fleet: Fleet::new(options.address, ways.clone()),
@@ -140,7 +139,7 @@ impl Home {
 
     /// One operation, as the store's trait wants it.
     pub(super) async fn trip(self: &Arc<Self>, asked: &Asked) -> Answer {
-        if let Kind::Admit(rid) = asked.kind {
+        if let Kind::Admit(rid, _) = asked.kind {
             self.owed.forget(rid);
         }
         for _ in 0..ROUNDS_MAX {

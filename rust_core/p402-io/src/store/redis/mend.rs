@@ -40,11 +40,14 @@ impl Home {
     /// No answer: a claim may have been admitted all the same, a settlement must be said again.
     pub(super) fn note_debt(&self, asked: &Asked, sent: bool) {
         let (rid, call) = match asked.kind {
-            Kind::Admit(rid) if sent => (rid, asked.another(Op::Settle { rid, actual: Usd::ZERO })),
+            Kind::Admit(rid, owner) if sent => {
+                let release = Op::Settle { rid, owner, actual: Usd::ZERO };
+                (rid, asked.another(release))
+            }
             Kind::Settle(rid) => (rid, asked.call.clone()),
-            Kind::Admit(_) | Kind::Adjust | Kind::Other => return,
+            Kind::Admit(..) | Kind::Adjust | Kind::Other => return,
         };
-        let is_release = matches!(asked.kind, Kind::Admit(_));
+        let is_release = matches!(asked.kind, Kind::Admit(..));
         if !self.owed.push(Debt { tag: asked.tag.clone(), rid, call, is_release }) {
             self.counters.owed_dropped.fetch_add(1, Ordering::Relaxed);
         }

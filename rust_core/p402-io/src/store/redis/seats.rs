@@ -90,9 +90,9 @@ impl Seats {
     }
 
     /// Holds a claim inside the slice.
-    pub(super) fn draw(&self, tag: &Tag, rid: RequestId, claim: Usd, now: Timestamp) -> bool {
+    pub(super) fn draw(&self, tag: &Tag, rid: RequestId, amount: Usd, now: Timestamp) -> bool {
         let drawn = self.with(tag, |seat| {
-            seat.slice.as_mut().is_some_and(|leased| leased.draw(rid, claim, now.utc_day()))
+            seat.slice.as_mut().is_some_and(|leased| leased.draw(rid, amount, now.utc_day()))
         });
         drawn.unwrap_or(false)
     }

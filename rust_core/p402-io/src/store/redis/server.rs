@@ -227,9 +227,9 @@ impl Server {
     }
 }
 
-/// The store's clock in an answer: the first number of a peek, the fifteenth of a reply.
+/// The store's clock in an answer: the first number of a peek, the sixteenth of a reply.
 fn stamp(call: &Call, answer: &[u8]) -> Option<Timestamp> {
-    let place = if *call == Call::peek() { 0 } else { 14 * 8 };
+    let place = if *call == Call::peek() { 0 } else { 15 * 8 };
     let bytes = answer.get(place..)?.first_chunk::<8>()?;
     Some(Timestamp::from_micros(f64::from_le_bytes(*bytes) as i64))
 }

@@ -32,15 +32,15 @@ enum Care {
 }
 
 impl Leased {
-    pub(super) fn draw(&mut self, rid: RequestId, claim: Usd, today: Day) -> bool {
-        if self.draws.contains_key(&rid) {
-            return true;
+    pub(super) fn draw(&mut self, rid: RequestId, amount: Usd, today: Day) -> bool {
+        let held = self.draws.get(&rid).copied().unwrap_or(Usd::ZERO);
+        let more = amount.saturating_sub(held);
+        let fits = more <= Usd::ZERO
+            || (!self.closing && self.draws.len() < DRAWS_MAX && self.slice.draw(more, today));
+        if fits {
+            self.draws.insert(rid, amount.max(held));
         }
-        let drawn = !self.closing && self.draws.len() < DRAWS_MAX && self.slice.draw(claim, today);
-        if drawn {
-            self.draws.insert(rid, claim);
-        }
-        drawn
+        fits
     }
 
     pub(super) fn redeem(&mut self, rid: RequestId, actual: Usd) -> bool {
@@ -136,7 +136,7 @@ impl Home {
     async fn settle_slice(self: &Arc<Self>, tag: &Tag, rid: RequestId, spent: Usd) {
         // What cannot be said now is owed (home.rs): the slice is over in either case.
         self.drop_slice(tag, rid);
-        let _ = self.call(tag, Op::Settle { rid, actual: spent }).await;
+        let _ = self.call(tag, Op::Settle { rid, owner: self.node, actual: spent }).await;
     }
 
     fn drop_slice(&self, tag: &Tag, rid: RequestId) {

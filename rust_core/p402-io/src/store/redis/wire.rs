@@ -62,9 +62,10 @@ impl Call {
                 argument.extend(rids.iter().flat_map(|rid| rid.bits().to_be_bytes()));
                 "p402_renew_v1"
             }
-            Op::Settle { rid, actual } => {
+            Op::Settle { rid, owner, actual } => {
                 argument.extend(rid.bits().to_be_bytes());
                 number(&mut argument, actual.nano());
+                argument.extend(owner.to_le_bytes());
                 "p402_settle_v1"
             }
             Op::Adjust { day, nano } => {
