@@ -119,7 +119,9 @@ fn outage(turn: &Turn, claim: Usd, error: StoreError) -> Result<(Reply, Backing)
         return Ok((reply, Backing::Overdraft));
     }
     let backing = match own.outage {
-        OutagePolicy::Escrow if home.store.draw(&turn.place().tenant, claim, now) => Backing::Slice,
+        OutagePolicy::Escrow if home.store.draw(&turn.place().tenant, turn.id, claim, now) => {
+            Backing::Slice
+        }
         OutagePolicy::FailOpen => Backing::Overdraft,
         OutagePolicy::Escrow | OutagePolicy::FailClosed => {
             let release = Op::Settle { rid: turn.id, owner: home.owner, actual: Usd::ZERO };

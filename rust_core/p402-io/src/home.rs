@@ -64,7 +64,8 @@ impl Home {
 }
 
 fn owner() -> u32 {
-    getrandom::u32().unwrap_or_default() % NODES_MAX
+    // Never `ANYONE`.
+    (getrandom::u32().unwrap_or_default() % NODES_MAX).max(1)
 }
 
 fn durability(config: &Config) -> Result<Durability, String> {

@@ -66,7 +66,7 @@ impl Reservation {
         let op = Op::Extend { rid: self.rid, amount: to };
         let answer = match self.backing {
             Backing::Store => place.home.store.call(&place.tenant, op, now.utc).answer().await,
-            Backing::Slice if !place.home.store.draw(&place.tenant, more, now.utc) => {
+            Backing::Slice if !place.home.store.draw(&place.tenant, self.rid, to, now.utc) => {
                 Err(StoreError::Away)
             }
             Backing::Slice => {
@@ -123,7 +123,7 @@ impl Reservation {
         if self.degraded() {
             sum(&place.meter.degraded_spend_nano, actual.nano());
             if self.backing == Backing::Slice {
-                place.home.store.redeem(&place.tenant, self.held, actual, now);
+                place.home.store.redeem(&place.tenant, self.rid, actual, now);
             }
             return place.home.local.apply(&place.tenant, op, now).ok();
         }

@@ -69,6 +69,9 @@ pub struct Claim {
 
 /// Owners are numbered below this: the bits above it are the record's own marks.
 pub const NODES_MAX: u32 = 1 << 30;
+/// Owner of a hold that was found in a shared ledger, which does not say whose it is: whoever runs
+/// the request settles it.
+pub const ANYONE: u32 = 0;
 
 /// What a claim is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
