@@ -131,6 +131,16 @@ impl Limits {
     }
 }
 
+impl OutagePolicy {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Escrow => "escrow",
+            Self::FailClosed => "fail_closed",
+            Self::FailOpen => "fail_open",
+        }
+    }
+}
+
 impl Period {
     /// First day of the period that `day` lies in.
     pub const fn from(self, day: Day) -> Day {
