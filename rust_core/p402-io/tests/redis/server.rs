@@ -34,9 +34,6 @@ impl Server {
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
-    pub(crate) fn folder(&self) -> &std::path::Path {
-        self.folder.path()
-    }
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -2,9 +2,9 @@
 //! Does not touch the network between (network.rs does).
 
 use super::alone;
-use super::rig::End;
 use super::scene::{Scene, few, timely};
-use super::server::Server;
+use crate::rig::End;
+use crate::server::Server;
 use std::time::Duration;
 
 const PLENTY: i64 = 100_000;

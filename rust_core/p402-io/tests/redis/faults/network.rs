@@ -3,9 +3,9 @@
 
 use super::alone;
 use super::proxy::{Proxy, Trouble};
-use super::rig::End;
 use super::scene::{Report, Scene, few, timely};
-use super::server::Server;
+use crate::rig::End;
+use crate::server::Server;
 use std::time::Duration;
 
 const PLENTY: i64 = 100_000;

@@ -1,14 +1,6 @@
 //! Decides whether the store's faults are borne: each scenario of the fault list, one number each.
 //! Runs against real servers, one scenario at a time; the line's own faults are told over HTTP.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot set up must fail")]
-
-#[path = "../redis/rig.rs"]
-mod rig;
-#[path = "../redis/server.rs"]
-mod server;
-
 mod network;
 mod proxy;
 mod scene;

@@ -1,8 +1,8 @@
 //! One node under steady load before, during and after a fault, and what it must have kept.
 //! Does not cause the fault; the scenario does, between two stretches of load.
 
-use super::rig::{ADDED_MAX, End, Node, World, capped};
-use super::server::Server;
+use crate::rig::{ADDED_MAX, End, Node, World, capped};
+use crate::server::Server;
 use p402_core::guard::Account;
 use p402_io::store::redis::Notice;
 use p402_io::store::redis::address::Tag;
@@ -19,7 +19,7 @@ const CONVERGED: Duration = Duration::from_secs(1);
 const SETTLED: Duration = Duration::from_secs(5);
 const LINES_MAX: usize = 5;
 /// What did not happen took this long.
-const NEVER: Duration = Duration::from_secs(3_600);
+const NEVER: Duration = Duration::from_hours(1);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
@@ -142,7 +142,7 @@ impl Scene {
 
     /// The account as the server has it now.
     pub(crate) fn account(&self) -> Account {
-        let key = Tag::of(super::rig::TENANT).key("acct");
+        let key = Tag::of(crate::rig::TENANT).key("acct");
         let stored: Vec<u8> = redis::cmd("GET").arg(key).query(&mut self.server.connect()).unwrap();
         Account::decode(&stored).unwrap()
     }
@@ -205,7 +205,7 @@ impl Report {
         let after: Vec<_> = self.samples.iter().filter(|sample| sample.at >= self.healed).collect();
         let own = |sample: &&Sample| matches!(sample.end, End::Served | End::Refused(_));
         let steady = after.windows(20).find(|row| row.iter().all(own));
-        self.since(self.healed, steady.map(|row| row[0]))
+        since(self.healed, steady.map(|row| row[0]))
     }
 
     /// Requests that found neither the store nor a slice.
@@ -216,7 +216,7 @@ impl Report {
 
     /// Admissions that took more than half of the deadline, beyond the machine's own lag.
     pub(crate) fn slow(&self) -> usize {
-        let half = super::rig::DEADLINE / 2 + self.lag;
+        let half = crate::rig::DEADLINE / 2 + self.lag;
         self.samples.iter().filter(|sample| sample.took > half).count()
     }
 
@@ -226,7 +226,7 @@ impl Report {
             let local = matches!(sample.end, End::Drawn | End::Unavailable(_));
             sample.at >= self.faulted && local && sample.took < Duration::from_millis(1)
         };
-        self.since(self.faulted, self.samples.iter().find(known))
+        since(self.faulted, self.samples.iter().find(known))
     }
 
     /// From the end of the fault to the first request that the store decided.
@@ -234,16 +234,12 @@ impl Report {
         let own = |sample: &&Sample| {
             sample.at >= self.healed && matches!(sample.end, End::Served | End::Refused(_))
         };
-        self.since(self.healed, self.samples.iter().find(own))
-    }
-
-    fn since(&self, from: Duration, found: Option<&Sample>) -> Duration {
-        found.map_or(NEVER, |sample| sample.at - from)
+        since(self.healed, self.samples.iter().find(own))
     }
 
     /// Decisions between the fault (and the deadline of what was under way) and its end.
     pub(crate) fn served_during(&self) -> usize {
-        let from = self.faulted + super::rig::DEADLINE;
+        let from = self.faulted + crate::rig::DEADLINE;
         let during = |sample: &&Sample| (from..self.healed).contains(&sample.at);
         let own = |sample: &&Sample| matches!(sample.end, End::Served | End::Refused(_));
         self.samples.iter().filter(during).filter(own).count()
@@ -252,4 +248,8 @@ impl Report {
     pub(crate) fn away(&self) -> usize {
         self.notices.iter().filter(|notice| matches!(notice, Notice::Away(_))).count()
     }
+}
+
+fn since(from: Duration, found: Option<&Sample>) -> Duration {
+    found.map_or(NEVER, |sample| sample.at.saturating_sub(from))
 }

@@ -1,7 +1,7 @@
 //! A proxy before a server that does to its bytes what networks do: delays, losses, lies.
 //! Does not understand them, and runs in a thread of its own so as not to slow what is measured.
 
-use super::server::free_port;
+use crate::server::free_port;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -91,7 +91,7 @@ async fn join(
     (trouble, mut resets): (Arc<Mutex<Trouble>>, watch::Receiver<u64>),
     mut dice: u64,
 ) {
-    let (mut up, mut down) = ([0; 65_536], [0; 65_536]);
+    let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
     let _ = resets.borrow_and_update();
     loop {
         tokio::select! {
