@@ -3,7 +3,6 @@
 
 pub mod attic;
 pub mod memory;
-pub mod past;
 pub mod redis;
 
 use p402_core::guard::{Limits, Op, Reply};
