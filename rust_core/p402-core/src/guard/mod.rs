@@ -1,8 +1,9 @@
 //! Decides whether a tenant may spend: six layers, one state machine, integers only.
 //! Does no I/O: a home (memory, Redis) holds the account, a clock's reading comes in.
 //!
-//! Every number an account keeps or compares lies in ±[`AMOUNT_MAX`], below 2⁵³, so that a twin
-//! that counts in doubles does the same arithmetic to the last bit.
+//! Every number an account keeps lies between 0 and [`AMOUNT_MAX`], below 2⁵³, so that a twin that
+//! counts in doubles keeps the same ones to the last bit. A sum that is only compared with a cap
+//! may be greater: no rounding brings it back under one.
 
 mod account;
 mod anomaly;
