@@ -200,10 +200,6 @@ impl Node {
         panic!("not back within {within:?}: {:?}", self.notices.lock().unwrap());
     }
 
-    pub(crate) async fn held(&self) -> i64 {
-        self.call(Op::Renew(&[])).await.unwrap().held.nano()
-    }
-
     pub(crate) fn lines(&self) -> Vec<Notice> {
         let notices = self.notices.lock().unwrap();
         notices.iter().filter(|notice| !matches!(notice, Notice::Setting(_))).cloned().collect()

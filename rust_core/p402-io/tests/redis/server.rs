@@ -34,17 +34,40 @@ impl Server {
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
-    pub(crate) fn folder(&self) -> &std::path::Path {
-        self.folder.path()
-    }
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// A connection that waits as long as it takes.
     pub(crate) fn connect(&self) -> redis::Connection {
-        let url = format!("redis+unix://{}", self.socket().display());
+        self.connect_as(None)
+    }
+
+    pub(crate) fn connect_as(&self, password: Option<&str>) -> redis::Connection {
+        let who = password.map(|word| format!("?pass={word}")).unwrap_or_default();
+        let url = format!("redis+unix://{}{who}", self.socket().display());
         redis::Client::open(url).unwrap().get_connection().unwrap()
+    }
+
+    /// A value of INFO.
+    pub(crate) fn says(&self, name: &str) -> String {
+        let told: String = redis::cmd("INFO").query(&mut self.connect()).unwrap();
+        let line = told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_default().to_owned()
+    }
+
+    /// Waits until INFO says so.
+    pub(crate) fn until(&self, name: &str, value: &str) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.says(name) != value {
+            assert!(Instant::now() < end, "{name} is not {value}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Adds settings for the next start.
+    pub(crate) fn set(&mut self, words: &[&str]) {
+        self.extra.extend(words.iter().map(|word| (*word).to_owned()));
     }
 
     /// Sends a signal to the server.
@@ -61,8 +84,13 @@ impl Server {
 
     /// Starts it again on the same port, folder and settings.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(self.folder.path(), self.port, &self.extra);
+        self.begin();
         self.wait();
+    }
+
+    /// The same, without waiting until it answers.
+    pub(crate) fn begin(&mut self) {
+        self.child = spawn(self.folder.path(), self.port, &self.extra);
     }
 
     fn wait(&self) {
@@ -72,7 +100,7 @@ impl Server {
         while Instant::now() < end {
             if client.get_connection().is_ok_and(|mut connection| {
                 let pong: redis::RedisResult<String> = redis::cmd("PING").query(&mut connection);
-                pong.is_ok() || pong.is_err_and(|error| error.code() == Some("NOAUTH"))
+                pong.is_ok() || pong.is_err_and(|error| error.code() == Some("LOADING"))
             }) {
                 return;
             }
