@@ -114,7 +114,6 @@ impl Turn {
             catalog: &self.world.catalog,
             fee_bps: self.world.config.pricing.platform_fee_bps,
             choices: u64::from(self.scan.n.max(1)),
-            max_tokens: self.scan.output_bound(),
             service: self.scan.service_tier.as_deref(),
         }
     }
