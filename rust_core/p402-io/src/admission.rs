@@ -56,6 +56,7 @@ async fn decide(turn: Arc<Turn>) -> Result<Settling, ApiError> {
     }
     sum(&turn.node.meter.held_nano, claim.nano());
     let hold = Reservation::new(turn.id, claim, &reply, (backing, turn.now));
+    let hold = hold.of_generation(turn.home.store.generation(&turn.place().tenant));
     let mut settling = Settling::new(turn, hold);
     settling.admitted(claim, &reply);
     Ok(settling)

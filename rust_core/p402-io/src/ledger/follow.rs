@@ -57,6 +57,9 @@ struct Shared {
 struct Phase {
     stop: bool,
     ended: bool,
+    /// Who waits for the journal's end in the index, and how many of them have it.
+    asked: u64,
+    answered: u64,
 }
 
 /// How the index fares, for metrics and the operator's log.
@@ -103,6 +106,23 @@ impl Follower {
     }
 }
 
+impl Follower {
+    /// Waits until all rows that were written before are in the index; whether they are.
+    pub(super) fn caught_up(&self, within: Duration) -> bool {
+        let end = Instant::now() + within;
+        let mut phase = self.shared.phase.lock();
+        phase.asked += 1;
+        let turn = phase.asked;
+        self.shared.told.notify_all();
+        while phase.answered < turn {
+            if self.shared.told.wait_until(&mut phase, end).timed_out() {
+                break;
+            }
+        }
+        phase.answered >= turn
+    }
+}
+
 impl Drop for Follower {
     fn drop(&mut self) {
         let shared = &self.shared;
@@ -132,7 +152,10 @@ impl Shared {
         let mut seen = None;
         loop {
             // Asked first: what was appended before the stop is in the step that follows it.
-            let stopping = self.phase.lock().stop;
+            let (stopping, asked) = {
+                let phase = self.phase.lock();
+                (phase.stop, phase.asked)
+            };
             let written: Vec<Seq> = self.sources.lanes.iter().map(Lane::written).collect();
             let nothing_new = seen.as_ref() == Some(&written);
             let outcome = if nothing_new { Ok(0) } else { self.step(&mut index) };
@@ -146,6 +169,8 @@ impl Shared {
                 Ok(_) => {
                     seen = Some(written);
                     wait = RETRY_FIRST;
+                    self.phase.lock().answered = asked;
+                    self.told.notify_all();
                     BATCH_WAIT
                 }
                 Err(error) => {
@@ -161,7 +186,7 @@ impl Shared {
                 return;
             }
             let mut phase = self.phase.lock();
-            if !phase.stop {
+            if !phase.stop && phase.asked == asked {
                 self.told.wait_for(&mut phase, idle);
             }
         }

@@ -50,6 +50,14 @@ pub trait Store: Send + Sync {
     /// One operation on one account, within the home's own deadline.
     fn call(&self, tenant: &Tenant<'_>, op: Op<'_>, now: Timestamp) -> Trip;
 
+    /// Starts what the home does beside its calls, on the runtime that will make them.
+    fn begin(&self) {}
+
+    /// Gives back what this node has leased, and says what it still owes.
+    fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Live nodes that share the accounts: while the home is away, each takes its part.
     fn nodes(&self) -> u32 {
         1

@@ -26,7 +26,7 @@ use p402_core::time::{Day, Timestamp};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The longest deadline of one trip.
@@ -60,6 +60,7 @@ pub struct Balances {
 }
 
 /// How the home is set up.
+#[derive(Clone)]
 pub struct Options {
     pub address: Address,
     /// The owner of this node's claims.
@@ -109,14 +110,20 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Connects, and starts what runs beside the requests on the current runtime. A store that
-    /// does not answer is no error: it is away.
+    /// # Errors
+    /// A sentence, where the host has no randomness.
+    pub fn new(options: Options) -> Result<Self, String> {
+        Ok(Self { home: Home::new(options)? })
+    }
+
+    /// Looks whether the store is ours. One that does not answer is no error: it is away.
     ///
     /// # Errors
     /// A sentence, where the store belongs to nodes with another ledger.
-    pub async fn open(options: Options) -> Result<Self, String> {
-        let home = Home::open(options).await?;
-        Ok(Self { home })
+    pub async fn greet(&self) -> Result<(), String> {
+        self.home.beat().await;
+        let foreign = self.home.foreign.load(Ordering::Relaxed);
+        if foreign { Err(Notice::Foreign.to_string()) } else { Ok(()) }
     }
 
     pub fn counters(&self) -> &Counters {
@@ -127,11 +134,6 @@ impl Redis {
     pub fn is_away(&self) -> bool {
         self.home.fleet.all().iter().any(|server| server.is_open())
     }
-
-    /// Gives back what this node leases; a node that leaves without this is missed for minutes.
-    pub async fn close(&self) {
-        self.home.leave().await;
-    }
 }
 
 impl Store for Redis {
@@ -139,6 +141,15 @@ impl Store for Redis {
         let asked = Asked::new(tenant, op);
         let home = self.home.clone();
         Trip::Underway(Box::pin(async move { home.trip(&asked).await }))
+    }
+
+    fn begin(&self) {
+        self.home.begin();
+    }
+
+    fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let home = self.home.clone();
+        Box::pin(async move { home.leave().await })
     }
 
     fn nodes(&self) -> u32 {

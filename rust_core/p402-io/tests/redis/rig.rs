@@ -107,8 +107,11 @@ impl World {
             truth: journal.clone(),
             tell: Arc::new(move |notice| heard.lock().unwrap().push(notice.clone())),
         };
+        let store = Redis::new(options).unwrap();
+        store.greet().await.unwrap();
+        store.begin();
         Node {
-            store: Redis::open(options).await.unwrap(),
+            store,
             journal,
             limits,
             notices,

@@ -240,7 +240,8 @@ local function lapse(s, now_ms, a)
   for at = 1, #s.records, RECORD_BYTES do
     local r = read(s.records, at)
     lapse_slot(s, r, now_ms, a)
-    if r.money_ms > now_ms or lapse_money(s, r, a) then
+    local stays = r.money_ms > now_ms or lapse_money(s, r, a)
+    if stays and (r.money_ms > now_ms or lapse_money(s, r, a)) then
       look_at(s, r)
       kept[#kept + 1] = write(r)
     end
@@ -251,9 +252,12 @@ end
 local function pass_time(s, a, now)
   local began = begin_day(s, a, now)
   local now_ms = math.floor(now / 1000)
+  local tat_us = math.min(s.tat_us, now + a.tolerance_us)
+  local changed = began or tat_us ~= s.tat_us
+  s.tat_us = tat_us
   local set_back = s.in_flight > 0 and s.next_expiry_ms > now_ms + a.slot_lease_ms
   if s.next_expiry_ms > now_ms and not set_back then
-    return began
+    return changed
   end
   lapse(s, now_ms, a)
   return true
@@ -312,8 +316,7 @@ local function admissible(s, claim, a, now)
     return nil, { code = code, wait_us = wait_us, day = s.day, nano = nano }
   end
   if runs then
-    local tat = math.min(tat_us, now + a.tolerance_us)
-    tat_us = math.max(tat, now) + a.interval_us
+    tat_us = math.max(tat_us, now) + a.interval_us
     local wait_us = tat_us - a.tolerance_us - now
     if wait_us > 0 then
       return refused(RATE, wait_us)

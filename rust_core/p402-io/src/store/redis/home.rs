@@ -11,7 +11,7 @@ use super::recovery::Recoveries;
 use super::seats::Seats;
 use super::server::{Heard, Question, Ways};
 use super::wire::Call;
-use super::{Counters, DEADLINE_MAX, Notice, Options, Tell, Truth};
+use super::{Counters, DEADLINE_MAX, Options, Tell, Truth};
 use crate::store::{Answer, StoreError, Tenant};
 use ::redis::{FromRedisValue, Pipeline};
 use p402_core::guard::{Code, Fence, Limits, Op, Reply};
@@ -47,6 +47,8 @@ pub(super) struct Home {
     pub(super) tell: Tell,
     /// The store belongs to nodes with another ledger: it is not asked.
     pub(super) foreign: AtomicBool,
+    /// Words of other nodes, until somebody listens.
+    heard: Mutex<Option<mpsc::Receiver<Word>>>,
 }
 
 /// One operation on its way.
@@ -98,7 +100,7 @@ impl Asked {
 const OPEN_FENCE: Fence = Fence { epoch: 0, version: 0, deadline: None };
 
 impl Home {
-    pub(super) async fn open(options: Options) -> Result<Arc<Self>, String> {
+    pub(super) fn new(options: Options) -> Result<Arc<Self>, String> {
         let (words, heard) = mpsc::channel(HEARD_MAX);
         let (warned, told) = (Mutex::new(Vec::new()), options.tell.clone());
         let ways = Arc::new(Ways {
@@ -111,7 +113,7 @@ impl Home {
             greeted: Box::new(move |greeting| warn(greeting, &warned, &told)),
             started: Instant::now(),
         });
-        let home = Arc::new(Self {
+        Ok(Arc::new(Self {
             node: options.node,
             seed: getrandom::u64().map_err(|_| "no randomness for the ids of slices")?,
             counted: AtomicU64::new(0),
@@ -127,14 +129,16 @@ impl Home {
             seed_deadline: options.seed_deadline,
             tell: options.tell,
             foreign: AtomicBool::new(false),
-        });
-        home.beat().await;
-        if home.foreign.load(Ordering::Relaxed) {
-            return Err(Notice::Foreign.to_string());
+            heard: Mutex::new(Some(heard)),
+        }))
+    }
+
+    /// Starts the home's background, once.
+    pub(super) fn begin(self: &Arc<Self>) {
+        if let Some(heard) = self.heard.lock().take() {
+            tokio::spawn(Self::tend(Arc::downgrade(self)));
+            tokio::spawn(Self::listen(Arc::downgrade(self), heard));
         }
-        tokio::spawn(Self::tend(Arc::downgrade(&home)));
-        tokio::spawn(Self::listen(Arc::downgrade(&home), heard));
-        Ok(home)
     }
 
     /// One operation, as the store's trait wants it.

@@ -4,6 +4,7 @@
 use crate::rig::{ADDED_MAX, End, Node, World, capped};
 use crate::server::Server;
 use p402_core::guard::Account;
+use p402_io::store::Store;
 use p402_io::store::redis::Notice;
 use p402_io::store::redis::address::Tag;
 use std::sync::{Arc, Mutex};
@@ -128,7 +129,7 @@ impl Scene {
         assert!(billed <= self.cap, "{billed} over {}", self.cap);
         let end = Instant::now() + SETTLED;
         loop {
-            self.node.store.close().await;
+            self.node.store.leave().await;
             let account = self.account();
             let header = account.header();
             let is_so = (header.day_spent, header.held, header.in_flight) == (billed, 0, 0);
