@@ -4,6 +4,7 @@
 mod stage;
 
 use p402_core::guard::{Op, Reply};
+use p402_core::id::RequestId;
 use p402_core::ledger::{Flags, Kind};
 use p402_core::money::Usd;
 use p402_core::time::Timestamp;
@@ -13,6 +14,7 @@ use p402_io::store::{Store, StoreError, Tenant, Trip};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use stage::{HELLO, START, Stage, answer, cost_ask, named, staged};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,6 +27,7 @@ struct Sea {
     memory: Memory,
     out: AtomicBool,
     slice: Mutex<Usd>,
+    drawn: Mutex<HashMap<RequestId, Usd>>,
     redeemed: Mutex<Vec<(Usd, Usd)>>,
 }
 
@@ -45,16 +48,19 @@ impl Store for Tide {
     fn nodes(&self) -> u32 {
         2
     }
-    fn draw(&self, _: &Tenant<'_>, claim: Usd, _: Timestamp) -> bool {
-        let mut slice = self.0.slice.lock();
-        let fits = claim <= *slice;
+    fn draw(&self, _: &Tenant<'_>, rid: RequestId, amount: Usd, _: Timestamp) -> bool {
+        let (mut slice, mut drawn) = (self.0.slice.lock(), self.0.drawn.lock());
+        let more = amount.saturating_sub(drawn.get(&rid).copied().unwrap_or_default());
+        let fits = more <= *slice;
         if fits {
-            *slice = slice.saturating_sub(claim);
+            *slice = slice.saturating_sub(more);
+            drawn.insert(rid, amount);
         }
         fits
     }
-    fn redeem(&self, _: &Tenant<'_>, claim: Usd, actual: Usd, _: Timestamp) {
-        self.0.redeemed.lock().push((claim, actual));
+    fn redeem(&self, _: &Tenant<'_>, rid: RequestId, actual: Usd, _: Timestamp) {
+        let drawn = self.0.drawn.lock().remove(&rid).unwrap();
+        self.0.redeemed.lock().push((drawn, actual));
     }
 }
 
