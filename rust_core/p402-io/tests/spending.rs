@@ -371,3 +371,66 @@ async fn a_model_without_a_price_runs_where_the_operator_allows_it() {
         at_rest(&stage);
     }
 }
+
+#[tokio::test]
+async fn what_is_unlike_the_past_is_told_or_blocked() {
+    let usual = |tokens: u64| {
+        let mut ask = cost_ask(false);
+        ask["max_tokens"] = json!(tokens);
+        ask
+    };
+    for (mode, status) in [("soft", 200), ("block", 429)] {
+        let limits = json!({"anomaly": {"mode": mode, "floor_usd": "0"}});
+        let stage = gateway(json!([whole("a.test")]), &guard(&limits));
+        for _ in 0..30 {
+            let (told, _, headers) = answer(&stage, &usual(1_000)).await;
+            assert_eq!((told, named(&headers, "x-p402-guard-anomaly")), (200, ""));
+        }
+        let (told, body, headers) = answer(&stage, &usual(4_000)).await;
+        assert_eq!(told, status);
+        let alarms = stage.node.emit.take_alarms();
+        if status == 200 {
+            let told = named(&headers, "x-p402-guard-anomaly");
+            assert!(told.ends_with(";n=30;series=cost"), "{told}");
+            assert_eq!(body["p402_metadata"]["guard"]["anomaly"]["series"], "cost");
+            assert_eq!(alarms.len(), 1);
+            assert_eq!(alarms[0].what, "spend_anomaly");
+            // Within five minutes nobody is told twice.
+            answer(&stage, &usual(8_000)).await;
+            assert!(stage.node.emit.take_alarms().is_empty());
+        } else {
+            assert_eq!(body["error"]["code"], "spend_anomaly_blocked");
+            assert_eq!(body["error"]["layer"], "anomaly");
+            assert_eq!(named(&headers, "x-should-retry"), "false");
+            assert_eq!(answer(&stage, &usual(1_000)).await.0, 200, "the usual still runs");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_breaker_and_the_budget_raise_each_alarm_once() {
+    let probe = gateway(json!([whole("a.test")]), &json!({}));
+    answer(&probe, &cost_ask(false)).await;
+    let claim = probe.rows()[0].held.nano();
+    let cap = Usd::from_nano(claim + 4 * 1_600_000 - 1).to_string();
+    let limits = json!({"daily_cap_usd": cap, "budget_usd": "0.0304"});
+    let stage = gateway(json!([whole("a.test")]), &guard(&limits));
+    let mut codes = Vec::new();
+    for _ in 0..8 {
+        codes.push(answer(&stage, &cost_ask(false)).await.0);
+    }
+    assert_eq!(codes, [200, 200, 200, 200, 429, 429, 429, 429]);
+    let alarms = stage.node.emit.take_alarms();
+    let told: Vec<_> = alarms.iter().map(|alarm| alarm.what).collect();
+    assert_eq!(told, ["daily_breaker"]);
+}
+
+#[tokio::test]
+async fn refusals_get_a_row_where_the_operator_wants_one() {
+    let mut config = guard(&json!({"budget_usd": "0"}));
+    config["ledger"] = json!({"denials": true});
+    let stage = gateway(json!([whole("a.test")]), &config);
+    assert_eq!(answer(&stage, &cost_ask(false)).await.0, 429);
+    assert_eq!(stage.kinds(), [Kind::Deny]);
+    assert_eq!(at_rest(&stage), Usd::ZERO);
+}
