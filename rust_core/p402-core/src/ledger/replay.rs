@@ -92,7 +92,9 @@ impl Replay {
         }
     }
 
+    /// The row states the whole hold: what was told before of the same request is over.
     fn begin(&mut self, row: &Row<'_>) {
+        self.carried.remove(&row.rid);
         let sent = row.kind == Kind::Dispatch;
         let open = Open { row: row.encode(row.seq), held: row.held, sent, suspended: false };
         self.open.insert(row.rid, open);
