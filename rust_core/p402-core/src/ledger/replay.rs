@@ -56,8 +56,8 @@ pub struct Mismatch {
 }
 
 impl Replay {
-    /// Takes the next row in; a row that was there already changes nothing.
-    pub fn push(&mut self, row: &Row<'_>) {
+    /// Takes the next row in; one that says again what another said changes nothing (`false`).
+    pub fn push(&mut self, row: &Row<'_>) -> bool {
         self.rows += 1;
         let fresh = match row.kind {
             Kind::Settle | Kind::Release => self.close(row.rid),
@@ -72,6 +72,7 @@ impl Replay {
         } else if row.spent() != Usd::ZERO {
             add(self.spent.entry(row.tenant.into()).or_default(), row.day, row.spent());
         }
+        fresh
     }
 
     fn close(&mut self, rid: RequestId) -> bool {
