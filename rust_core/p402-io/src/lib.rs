@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod outbox;
 pub mod transport;
+pub mod upstream;
 
 pub mod emit;
 pub mod records;

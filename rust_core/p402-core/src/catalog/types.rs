@@ -43,7 +43,7 @@ pub enum ProviderKind {
     Config,
 }
 
-/// The wire language of a provider. Only `OpenAi` has a codec in this release.
+/// The wire language of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DialectName {
     OpenAi,
@@ -51,6 +51,13 @@ pub enum DialectName {
     Gemini,
     Bedrock,
     None,
+}
+
+impl DialectName {
+    /// Whether P402 speaks it: its bytes pass, or a codec translates.
+    pub const fn is_spoken(self) -> bool {
+        matches!(self, Self::OpenAi | Self::Anthropic)
+    }
 }
 
 /// How a key is shown to the upstream.

@@ -66,6 +66,14 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Replaces in place, or appends; both halves are copied.
+    pub(crate) fn put(&mut self, key: &str, value: &[u8]) {
+        match self.members.iter_mut().find(|(name, _)| name == key) {
+            Some(member) => member.1 = Cow::Owned(value.to_vec()),
+            None => self.members.push((Cow::Owned(key.to_owned()), Cow::Owned(value.to_vec()))),
+        }
+    }
+
     /// Replaces the value of a member that is there.
     pub(crate) fn replace(&mut self, key: &str, value: Vec<u8>) {
         if let Some(member) = self.members.iter_mut().find(|(name, _)| name == key) {
