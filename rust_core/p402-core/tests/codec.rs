@@ -40,6 +40,8 @@ fn columns() -> Vec<Column> {
     vec![
         column("anthropic", DialectName::Anthropic, current, words),
         column("anthropic_older", DialectName::Anthropic, Quirks::default(), budget),
+        column("gemini", DialectName::Gemini, Quirks::default(), words),
+        column("gemini_older", DialectName::Gemini, Quirks::default(), budget),
     ]
 }
 
@@ -135,8 +137,8 @@ fn streamed<'a>(codec: &dyn Codec, cuts: impl IntoIterator<Item = &'a [u8]>) -> 
     )
 }
 
-fn languages() -> [(&'static str, DialectName); 1] {
-    [("anthropic", DialectName::Anthropic)]
+fn languages() -> [(&'static str, DialectName); 2] {
+    [("anthropic", DialectName::Anthropic), ("gemini", DialectName::Gemini)]
 }
 
 #[test]

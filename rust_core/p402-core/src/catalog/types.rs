@@ -56,7 +56,7 @@ pub enum DialectName {
 impl DialectName {
     /// Whether P402 speaks it: its bytes pass, or a codec translates.
     pub const fn is_spoken(self) -> bool {
-        matches!(self, Self::OpenAi | Self::Anthropic)
+        matches!(self, Self::OpenAi | Self::Anthropic | Self::Gemini)
     }
 }
 

@@ -159,6 +159,13 @@ impl<'a> Request<'a> {
         calls.into_iter().find(|call| call.id == id).map(ToolCall::name)
     }
 
+    /// Some part or tool is marked for one vendor's cache.
+    pub fn marks_caches(&self) -> bool {
+        let mut parts = self.messages.iter().flat_map(|message| &message.content.0);
+        parts.any(|part| part.cache_control.is_some())
+            || self.tools.iter().any(|tool| tool.cache_control.is_some())
+    }
+
     /// Some turn calls a tool or answers a call.
     pub fn has_tool_turns(&self) -> bool {
         let turn =

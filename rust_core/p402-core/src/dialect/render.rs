@@ -43,6 +43,17 @@ pub(super) struct Completion {
     pub(super) service_tier: Option<String>,
 }
 
+/// How a call begins: id and name as JSON strings, and more members with their comma.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening<'a> {
+    pub(super) id: &'a [u8],
+    pub(super) name: &'a [u8],
+    pub(super) extra: &'a [u8],
+}
+
+/// The end of a stream.
+pub(super) const DONE: &[u8] = b"data: [DONE]\n\n";
+
 impl Chunks {
     pub(super) fn new(ask: &StreamAsk) -> Self {
         let mut chunks = Self { created: ask.created, head: Vec::new() };
@@ -77,7 +88,8 @@ impl Chunks {
     }
 
     /// The opening of a call: everything but its arguments.
-    pub(super) fn call(&self, out: &mut Vec<u8>, index: usize, id: &[u8], name: &[u8]) {
+    pub(super) fn call(&self, out: &mut Vec<u8>, index: usize, opening: Opening<'_>) {
+        let Opening { id, name, extra } = opening;
         let index = index.to_string();
         self.delta(
             out,
@@ -88,7 +100,9 @@ impl Chunks {
                 id,
                 b",\"type\":\"function\",\"function\":{\"name\":",
                 name,
-                b",\"arguments\":\"\"}}]",
+                b",\"arguments\":\"\"}",
+                extra,
+                b"}]",
             ],
         );
     }
@@ -114,15 +128,13 @@ impl Chunks {
         self.chunk(out, &[], &word, tier.as_deref().unwrap_or_default());
     }
 
-    /// The usage chunk and the end.
-    pub(super) fn done(&self, out: &mut Vec<u8>, usage: Option<&Usage>) {
-        if let Some(usage) = usage {
-            out.extend_from_slice(&self.head);
-            out.extend_from_slice(b"],\"usage\":");
-            out.extend_from_slice(&usage_json(usage));
-            out.extend_from_slice(b"}\n\n");
-        }
-        out.extend_from_slice(b"data: [DONE]\n\n");
+    /// The usage chunk; where it comes twice the last one counts.
+    pub(super) fn usage(&self, out: &mut Vec<u8>, usage: Option<&Usage>) {
+        let Some(usage) = usage else { return };
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(b"],\"usage\":");
+        out.extend_from_slice(&usage_json(usage));
+        out.extend_from_slice(b"}\n\n");
     }
 
     fn chunk(&self, out: &mut Vec<u8>, delta: &[&[u8]], finish: &[u8], top: &[u8]) {

@@ -2,6 +2,7 @@
 //! Does not hold any language: each stands in a folder of its own.
 
 use super::anthropic::Anthropic;
+use super::gemini::Gemini;
 use super::openai::{AnswerFault, StreamAsk, StreamFault, UpstreamError, UpstreamErrorKind};
 use crate::catalog::{DialectName, Effort, Efforts, Quirks};
 use crate::chat::Request;
@@ -85,9 +86,8 @@ pub trait Decode: Send + Sync + std::fmt::Debug {
 pub fn codec(name: DialectName) -> Option<&'static dyn Codec> {
     match name {
         DialectName::Anthropic => Some(&Anthropic),
-        DialectName::Gemini | DialectName::Bedrock | DialectName::OpenAi | DialectName::None => {
-            None
-        }
+        DialectName::Gemini => Some(&Gemini),
+        DialectName::Bedrock | DialectName::OpenAi | DialectName::None => None,
     }
 }
 

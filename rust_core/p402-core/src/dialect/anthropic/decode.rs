@@ -10,9 +10,6 @@ use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::{Object, items};
 use crate::usage::{Usage, UsageShape, read_usage};
 
-/// What the model says when it declines without a word of its own.
-pub(super) const DECLINED: &str = "The model declined to answer.";
-
 /// Reads a whole answer.
 pub(super) fn answer(body: &[u8]) -> Result<Completion, AnswerFault> {
     let bad = |why: &str| AnswerFault::Malformed(why.to_owned());
@@ -31,13 +28,11 @@ pub(super) fn answer(body: &[u8]) -> Result<Completion, AnswerFault> {
     }
     let word = top.text("stop_reason").unwrap_or_default();
     let stop = stop(&word).ok_or_else(|| bad("the answer did not come to an end"))?;
-    if word == "refusal" {
-        completion.refusal = Some(DECLINED.to_owned());
-    }
     completion.finish = Some(stop);
     let mut counts = Counts::default();
     counts.note(top.get("usage"));
     completion.usage = counts.usage();
+    completion.refusal = refusal(&word, completion.usage.as_ref()).map(str::to_owned);
     completion.service_tier = counts.service_tier();
     Ok(completion)
 }
@@ -99,6 +94,13 @@ pub(super) fn stop(word: &str) -> Option<FinishReason> {
         "end_turn" | "stop_sequence" => Some(FinishReason::Stop),
         other => Some(FinishReason::from_vendor(other)),
     }
+}
+
+/// What stands for the words of a model that declined. Where it wrote nothing nothing is said for
+/// it: a sentence of ours beside a count of zero would deny the count.
+pub(super) fn refusal(word: &str, usage: Option<&Usage>) -> Option<&'static str> {
+    let wrote = usage.is_none_or(|usage| usage.output > 0);
+    (word == "refusal" && wrote).then_some("The model declined to answer.")
 }
 
 /// Counts as they come: a stream repeats them, and the last one that is not null holds.

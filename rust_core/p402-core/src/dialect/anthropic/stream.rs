@@ -2,10 +2,10 @@
 //! Does not hold text back: only thoughts are kept, since their signature comes last.
 
 use super::THOUGHTS;
-use super::decode::{Counts, DECLINED, annotation, stop};
+use super::decode::{Counts, annotation, refusal, stop};
 use crate::chat::FinishReason;
 use crate::dialect::openai::{StreamAsk, StreamFault, in_stream};
-use crate::dialect::render::Chunks;
+use crate::dialect::render::{Chunks, DONE, Opening};
 use crate::dialect::thoughts::{sealed, signed};
 use crate::dialect::translate::Decode;
 use crate::dialect::wire::json::{quoted, text_of};
@@ -93,11 +93,6 @@ fn malformed(why: &str) -> StreamFault {
     StreamFault::Malformed(why.to_owned())
 }
 
-/// A string member as JSON, quotes included.
-fn literal<'a>(object: &'a Object<'_>, key: &str) -> &'a [u8] {
-    object.get(key).filter(|value| value.starts_with(b"\"")).unwrap_or(b"\"\"")
-}
-
 impl Events {
     fn event(&mut self, json: &[u8], out: &mut Vec<u8>) -> Result<(), StreamFault> {
         let event = Object::parse(json).filter(|_| std::str::from_utf8(json).is_ok());
@@ -109,7 +104,8 @@ impl Events {
             "message_start" => self.start(&event, out)?,
             "message_delta" => self.message(&event, out)?,
             "message_stop" if self.finish.is_some() => {
-                self.chunks.done(out, self.counts.usage().as_ref());
+                self.chunks.usage(out, self.counts.usage().as_ref());
+                out.extend_from_slice(DONE);
             }
             "message_stop" => return Err(StreamFault::Cut),
             "error" => return Err(StreamFault::Upstream(Box::new(in_stream(json)))),
@@ -122,7 +118,7 @@ impl Events {
     fn start(&mut self, event: &Object<'_>, out: &mut Vec<u8>) -> Result<(), StreamFault> {
         let message = event.get("message").and_then(Object::parse);
         let message = message.ok_or_else(|| malformed("a message without a beginning"))?;
-        self.chunks.identify(literal(&message, "id"), literal(&message, "model"));
+        self.chunks.identify(message.literal("id"), message.literal("model"));
         self.counts.note(message.get("usage"));
         self.chunks.role(out);
         Ok(())
@@ -134,14 +130,14 @@ impl Events {
         let text = |key: &str| block.text(key).unwrap_or_default().into_owned();
         self.block = match &*text("type") {
             "text" => {
-                self.text(out, b"\"content\":", literal(&block, "text"));
+                self.text(out, b"\"content\":", block.literal("text"));
                 Block::Text
             }
             "thinking" => Block::Thinking { text: text("thinking"), signature: text("signature") },
             "redacted_thinking" => Block::Redacted(text("data")),
             "tool_use" => {
-                let (id, name) = (literal(&block, "id"), literal(&block, "name"));
-                self.chunks.call(out, self.calls, id, name);
+                let (id, name) = (block.literal("id"), block.literal("name"));
+                self.chunks.call(out, self.calls, Opening { id, name, extra: b"" });
                 self.calls += 1;
                 let input = block.present("input").unwrap_or(b"{}").to_vec();
                 Block::Call { index: self.calls - 1, input, silent: true }
@@ -155,9 +151,9 @@ impl Events {
         let delta = event.get("delta").and_then(Object::parse);
         let delta = delta.ok_or_else(|| malformed("a delta that holds nothing"))?;
         match (&*delta.text("type").unwrap_or_default(), &mut self.block) {
-            ("text_delta", _) => self.text(out, b"\"content\":", literal(&delta, "text")),
+            ("text_delta", _) => self.text(out, b"\"content\":", delta.literal("text")),
             ("thinking_delta", Block::Thinking { text, .. }) => {
-                let more = literal(&delta, "thinking");
+                let more = delta.literal("thinking");
                 text.push_str(&text_of(more).unwrap_or_default());
                 if text.len() > THOUGHT_BYTES_MAX {
                     return Err(StreamFault::TooLarge);
@@ -168,7 +164,7 @@ impl Events {
                 signature.push_str(&delta.text("signature").unwrap_or_default());
             }
             ("input_json_delta", Block::Call { index, silent, .. }) => {
-                let more = literal(&delta, "partial_json");
+                let more = delta.literal("partial_json");
                 if more != b"\"\"" {
                     *silent = false;
                     self.chunks.arguments(out, *index, more);
@@ -214,8 +210,8 @@ impl Events {
         let delta = event.get("delta").and_then(Object::parse).unwrap_or_default();
         let Some(word) = delta.name("stop_reason") else { return Ok(()) };
         let reason = stop(&word).ok_or_else(|| malformed("the answer did not come to an end"))?;
-        if word == "refusal" {
-            self.text(out, b"\"refusal\":", &quoted(DECLINED));
+        if let Some(refusal) = refusal(&word, self.counts.usage().as_ref()) {
+            self.text(out, b"\"refusal\":", &quoted(refusal));
         }
         if self.finish.replace(reason).is_none() {
             self.chunks.finish(out, reason, self.counts.service_tier().as_deref());

@@ -54,6 +54,11 @@ impl<'a> Object<'a> {
         self.text(key).filter(|text| !text.is_empty()).map(Cow::into_owned)
     }
 
+    /// A string member as JSON, quotes included; empty where it is none.
+    pub(crate) fn literal(&self, key: &str) -> &[u8] {
+        self.get(key).filter(|value| value.starts_with(b"\"")).unwrap_or(b"\"\"")
+    }
+
     pub(crate) fn whole(&self, key: &str) -> Option<u64> {
         self.get(key).and_then(whole_of)
     }
