@@ -26,6 +26,7 @@ struct Column {
     dialect: DialectName,
     quirks: Quirks,
     efforts: Efforts,
+    model: &'static str,
 }
 
 fn columns() -> Vec<Column> {
@@ -36,12 +37,22 @@ fn columns() -> Vec<Column> {
         reasoning_control: ReasoningControl::AdaptiveOnly,
         ..Quirks::default()
     };
-    let column = |name, dialect, quirks, efforts| Column { name, dialect, quirks, efforts };
+    let column = |name, dialect, quirks, efforts| Column {
+        name,
+        dialect,
+        quirks,
+        efforts,
+        model: match dialect {
+            DialectName::Bedrock => "eu.anthropic.claude-x-1:0",
+            _ => "some-model-1",
+        },
+    };
     vec![
         column("anthropic", DialectName::Anthropic, current, words),
         column("anthropic_older", DialectName::Anthropic, Quirks::default(), budget),
         column("gemini", DialectName::Gemini, Quirks::default(), words),
         column("gemini_older", DialectName::Gemini, Quirks::default(), budget),
+        column("bedrock", DialectName::Bedrock, Quirks::default(), budget),
     ]
 }
 
@@ -50,7 +61,7 @@ struct OneCall;
 
 impl Recall for OneCall {
     fn thoughts(&self, call_id: &str) -> Option<Arc<str>> {
-        let kept = r#"[{"type":"reasoning.text","text":"Kept","signature":"kept=="}]"#;
+        let kept = r#"[{"type":"reasoning.text","text":"Kept","signature":"kept==","format":"anthropic-claude-v1"}]"#;
         (call_id == "call_kept").then(|| kept.into())
     }
 }
@@ -71,7 +82,7 @@ fn encoded(column: &Column, body: &[u8]) -> String {
     let seen = scan(body).unwrap();
     let request = Request::read(body, &seen).unwrap();
     let target = Target {
-        model: "some-model-1",
+        model: column.model,
         stream: false,
         output_cap: None,
         max_output: Some(64_000),
@@ -137,8 +148,12 @@ fn streamed<'a>(codec: &dyn Codec, cuts: impl IntoIterator<Item = &'a [u8]>) -> 
     )
 }
 
-fn languages() -> [(&'static str, DialectName); 2] {
-    [("anthropic", DialectName::Anthropic), ("gemini", DialectName::Gemini)]
+fn languages() -> [(&'static str, DialectName); 3] {
+    [
+        ("anthropic", DialectName::Anthropic),
+        ("gemini", DialectName::Gemini),
+        ("bedrock", DialectName::Bedrock),
+    ]
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn wire_request(
         let upstream = world.upstreams.get(offer.provider)?.as_ref()?;
         Some((offer, upstream, upstream.keys.get(permit.key)?))
     });
-    let Some((offer, upstream, headers)) = found else {
+    let Some((offer, upstream, credential)) = found else {
         return Err(Fault::internal("the offer's provider has no address"));
     };
     let (uri, body, warnings) = if let Some(codec) = upstream.codec {
@@ -96,12 +96,15 @@ fn wire_request(
         let (body, warnings) = upstream_body(&turn.body, &turn.scan, &wish);
         (upstream.chat.clone(), body, warnings)
     };
-    let mut headers = headers.clone();
+    let mut headers = credential.headers.clone();
     let affinity = world.affinity.get(offer.provider).and_then(Option::as_ref);
     if let (Some(name), Some(session)) = (affinity, turn.options.session_id.as_deref())
         && let Ok(value) = http::HeaderValue::from_str(session)
     {
         headers.insert(name.clone(), value);
+    }
+    if let Some(signer) = &credential.signer {
+        signer.sign(&uri, &body, turn.node.clock.now().utc, &mut headers);
     }
     let request = WireRequest { uri, headers, body: Bytes::from(body) };
     Ok((request, warnings))

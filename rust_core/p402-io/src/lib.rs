@@ -6,6 +6,7 @@
 // Modules in rank order: a module may name only those above it.
 pub mod clock;
 pub mod outbox;
+pub mod sign;
 pub mod transport;
 pub mod upstream;
 

@@ -1,6 +1,7 @@
 //! Decides where a provider is reached, with which headers, and in whose language.
 //! Does not open connections (transport/) and does not choose a key (core's router).
 
+use crate::sign::Signer;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use p402_core::catalog::{Auth, Provider};
@@ -13,13 +14,22 @@ use ring::hmac;
 pub struct Upstream {
     /// Where a chat goes whose bytes pass.
     pub chat: Uri,
-    /// One complete header set per key, in order of preference.
-    pub keys: Vec<HeaderMap>,
+    /// One per key, in order of preference.
+    pub keys: Vec<Credential>,
     /// Translates for a provider of another language.
     pub codec: Option<&'static dyn Codec>,
     base: Box<str>,
     /// Under it users become pseudonyms; a secret that the provider knows already.
     pseudonyms: hmac::Key,
+}
+
+/// What shows an upstream who asks.
+#[derive(Debug)]
+pub struct Credential {
+    /// Complete, but for a signature.
+    pub headers: HeaderMap,
+    /// Signs each request where a header is not enough.
+    pub signer: Option<Signer>,
 }
 
 impl Upstream {
@@ -38,10 +48,12 @@ impl Upstream {
         let keys = keys.unwrap_or(&none);
         let secret = keys.first().map_or("", String::as_str);
         let codec = codec(provider.dialect);
-        let headers = keys.iter().map(|key| headers(provider, codec, key));
         let mut upstream = Self {
             chat: Uri::default(),
-            keys: headers.collect::<Result<_, _>>()?,
+            keys: keys
+                .iter()
+                .map(|key| Credential::of(provider, codec, key))
+                .collect::<Result<_, _>>()?,
             codec,
             base: provider.base_url.clone(),
             pseudonyms: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
@@ -66,6 +78,17 @@ impl Upstream {
         let digest = context.sign();
         let (head, _) = digest.as_ref().split_first_chunk().unwrap_or((&[0; 16], &[]));
         format!("{:032x}", u128::from_be_bytes(*head))
+    }
+}
+
+impl Credential {
+    fn of(provider: &Provider, codec: Option<&dyn Codec>, key: &str) -> Result<Self, String> {
+        let signer = match provider.auth {
+            Auth::SigV4 => Signer::read(key, &provider.base_url),
+            _ => None,
+        };
+        let shown = if signer.is_some() { "" } else { key };
+        Ok(Self { headers: headers(provider, codec, shown)?, signer })
     }
 }
 

@@ -56,7 +56,7 @@ pub enum DialectName {
 impl DialectName {
     /// Whether P402 speaks it: its bytes pass, or a codec translates.
     pub const fn is_spoken(self) -> bool {
-        matches!(self, Self::OpenAi | Self::Anthropic | Self::Gemini)
+        !matches!(self, Self::None)
     }
 }
 
@@ -68,7 +68,9 @@ pub enum Auth {
     None,
     /// A header of this name holds the bare key (`x-api-key`, `api-key`, …).
     Header(&'static str),
-    /// oauth2, sigv4, exchange: not routed in this release.
+    /// Signed with Amazon's signature version 4, or a bearer token in its place.
+    SigV4,
+    /// oauth2, exchange: not routed in this release.
     Unsupported,
 }
 

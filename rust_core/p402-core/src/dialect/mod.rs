@@ -2,6 +2,7 @@
 //! Does not open connections: bytes go in, OpenAI's wire comes out (sans-IO).
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod gemini;
 pub mod openai;
 pub mod wire;

@@ -137,6 +137,14 @@ impl Chunks {
         out.extend_from_slice(b"}\n\n");
     }
 
+    /// A chunk that says nothing but at which tier the answer was served.
+    pub(super) fn tier(&self, out: &mut Vec<u8>, tier: &str) {
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(b"],\"service_tier\":");
+        write_quoted(out, tier);
+        out.extend_from_slice(b"}\n\n");
+    }
+
     fn chunk(&self, out: &mut Vec<u8>, delta: &[&[u8]], finish: &[u8], top: &[u8]) {
         out.extend_from_slice(&self.head);
         out.extend_from_slice(b"{\"index\":0,\"delta\":{");

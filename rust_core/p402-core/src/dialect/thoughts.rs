@@ -20,7 +20,7 @@ pub(super) struct Thought {
     pub(super) data: Option<String>,
     /// Who can read it back.
     #[serde(default)]
-    format: Option<String>,
+    format: String,
 }
 
 /// An open thought with its signature.
@@ -69,6 +69,7 @@ impl Thought {
             "reasoning.encrypted" => self.data.is_some(),
             _ => false,
         };
-        whole && self.format.as_deref().is_none_or(|own| own == format)
+        // A foreign signature would be refused, and with it the whole request.
+        whole && self.format == format
     }
 }

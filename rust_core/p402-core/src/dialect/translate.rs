@@ -2,6 +2,7 @@
 //! Does not hold any language: each stands in a folder of its own.
 
 use super::anthropic::Anthropic;
+use super::bedrock::Bedrock;
 use super::gemini::Gemini;
 use super::openai::{AnswerFault, StreamAsk, StreamFault, UpstreamError, UpstreamErrorKind};
 use crate::catalog::{DialectName, Effort, Efforts, Quirks};
@@ -87,7 +88,8 @@ pub fn codec(name: DialectName) -> Option<&'static dyn Codec> {
     match name {
         DialectName::Anthropic => Some(&Anthropic),
         DialectName::Gemini => Some(&Gemini),
-        DialectName::Bedrock | DialectName::OpenAi | DialectName::None => None,
+        DialectName::Bedrock => Some(&Bedrock),
+        DialectName::OpenAi | DialectName::None => None,
     }
 }
 
