@@ -8,8 +8,10 @@ pub mod clock;
 pub mod ledger;
 pub mod meter;
 pub mod outbox;
+pub mod sign;
 pub mod store;
 pub mod transport;
+pub mod upstream;
 
 pub mod emit;
 pub mod holds;

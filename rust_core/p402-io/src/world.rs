@@ -1,22 +1,14 @@
 //! Holds what stays as it is until the next reload: one immutable `World`, swapped whole.
 //! Does not decide: catalogue, table and rules are core's, laid out once here.
 
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use p402_core::catalog::{Auth, Catalog, DialectName, Provider};
+use crate::upstream::{Upstream, affinity};
+use http::HeaderName;
+use p402_core::catalog::Catalog;
 use p402_core::config::{self, Config};
 use p402_core::guard::{Limits, UnknownPrice};
 use p402_core::route::{Rules, Table};
 use std::collections::HashMap;
 use std::sync::OnceLock;
-
-/// Where a provider is reached and with which credentials.
-#[derive(Debug)]
-pub struct Upstream {
-    pub chat: Uri,
-    /// One complete header set per key, in order of preference.
-    pub keys: Vec<HeaderMap>,
-}
 
 /// A tenant's rules, resolved at load.
 #[derive(Debug)]
@@ -58,7 +50,7 @@ impl World {
         let upstreams = catalog
             .providers
             .iter()
-            .map(|provider| upstream(provider, &config))
+            .map(|provider| Upstream::of(provider, &config))
             .collect::<Result<Vec<_>, _>>()?;
         let affinity = catalog.providers.iter().map(affinity).collect();
         let reachable: HashMap<&str, bool> = catalog
@@ -138,53 +130,4 @@ impl TenantWorld {
 fn price_version(digest: &str) -> u32 {
     let word: String = digest.chars().filter(char::is_ascii_hexdigit).take(8).collect();
     u32::from_str_radix(&word, 16).unwrap_or_default()
-}
-
-fn upstream(provider: &Provider, config: &Config) -> Result<Option<Upstream>, String> {
-    let keys = config.keys.get(&*provider.id);
-    let keyless = matches!(provider.auth, Auth::None | Auth::BearerOptional);
-    let spoken = provider.dialect == DialectName::OpenAi && provider.auth != Auth::Unsupported;
-    if !spoken || !provider.routable || (keys.is_none() && !(keyless && own(provider))) {
-        return Ok(None);
-    }
-    let chat = format!("{}/chat/completions", provider.base_url)
-        .parse::<Uri>()
-        .map_err(|error| format!("provider {}: base_url: {error}", provider.id))?;
-    let none = vec![String::new()];
-    let headers = keys
-        .unwrap_or(&none)
-        .iter()
-        .map(|key| headers(provider, key))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(Some(Upstream { chat, keys: headers }))
-}
-
-/// Reached without a key only where the operator (or the sandbox) put it there.
-fn own(provider: &Provider) -> bool {
-    use p402_core::catalog::ProviderKind::{Config, Local, Sandbox};
-    matches!(provider.kind, Config | Local | Sandbox)
-}
-
-/// The only headers an upstream ever sees (compat.md § 9.1).
-fn headers(provider: &Provider, key: &str) -> Result<HeaderMap, String> {
-    let mut map = HeaderMap::with_capacity(6);
-    map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    map.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let agent = concat!("p402/", env!("CARGO_PKG_VERSION"));
-    map.insert(USER_AGENT, HeaderValue::from_static(agent));
-    let (name, text) = match provider.auth {
-        Auth::Header(name) => (HeaderName::from_static(name), key.to_owned()),
-        _ if key.is_empty() => return Ok(map),
-        _ => (AUTHORIZATION, format!("Bearer {key}")),
-    };
-    let mut value = HeaderValue::from_str(&text).map_err(|_| {
-        format!("provider {}: the key holds a character no header may", provider.id)
-    })?;
-    value.set_sensitive(true);
-    map.insert(name, value);
-    Ok(map)
-}
-
-fn affinity(provider: &Provider) -> Option<HeaderName> {
-    provider.quirks.affinity_header.as_deref().and_then(|name| name.parse().ok())
 }

@@ -5,7 +5,7 @@ use super::bits::Bits;
 use super::prior::{self, Evidence, Quantiles, TASKS};
 use super::reason::{Reason, Tally};
 use crate::catalog::{
-    Auth, CapabilityMatch, Catalog, Confidence, DialectName, Effort, Offer, Provider, ProviderKind,
+    Auth, CapabilityMatch, Catalog, Confidence, Effort, Offer, Provider, ProviderKind,
     ReasoningControl, Tokenizer,
 };
 use crate::config::Routing;
@@ -280,7 +280,7 @@ fn left_alone(offer: &Offer, evidence: &Evidence<'_>) -> (Effort, prior::Row) {
 
 /// Why no offer of this provider runs, if so.
 fn standing(provider: &Provider, keyed: &dyn Fn(&str) -> bool) -> Option<Reason> {
-    let speakable = provider.dialect == DialectName::OpenAi && provider.auth != Auth::Unsupported;
+    let speakable = provider.dialect.is_spoken() && provider.auth != Auth::Unsupported;
     if !keyed(&provider.id) {
         Some(Reason::NoKey)
     } else if provider.routable && speakable {

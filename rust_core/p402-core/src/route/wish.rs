@@ -8,7 +8,7 @@ use super::table::{TOKENIZER, TOKENIZERS};
 use super::types::{Ask, Lists, Mode};
 use crate::catalog::{Effort, Input, Resolved, Script, bound_input, estimate_input};
 use crate::config::Routing;
-use crate::envelope::{ResponseFormat, ToolChoice};
+use crate::envelope::{ResponseFormat, Role, ToolChoice};
 use crate::money::Usd;
 
 /// Smallest output cap that is worth sending where the client set none.
@@ -186,6 +186,8 @@ fn needs(ask: &Ask<'_>) -> Bits {
         .with(Bits::AUDIO, scan.parts.audio > 0)
         .with(Bits::FILE, scan.parts.files > 0)
         .with(Bits::LOCAL_URL, scan.parts.local_url)
+        .with(Bits::LINK, scan.parts.linked)
+        .with(Bits::PREFILL, scan.last_role == Role::Assistant)
         .with(Bits::AUDIO_OUT, scan.audio_out)
 }
 

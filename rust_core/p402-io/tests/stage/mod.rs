@@ -145,13 +145,19 @@ pub fn staged(
     (manual, store): (Arc<ManualClock>, Box<dyn Store>),
 ) -> Stage {
     let scripts: Vec<Script> = serde_json::from_value(scripts).unwrap();
+    let transport = Box::new(ScriptedTransport::new(scripts));
+    let (folder, home) = home(store);
+    let gateway = Gateway::new(world(config), transport, clock, Some(home));
+    Stage { gateway, clock: manual, folder }
+}
+
+/// Accounts in `store`, a ledger in a folder of its own.
+pub fn home(store: Box<dyn Store>) -> (TempDir, Arc<Home>) {
     let folder = tempfile::tempdir().unwrap();
     let options = Options { segment_bytes: SEGMENT_BYTES, ..Options::new(folder.path()) };
     let begin = Now { utc: START, ticks: Ticks::default() };
     let home = Home::new(store, Arc::new(Ledger::open(&options, begin).unwrap()));
-    let transport = Box::new(ScriptedTransport::new(scripts));
-    let gateway = Gateway::new(world(config), transport, clock, Some(Arc::new(home)));
-    Stage { gateway, clock: manual, folder }
+    (folder, Arc::new(home))
 }
 
 pub fn cost_ask(stream: bool) -> Value {

@@ -1,5 +1,5 @@
-//! Decides nothing yet but the one name both sides share: why an answer ended.
-//! Does not hold requests: same-language traffic passes as bytes (envelope/, dialect/).
+//! Decides why an answer ended, in the five words of the OpenAI wire.
+//! Does not know where a word stood: each dialect reads its own field.
 
 /// The five finish reasons of the OpenAI wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
