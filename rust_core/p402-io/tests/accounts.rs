@@ -78,11 +78,11 @@ fn a_restart_finds_today_yesterday_and_the_budgets_period_in_the_ledger() {
         let day = Day::from_days(TODAY.days() + days);
         let row = Row::new(ledger::Kind::Settle, rid(n as u128), "acme", day, day.start());
         let row = Row { cost: Usd::from_nano(nano - 1), wasted: Usd::from_nano(1), ..row };
-        drop(first.ledger.append(&row).unwrap());
+        let _mark = first.ledger.append(&row).unwrap();
     }
     // One that was on its way: it ends at its hold.
     let row = Row::new(ledger::Kind::Dispatch, rid(9), "acme", TODAY, now().utc);
-    drop(first.ledger.append(&Row { held: Usd::from_nano(100), ..row }).unwrap());
+    let _mark = first.ledger.append(&Row { held: Usd::from_nano(100), ..row }).unwrap();
     drop(first);
 
     let again = home(folder.path());
@@ -95,7 +95,7 @@ fn a_restart_finds_today_yesterday_and_the_budgets_period_in_the_ledger() {
     let claim = Claim { rid: rid(21), amount, owner: again.owner, kind: Kind::Request };
     call(&again, "acme", &limits(), Op::Admit(claim));
     let row = Row::new(ledger::Kind::Settle, rid(20), "acme", TODAY, now().utc);
-    drop(again.ledger.append(&Row { cost: Usd::from_nano(50), ..row }).unwrap());
+    let _mark = again.ledger.append(&Row { cost: Usd::from_nano(50), ..row }).unwrap();
     let forever = Limits { period: Period::Total, ..limits() };
     let told = call(&again, "acme", &forever, Op::Renew(&[]));
     assert_eq!(told.code, Code::Done);

@@ -434,3 +434,51 @@ async fn refusals_get_a_row_where_the_operator_wants_one() {
     assert_eq!(stage.kinds(), [Kind::Deny]);
     assert_eq!(at_rest(&stage), Usd::ZERO);
 }
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_written_refuses_before_anything_is_sent() {
+    let wide = guard(&json!({"rate": {"limit": 100_000, "per_s": 1}}));
+    let stage = gateway(json!([whole("a.test")]), &wide);
+    assert_eq!(answer(&stage, &cost_ask(false)).await.0, 200);
+    stage.lose_disk();
+    let mut served = 1;
+    let (body, headers) = loop {
+        let (status, body, headers) = answer(&stage, &cost_ask(false)).await;
+        match status {
+            200 => served += 1,
+            _ => break (body, headers),
+        }
+        assert!(served < 1_000, "rows went nowhere");
+    };
+    assert_eq!(body["error"]["code"], "ledger_unavailable");
+    assert_eq!((named(&headers, "x-should-retry"), named(&headers, "retry-after")), ("true", "2"));
+    let told = account(&stage);
+    assert_eq!((told.held, told.in_flight), (Usd::ZERO, 0));
+    assert_eq!(told.day_spent, Usd::from_nano(served * 1_600_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_that_was_recovered_away_is_asked_for_again_before_the_next_attempt() {
+    let scripts = json!([
+        {"url": "a.test", "status": 500, "steps": [{"wait_ms": 1_000}]}, whole("b.test")
+    ]);
+    let stage = gateway(scripts, &json!({}));
+    let outbox = start(&stage, &cost_ask(false));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = account(&stage);
+    assert!(before.held > Usd::ZERO);
+    // Somebody who thought this process dead gave its hold back.
+    let rid = stage.node.holds.older_than(stage.node.clock.now().ticks)["acme"][0];
+    let world = stage.node.world.load_full();
+    let tenant = Tenant { id: "acme", limits: &world.tenant("acme").limits };
+    let home = stage.node.home().unwrap();
+    let release = Op::Settle { rid, owner: home.owner, actual: Usd::ZERO };
+    let Trip::Made(_) = home.store.call(&tenant, release, stage.node.clock.now().utc) else {
+        unreachable!("memory answers at once")
+    };
+    assert_eq!(account(&stage).held, Usd::ZERO);
+    stage.clock.advance_micros(6_000_000);
+    assert_eq!(head(&outbox).await.status, 200);
+    assert_eq!(at_rest(&stage), Usd::from_nano(3_200_000));
+    assert_eq!(stage.kinds(), [Kind::Dispatch, Kind::Dispatch, Kind::Settle]);
+}
