@@ -16,6 +16,22 @@ pub(crate) fn grid(value: f64) -> f64 {
     round(value * GRID) * (1.0 / GRID)
 }
 
+/// `f64::min` of two numbers, without its care for what is none.
+pub(crate) fn lesser(a: f64, b: f64) -> f64 {
+    if a < b { a } else { b }
+}
+
+/// How far the logarithm may lie above `ln_under`.
+pub(crate) const LN_GAP: f64 = 0.06;
+
+/// Never above the logarithm of a positive number, and at most `LN_GAP` under it: between powers
+/// of two its bits, read as a whole number, rise in a straight line.
+pub(crate) fn ln_under(value: f64) -> f64 {
+    const LN_2: f64 = std::f64::consts::LN_2;
+    const ONE: i64 = 1_023 << 52;
+    (value.to_bits().cast_signed() - ONE) as f64 * (LN_2 / (1_u64 << 52) as f64)
+}
+
 /// Natural logarithm of a positive number by its bits and a short series: the same on every host,
 /// which libm does not promise. Error below 10⁻⁸.
 pub(crate) fn ln(value: f64) -> f64 {
