@@ -2,7 +2,7 @@
 //! Does not begin requests (requests.rs) or bring accounts back (recovery.rs).
 
 use crate::node::State;
-use crate::world::{FLUSH_BOUND, MS, Outcome, TENANTS, World};
+use crate::world::{FLUSH_BOUND, MS, Outcome, TENANTS, World, owner};
 use p402_core::guard::{Code, Fate, Op};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
@@ -63,7 +63,7 @@ impl World {
             return;
         }
         let (rid, actual) = (RequestId::from_bits(debt.rid), Usd::from_nano(debt.actual));
-        let op = Op::Settle { rid, owner: node as u32, actual };
+        let op = Op::Settle { rid, owner: owner(node), actual };
         match self.call(node, debt.tenant, op) {
             Outcome::Reply(reply) if reply.code == Code::Unknown => {
                 self.check_counted(node, debt.tenant, (debt.version, debt.seq));

@@ -1,7 +1,7 @@
 //! Decides what is written down: a journal per node, and the ledger that all of them share.
 //! Does not decide when a node flushes; a row is in the ledger once its journal was flushed.
 
-use crate::world::{NODES, TENANTS};
+use crate::world::{NODES, TENANTS, owner};
 use p402_core::guard::{Open, Seed};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
@@ -126,7 +126,7 @@ impl Ledger {
                 rid: RequestId::from_bits(*rid),
                 amount: Usd::from_nano(entry.hold),
                 day: Day::from_days(entry.day as i32),
-                owner: entry.node as u32,
+                owner: owner(entry.node),
                 slice: entry.is_slice,
             });
         let usd = |nano| Usd::from_nano(nano);

@@ -3,7 +3,7 @@
 
 use crate::ledger::{Kind, Row, Seeding};
 use crate::node::{Debt, Estimate, State};
-use crate::world::{BARRIER, NODES, Outcome, READING, Recovery, TENANTS, World};
+use crate::world::{BARRIER, NODES, Outcome, READING, Recovery, TENANTS, World, owner};
 use p402_core::guard::{Account, Op};
 use p402_core::time::{Day, Timestamp};
 
@@ -201,7 +201,7 @@ impl World {
         let orphans: Vec<u128> = account
             .records()
             .iter()
-            .filter(|record| record.node() == node as u32 && !known(record.rid.bits()))
+            .filter(|record| record.node() == owner(node) && !known(record.rid.bits()))
             .map(|record| record.rid.bits())
             .collect();
         for rid in orphans {

@@ -3,7 +3,7 @@
 
 use crate::ledger::{Kind, Row};
 use crate::node::{Debt, Request, State};
-use crate::world::{MS, NODES, Outcome, SECOND, TENANTS, World};
+use crate::world::{MS, NODES, Outcome, SECOND, TENANTS, World, owner};
 use p402_core::guard::{Claim, Code, Fate, Kind as Ask, Op};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
@@ -36,7 +36,7 @@ impl World {
         let claim = Claim {
             rid: RequestId::from_bits(request.rid),
             amount: Usd::from_nano(request.claim),
-            owner: node as u32,
+            owner: owner(node),
             kind: Ask::Request,
         };
         match self.call(node, request.tenant, Op::Admit(claim)) {

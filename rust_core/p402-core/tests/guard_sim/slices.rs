@@ -3,7 +3,7 @@
 
 use crate::ledger::{Kind, Row};
 use crate::node::{Debt, Leased};
-use crate::world::{NODES, Outcome, World};
+use crate::world::{NODES, Outcome, World, owner};
 use p402_core::guard::{Claim, Code, Fate, Kind as Ask, Op, Reply, Slice};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
@@ -33,7 +33,7 @@ impl World {
         }
         self.rids += 1;
         let rid = RequestId::from_bits(self.rids);
-        let claim = Claim { rid, amount, owner: node as u32, kind: Ask::Slice };
+        let claim = Claim { rid, amount, owner: owner(node), kind: Ask::Slice };
         match self.call(node, tenant, Op::Admit(claim)) {
             Outcome::Reply(reply) if reply.code == Code::Done => {
                 let slice = Slice::new(rid, amount, reply.admitted);

@@ -30,6 +30,11 @@ pub const READING: i64 = SECOND;
 /// the flush bound, so that what a silent node still dispatches is in the ledger when it is read.
 const RESERVATION: i64 = SECOND;
 
+/// How a node marks its holds; 0 is the mark of nobody in particular.
+pub const fn owner(node: usize) -> u32 {
+    node as u32 + 1
+}
+
 /// The mechanisms of the design, each of which can be taken out.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one mechanism, on or off")]
