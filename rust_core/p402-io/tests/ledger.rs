@@ -114,6 +114,10 @@ fn a_request_ends_once_whatever_the_journal_says() {
     assert_eq!(spent(&ledger), Usd::from_nano(42));
     until("indexed", || ledger.index_state().indexed == 3);
     assert_eq!(spent(&ledger), Usd::from_nano(42));
+    // Now that the index has its end, another one comes in a batch of its own.
+    ledger.append(&settled(1, 40, 2)).map(drop).unwrap();
+    until("indexed", || ledger.index_state().indexed == 4);
+    assert_eq!(spent(&ledger), Usd::from_nano(42));
     assert!(ledger.books().unwrap().audit().unwrap().is_clean());
 }
 
