@@ -142,9 +142,9 @@ fn streamed<'a>(codec: &dyn Codec, cuts: impl IntoIterator<Item = &'a [u8]>) -> 
     let frames = String::from_utf8(out).unwrap();
     let finish = stream.finish_reason().map(FinishReason::name);
     let told = stream.reported().map(|reported| reported.usage);
+    let (tier, kept) = (stream.service_tier(), stream.kept());
     format!(
-        "{frames}ended {ended:?}\nfinish {finish:?}\nusage {told:?}\ntier {:?}\n",
-        stream.service_tier()
+        "{frames}ended {ended:?}\nfinish {finish:?}\nusage {told:?}\ntier {tier:?}\nkept {kept:?}\n"
     )
 }
 
@@ -171,11 +171,13 @@ fn answers_of_each_language() {
             let whole = Path::new(&file).extension().is_some_and(|end| end == "json");
             let told = if whole {
                 match codec.read(&bytes, &ask()) {
-                    Ok(body) => {
-                        let answer = read_answer(&body, &ask()).unwrap();
+                    Ok(translated) => {
+                        let answer = read_answer(&translated.body, &ask()).unwrap();
                         let json: Value = serde_json::from_slice(&answer.body).unwrap();
                         let usage = answer.reported.map(|reported| reported.usage);
-                        format!("{}\nusage {usage:?}", serde_json::to_string_pretty(&json).unwrap())
+                        let kept = translated.kept;
+                        let json = serde_json::to_string_pretty(&json).unwrap();
+                        format!("{json}\nusage {usage:?}\nkept {kept:?}")
                     }
                     Err(fault) => format!("{fault:?}"),
                 }

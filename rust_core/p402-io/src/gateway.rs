@@ -8,6 +8,7 @@ use crate::outbox::{Head, Outbox};
 use crate::pump::{KEEPALIVE, Pump};
 use crate::records::Records;
 use crate::settling::{Served, Settling, Turn, Used};
+use crate::thoughts::Thoughts;
 use crate::transport::Transport;
 use crate::world::{IN_FLIGHT_MAX, Node, World};
 use arc_swap::ArcSwap;
@@ -84,6 +85,7 @@ impl Gateway {
         let node = Node {
             router: Mutex::new(router),
             records: Mutex::new(records),
+            thoughts: Thoughts::default(),
             world: ArcSwap::from_pointee(world),
             emit: Emit::default(),
             transport,

@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod outbox;
 pub mod sign;
+pub mod thoughts;
 pub mod transport;
 pub mod upstream;
 

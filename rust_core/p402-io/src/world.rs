@@ -4,6 +4,7 @@
 use crate::clock::Clock;
 use crate::emit::Emit;
 use crate::records::Records;
+use crate::thoughts::Thoughts;
 use crate::transport::Transport;
 use crate::upstream::{Upstream, affinity};
 use arc_swap::ArcSwap;
@@ -48,6 +49,8 @@ pub struct Node {
     pub world: ArcSwap<World>,
     pub router: Mutex<Router>,
     pub records: Mutex<Records>,
+    /// What clients may fail to send back.
+    pub thoughts: Thoughts,
     pub emit: Emit,
     pub transport: Box<dyn Transport>,
     pub clock: Arc<dyn Clock>,
