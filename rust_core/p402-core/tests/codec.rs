@@ -105,6 +105,15 @@ fn encoded(column: &Column, body: &[u8]) -> String {
     }
 }
 
+/// Compares with the snapshot beside the case.
+fn snapshot(folder: &Path, name: &str, told: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(folder);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, told));
+}
+
 #[test]
 fn the_matrix_of_cases_and_languages() {
     let cases = sorted(&folder());
@@ -112,9 +121,7 @@ fn the_matrix_of_cases_and_languages() {
     for case in cases.iter().filter(|case| case.join("request.json").is_file()) {
         let body = fs::read(case.join("request.json")).unwrap();
         for column in columns() {
-            insta::with_settings!({snapshot_path => case, prepend_module_to_snapshot => false, omit_expression => true}, {
-                insta::assert_snapshot!(column.name, encoded(&column, &body));
-            });
+            snapshot(case, column.name, &encoded(&column, &body));
         }
     }
 }
@@ -184,9 +191,7 @@ fn answers_of_each_language() {
             } else {
                 streamed(codec, [bytes.as_slice()])
             };
-            insta::with_settings!({snapshot_path => path.parent().unwrap(), prepend_module_to_snapshot => false, omit_expression => true}, {
-                insta::assert_snapshot!(file.clone(), told);
-            });
+            snapshot(path.parent().unwrap(), &file, &told);
         }
         assert!(seen >= 8, "{name} has {seen} answers");
     }
