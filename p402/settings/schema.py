@@ -174,12 +174,19 @@ class Cors(Struct, frozen=True):
     origins: list[Annotated[str, Meta(pattern=r"^https?://[^/*\s]+$")]] = []
 
 
+Auth = Literal[
+    "bearer", "bearer_optional", "none", "x-api-key", "api-key", "x-goog-api-key", "sigv4"
+]
+# How each language's own house asks for the key.
+AUTH_OF = {"anthropic": "x-api-key", "gemini": "x-goog-api-key", "bedrock": "sigv4"}
+
+
 class Provider(Struct, frozen=True):
     """`[provider.NAME]`: a new provider, or overrides of a catalogued one."""
 
-    dialect: Literal["openai"] | None = None
+    dialect: Literal["openai", "anthropic", "gemini", "bedrock"] | None = None
     base_url: str | None = None
-    auth: Literal["bearer", "bearer_optional", "none", "x-api-key", "api-key"] | None = None
+    auth: Auth | None = None
     api_key: Words | None = None
     api_key_env: Words | None = None
     api_key_file: str | None = None

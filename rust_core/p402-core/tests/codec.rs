@@ -105,6 +105,15 @@ fn encoded(column: &Column, body: &[u8]) -> String {
     }
 }
 
+/// Compares with the snapshot beside the case.
+fn snapshot(folder: &Path, name: &str, told: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(folder);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, told));
+}
+
 #[test]
 fn the_matrix_of_cases_and_languages() {
     let cases = sorted(&folder());
@@ -112,9 +121,7 @@ fn the_matrix_of_cases_and_languages() {
     for case in cases.iter().filter(|case| case.join("request.json").is_file()) {
         let body = fs::read(case.join("request.json")).unwrap();
         for column in columns() {
-            insta::with_settings!({snapshot_path => case, prepend_module_to_snapshot => false, omit_expression => true}, {
-                insta::assert_snapshot!(column.name, encoded(&column, &body));
-            });
+            snapshot(case, column.name, &encoded(&column, &body));
         }
     }
 }
@@ -142,9 +149,9 @@ fn streamed<'a>(codec: &dyn Codec, cuts: impl IntoIterator<Item = &'a [u8]>) -> 
     let frames = String::from_utf8(out).unwrap();
     let finish = stream.finish_reason().map(FinishReason::name);
     let told = stream.reported().map(|reported| reported.usage);
+    let (tier, kept) = (stream.service_tier(), stream.kept());
     format!(
-        "{frames}ended {ended:?}\nfinish {finish:?}\nusage {told:?}\ntier {:?}\n",
-        stream.service_tier()
+        "{frames}ended {ended:?}\nfinish {finish:?}\nusage {told:?}\ntier {tier:?}\nkept {kept:?}\n"
     )
 }
 
@@ -171,20 +178,20 @@ fn answers_of_each_language() {
             let whole = Path::new(&file).extension().is_some_and(|end| end == "json");
             let told = if whole {
                 match codec.read(&bytes, &ask()) {
-                    Ok(body) => {
-                        let answer = read_answer(&body, &ask()).unwrap();
+                    Ok(translated) => {
+                        let answer = read_answer(&translated.body, &ask()).unwrap();
                         let json: Value = serde_json::from_slice(&answer.body).unwrap();
                         let usage = answer.reported.map(|reported| reported.usage);
-                        format!("{}\nusage {usage:?}", serde_json::to_string_pretty(&json).unwrap())
+                        let kept = translated.kept;
+                        let json = serde_json::to_string_pretty(&json).unwrap();
+                        format!("{json}\nusage {usage:?}\nkept {kept:?}")
                     }
                     Err(fault) => format!("{fault:?}"),
                 }
             } else {
                 streamed(codec, [bytes.as_slice()])
             };
-            insta::with_settings!({snapshot_path => path.parent().unwrap(), prepend_module_to_snapshot => false, omit_expression => true}, {
-                insta::assert_snapshot!(file.clone(), told);
-            });
+            snapshot(path.parent().unwrap(), &file, &told);
         }
         assert!(seen >= 8, "{name} has {seen} answers");
     }

@@ -1,6 +1,7 @@
 //! Carries one attempt: the body that is sent, and the answer read until it holds or fails.
 //! Does not choose what comes next (dispatch.rs) nor set deadlines.
 
+use crate::thoughts::Memory;
 use crate::transport::{TransportError, WireBody, WireRequest, WireResponse};
 use crate::turn::Turn;
 use crate::upstream::Upstream;
@@ -11,7 +12,7 @@ use p402_core::chat::Request;
 use p402_core::dialect::openai::{
     self, Answer, AnswerFault, ChatStream, StreamAsk, StreamFault, UpstreamError, UpstreamErrorKind,
 };
-use p402_core::dialect::{Codec, Forgetful, Target, Unsaid};
+use p402_core::dialect::{Codec, Kept, Target, Unsaid};
 use p402_core::envelope::{UpstreamBody, upstream_body};
 use p402_core::route::{Attempt, Permit};
 
@@ -61,7 +62,11 @@ pub async fn exchange(turn: &Turn, attempt: &Attempt, permit: &Permit) -> Result
     } else {
         let bytes = read_all(response.body, turn.world.config.limits.answer_bytes).await?;
         let answer = match codec {
-            Some(codec) => openai::read_answer(&codec.read(&bytes, &ask)?, &ask),
+            Some(codec) => {
+                let translated = codec.read(&bytes, &ask)?;
+                remember(turn, translated.kept.as_ref());
+                openai::read_answer(&translated.body, &ask)
+            }
             None => openai::read_answer(&bytes, &ask),
         };
         Begun::Whole(Box::new(answer?))
@@ -121,6 +126,8 @@ fn translated(
         let message = format!("\"{member}\" does not have the form the API documents");
         Fault::from(&Unsaid { code: "invalid_type", param: member.to_owned(), message })
     })?;
+    let now = turn.node.clock.now();
+    let memory = Memory { thoughts: &turn.node.thoughts, tenant: &turn.tenant, now };
     let user = request.user.as_deref().map(|user| upstream.pseudonym(&turn.tenant, user));
     let target = Target {
         model: &offer.upstream_id,
@@ -131,12 +138,19 @@ fn translated(
         efforts: offer.efforts,
         quirks: &offer.quirks,
         user: user.as_deref(),
-        recall: &Forgetful,
+        recall: &memory,
     };
     let encoded = codec.encode(&request, &target).map_err(|unsaid| Fault::from(&unsaid))?;
     let uri = upstream.address(&encoded.path);
     let uri = uri.map_err(|_| Fault::internal("the offer's model makes no address"))?;
     Ok((uri, encoded.body, encoded.dropped))
+}
+
+/// Keeps what the next turn's request may lack.
+pub fn remember(turn: &Turn, kept: Option<&Kept>) {
+    if let Some(kept) = kept {
+        turn.node.thoughts.keep(&turn.tenant, kept, turn.node.clock.now());
+    }
 }
 
 /// The codec of the attempt's provider; `None` where bytes pass.

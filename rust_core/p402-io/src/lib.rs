@@ -10,6 +10,7 @@ pub mod meter;
 pub mod outbox;
 pub mod sign;
 pub mod store;
+pub mod thoughts;
 pub mod transport;
 pub mod upstream;
 

@@ -9,6 +9,7 @@ use crate::meter::{Meter, count};
 use crate::records::Records;
 use crate::rids::Rids;
 use crate::store::Tenant;
+use crate::thoughts::Thoughts;
 use crate::transport::Transport;
 use crate::watch::Watches;
 use crate::world::World;
@@ -36,6 +37,8 @@ pub struct Node {
     pub world: ArcSwap<World>,
     pub router: Mutex<Router>,
     pub records: Mutex<Records>,
+    /// What clients may fail to send back.
+    pub thoughts: Thoughts,
     pub emit: Emit,
     pub transport: Box<dyn Transport>,
     pub clock: Arc<dyn Clock>,
@@ -83,6 +86,7 @@ impl Node {
         Self {
             router: Mutex::new(router),
             records: Mutex::new(records),
+            thoughts: Thoughts::default(),
             world: ArcSwap::from_pointee(world),
             emit: Emit::default(),
             transport,

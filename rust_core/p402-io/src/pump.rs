@@ -3,6 +3,7 @@
 
 use crate::dispatch::{BegunStream, Busy};
 use crate::emit::Ended;
+use crate::exchange::remember;
 use crate::outbox::Outbox;
 use crate::settling::{Settled, Settling};
 use crate::transport::{TransportError, WireBody};
@@ -265,6 +266,7 @@ impl Pump {
     }
 
     async fn seal(mut self) {
+        remember(&self.settling.turn, self.stream.kept().as_ref());
         let used = self.used();
         let now = self.settling.turn.node.clock.now();
         if let Some(reported) = &used.reported {

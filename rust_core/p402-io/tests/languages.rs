@@ -200,3 +200,29 @@ async fn an_error_of_another_language_is_classified_and_failed_over() {
     assert_eq!(head.status, 502, "{text}");
     assert!(text.contains("all_attempts_failed") && text.contains("529"), "{text}");
 }
+
+#[tokio::test]
+async fn thoughts_that_a_client_loses_are_sent_back_with_its_calls() {
+    let thinking = r#"{"id":"msg_1","model":"claude-x","content":[{"type":"thinking","thinking":"Hm","signature":"sig=="},{"type":"tool_use","id":"toolu_1","name":"f","input":{}}],"stop_reason":"tool_use","usage":{"input_tokens":10,"output_tokens":50}}"#;
+    let (gateway, sent, _folder) =
+        gateway(json!([{"url": "ant.test", "steps": [{"chunk": thinking}]}]));
+    let mut body = question("ant/m-ant", false);
+    body["reasoning_effort"] = "low".into();
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    body["tools"] = tools;
+    let (head, text) = ask(&gateway, &body).await;
+    assert_eq!(head.status, 200, "{text}");
+    let call = json!({"id": "toolu_1", "type": "function", "function":
+        {"name": "f", "arguments": "{}"}});
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": null, "tool_calls": [call]}));
+    messages.push(json!({"role": "tool", "tool_call_id": "toolu_1", "content": "42"}));
+    let (head, text) = ask(&gateway, &body).await;
+    assert_eq!(head.status, 200, "{text}");
+    assert_eq!(header(&head, "x-p402-warnings"), "dropped=seed");
+    let sent = sent.lock().unwrap();
+    let (_, _, wire) = sent.last().unwrap();
+    let thought = &wire["messages"][1]["content"][0];
+    assert_eq!(thought, &json!({"type": "thinking", "thinking": "Hm", "signature": "sig=="}));
+    assert_eq!(wire["thinking"]["type"], "enabled");
+}

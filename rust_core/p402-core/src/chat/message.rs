@@ -1,4 +1,4 @@
-//! Decides the form in which dialects read one message: its role, its parts, its calls, its thoughts.
+//! Decides the form in which dialects read one message: role, parts, calls, thoughts.
 //! Does not judge what a provider can take; unknown part types keep their name.
 
 use serde::Deserialize;

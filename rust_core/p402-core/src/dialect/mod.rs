@@ -12,4 +12,6 @@ mod render;
 mod thoughts;
 mod translate;
 
-pub use translate::{Codec, Decode, Encoded, Forgetful, Recall, Target, Unsaid, codec};
+pub use translate::{
+    Codec, Decode, Encoded, Forgetful, Kept, Recall, Target, Translated, Unsaid, codec,
+};

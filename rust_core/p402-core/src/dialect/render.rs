@@ -2,10 +2,12 @@
 //! Does not decide what leaves when, nor metadata: both go through the code that serves OpenAI.
 
 use super::openai::StreamAsk;
-use super::wire::json::{quoted, write_quoted};
+use super::translate::{Kept, Translated};
+use super::wire::json::{quoted, text_of, write_quoted};
 use super::wire::object::{Object, array};
 use crate::chat::FinishReason;
 use crate::usage::Usage;
+use std::borrow::Cow;
 
 /// Writes the chunks of one stream; all carry the same identity.
 #[derive(Debug)]
@@ -13,6 +15,8 @@ pub(super) struct Chunks {
     created: i64,
     /// Everything before the delta.
     head: Vec<u8>,
+    call_ids: Vec<String>,
+    thoughts: Vec<Vec<u8>>,
 }
 
 /// A call that was read whole.
@@ -35,6 +39,8 @@ pub(super) struct Completion {
     pub(super) reasoning: String,
     /// Whole thoughts as JSON objects, to be sent back as they are.
     pub(super) details: Vec<Vec<u8>>,
+    /// Signatures that go out on their calls, to be remembered like thoughts.
+    pub(super) silent: Vec<Vec<u8>>,
     pub(super) annotations: Vec<Vec<u8>>,
     pub(super) refusal: Option<String>,
     pub(super) calls: Vec<Call>,
@@ -56,7 +62,12 @@ pub(super) const DONE: &[u8] = b"data: [DONE]\n\n";
 
 impl Chunks {
     pub(super) fn new(ask: &StreamAsk) -> Self {
-        let mut chunks = Self { created: ask.created, head: Vec::new() };
+        let mut chunks = Self {
+            created: ask.created,
+            head: Vec::new(),
+            call_ids: Vec::new(),
+            thoughts: Vec::new(),
+        };
         let id = format!("\"chatcmpl-{:032x}\"", ask.request_id.bits());
         chunks.identify(id.as_bytes(), &quoted(&ask.offer_model));
         chunks
@@ -88,8 +99,9 @@ impl Chunks {
     }
 
     /// The opening of a call: everything but its arguments.
-    pub(super) fn call(&self, out: &mut Vec<u8>, index: usize, opening: Opening<'_>) {
+    pub(super) fn call(&mut self, out: &mut Vec<u8>, index: usize, opening: Opening<'_>) {
         let Opening { id, name, extra } = opening;
+        self.call_ids.extend(text_of(id).map(Cow::into_owned));
         let index = index.to_string();
         self.delta(
             out,
@@ -105,6 +117,28 @@ impl Chunks {
                 b"}]",
             ],
         );
+    }
+
+    /// A whole thought, which goes out and is remembered.
+    pub(super) fn thought(&mut self, out: &mut Vec<u8>, detail: Vec<u8>) {
+        self.delta(out, &[b"\"reasoning_details\":[", &detail, b"]"]);
+        self.remember(detail);
+    }
+
+    pub(super) fn remember(&mut self, detail: Vec<u8>) {
+        self.thoughts.push(detail);
+    }
+
+    pub(super) const fn thoughts(&self) -> usize {
+        self.thoughts.len()
+    }
+
+    pub(super) const fn calls(&self) -> usize {
+        self.call_ids.len()
+    }
+
+    pub(super) fn kept(&self) -> Option<Kept> {
+        kept(self.call_ids.iter(), &self.thoughts)
     }
 
     /// More of a call's arguments, as a JSON string.
@@ -159,8 +193,24 @@ impl Chunks {
     }
 }
 
+/// Thoughts without a call need not come back.
+fn kept<'a>(calls: impl Iterator<Item = &'a String>, thoughts: &[Vec<u8>]) -> Option<Kept> {
+    let call_ids: Vec<String> = calls.cloned().collect();
+    if call_ids.is_empty() || thoughts.is_empty() {
+        return None;
+    }
+    let list = array(thoughts.iter().map(Vec::as_slice));
+    Some(Kept { call_ids, thoughts: String::from_utf8(list).ok()? })
+}
+
 impl Completion {
-    pub(super) fn write(&self, ask: &StreamAsk) -> Vec<u8> {
+    pub(super) fn translated(&self, ask: &StreamAsk) -> Translated {
+        let calls = self.calls.iter().map(|call| &call.id);
+        let thoughts = if self.silent.is_empty() { &self.details } else { &self.silent };
+        Translated { body: self.write(ask), kept: kept(calls, thoughts) }
+    }
+
+    fn write(&self, ask: &StreamAsk) -> Vec<u8> {
         let mut top = Object::default();
         if let Some(id) = &self.id {
             top.set("id", quoted(id));

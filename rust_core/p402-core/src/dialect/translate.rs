@@ -55,6 +55,22 @@ pub struct Encoded {
     pub dropped: Vec<String>,
 }
 
+/// Thoughts and the calls they led to: what a provider wants back, should the client lose it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    pub call_ids: Vec<String>,
+    /// A JSON array in the form of `reasoning_details`.
+    pub thoughts: String,
+}
+
+/// A whole answer, translated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Translated {
+    /// A chat completion.
+    pub body: Vec<u8>,
+    pub kept: Option<Kept>,
+}
+
 /// What a language has no words for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsaid {
@@ -71,7 +87,7 @@ pub trait Codec: Sync + std::fmt::Debug {
     }
     fn encode(&self, request: &Request<'_>, target: &Target<'_>) -> Result<Encoded, Unsaid>;
     /// A whole answer as a chat completion.
-    fn read(&self, body: &[u8], ask: &StreamAsk) -> Result<Vec<u8>, AnswerFault>;
+    fn read(&self, body: &[u8], ask: &StreamAsk) -> Result<Translated, AnswerFault>;
     /// A stream as chat chunks.
     fn decoder(&self, ask: &StreamAsk) -> Box<dyn Decode>;
 }
@@ -81,6 +97,8 @@ pub trait Decode: Send + Sync + std::fmt::Debug {
     fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), StreamFault>;
     /// The bytes have ended.
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), StreamFault>;
+    /// What is to be remembered of the stream so far.
+    fn kept(&self) -> Option<Kept>;
 }
 
 /// The codec of a language; `None` where bytes pass.

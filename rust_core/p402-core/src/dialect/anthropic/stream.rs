@@ -7,7 +7,7 @@ use crate::chat::FinishReason;
 use crate::dialect::openai::{StreamAsk, StreamFault, in_stream};
 use crate::dialect::render::{Chunks, DONE, Opening};
 use crate::dialect::thoughts::{sealed, signed};
-use crate::dialect::translate::Decode;
+use crate::dialect::translate::{Decode, Kept};
 use crate::dialect::wire::json::{quoted, text_of};
 use crate::dialect::wire::object::Object;
 use crate::dialect::wire::sse::{SseDecoder, SseFault};
@@ -25,9 +25,6 @@ pub(super) struct Decoder {
 struct Events {
     chunks: Chunks,
     block: Block,
-    /// Calls and thoughts so far: their places in OpenAI's lists.
-    calls: usize,
-    thoughts: usize,
     counts: Counts,
     finish: Option<FinishReason>,
 }
@@ -56,8 +53,6 @@ impl Decoder {
         let events = Events {
             chunks: Chunks::new(ask),
             block: Block::Foreign,
-            calls: 0,
-            thoughts: 0,
             counts: Counts::default(),
             finish: None,
         };
@@ -86,6 +81,10 @@ impl Decode for Decoder {
             Err(StreamFault::Malformed(_)) => Err(StreamFault::Cut),
             drained => drained,
         }
+    }
+
+    fn kept(&self) -> Option<Kept> {
+        self.events.chunks.kept()
     }
 }
 
@@ -137,10 +136,10 @@ impl Events {
             "redacted_thinking" => Block::Redacted(text("data")),
             "tool_use" => {
                 let (id, name) = (block.literal("id"), block.literal("name"));
-                self.chunks.call(out, self.calls, Opening { id, name, extra: b"" });
-                self.calls += 1;
+                let index = self.chunks.calls();
+                self.chunks.call(out, index, Opening { id, name, extra: b"" });
                 let input = block.present("input").unwrap_or(b"{}").to_vec();
-                Block::Call { index: self.calls - 1, input, silent: true }
+                Block::Call { index, input, silent: true }
             }
             _ => Block::Foreign,
         };
@@ -189,20 +188,19 @@ impl Events {
     fn close(&mut self, out: &mut Vec<u8>) {
         match std::mem::replace(&mut self.block, Block::Foreign) {
             Block::Thinking { text, signature } => {
-                self.thought(out, &signed(&text, &signature, THOUGHTS, self.thoughts));
+                let detail = signed(&text, &signature, THOUGHTS, self.chunks.thoughts());
+                self.chunks.thought(out, detail);
             }
-            Block::Redacted(blob) => self.thought(out, &sealed(&blob, THOUGHTS, self.thoughts)),
+            Block::Redacted(blob) => {
+                let detail = sealed(&blob, THOUGHTS, self.chunks.thoughts());
+                self.chunks.thought(out, detail);
+            }
             Block::Call { index, input, silent: true } => {
                 let text = quoted(&String::from_utf8_lossy(&input));
                 self.chunks.arguments(out, index, &text);
             }
             Block::Text | Block::Call { .. } | Block::Foreign => {}
         }
-    }
-
-    fn thought(&mut self, out: &mut Vec<u8>, detail: &[u8]) {
-        self.thoughts += 1;
-        self.chunks.delta(out, &[b"\"reasoning_details\":[", detail, b"]"]);
     }
 
     fn message(&mut self, event: &Object<'_>, out: &mut Vec<u8>) -> Result<(), StreamFault> {

@@ -7,7 +7,7 @@ mod stream;
 mod turns;
 
 use super::openai::{AnswerFault, StreamAsk};
-use super::translate::{Codec, Decode, Encoded, Target, Unsaid};
+use super::translate::{Codec, Decode, Encoded, Target, Translated, Unsaid};
 use crate::chat::Request;
 
 /// Converse and ConverseStream.
@@ -23,8 +23,8 @@ impl Codec for Bedrock {
         Ok(Encoded { path: path(target), body, dropped })
     }
 
-    fn read(&self, body: &[u8], ask: &StreamAsk) -> Result<Vec<u8>, AnswerFault> {
-        decode::answer(body).map(|completion| completion.write(ask))
+    fn read(&self, body: &[u8], ask: &StreamAsk) -> Result<Translated, AnswerFault> {
+        decode::answer(body).map(|completion| completion.translated(ask))
     }
 
     fn decoder(&self, ask: &StreamAsk) -> Box<dyn Decode> {

@@ -7,7 +7,7 @@ use crate::chat::FinishReason;
 use crate::dialect::openai::{StreamAsk, StreamFault, in_stream};
 use crate::dialect::render::{Chunks, DONE, Opening};
 use crate::dialect::thoughts::{sealed, signed};
-use crate::dialect::translate::Decode;
+use crate::dialect::translate::{Decode, Kept};
 use crate::dialect::wire::eventstream::{EventDecoder, EventFault, Message};
 use crate::dialect::wire::json::{quoted, text_of};
 use crate::dialect::wire::object::Object;
@@ -20,9 +20,6 @@ pub(super) struct Decoder {
     frames: EventDecoder,
     chunks: Chunks,
     thought: Thought,
-    /// Calls and thoughts so far: their places in OpenAI's lists.
-    calls: usize,
-    thoughts: usize,
     /// The call that is being written has had no arguments yet.
     bare_call: bool,
     finish: Option<FinishReason>,
@@ -43,8 +40,6 @@ impl Decoder {
             frames: EventDecoder::default(),
             chunks: Chunks::new(ask),
             thought: Thought::default(),
-            calls: 0,
-            thoughts: 0,
             bare_call: false,
             finish: None,
             done: false,
@@ -70,6 +65,10 @@ impl Decode for Decoder {
             out.extend_from_slice(DONE);
         }
         Ok(())
+    }
+
+    fn kept(&self) -> Option<Kept> {
+        self.chunks.kept()
     }
 }
 
@@ -114,8 +113,8 @@ impl Decoder {
         let start = event.get("start").and_then(Object::parse).unwrap_or_default();
         if let Some(call) = start.get("toolUse").and_then(Object::parse) {
             let (id, name) = (call.literal("toolUseId"), call.literal("name"));
-            self.chunks.call(out, self.calls, Opening { id, name, extra: b"" });
-            self.calls += 1;
+            let index = self.chunks.calls();
+            self.chunks.call(out, index, Opening { id, name, extra: b"" });
             self.bare_call = true;
         }
     }
@@ -127,9 +126,11 @@ impl Decoder {
             self.text(out, b"\"content\":", delta.literal("text"));
         } else if let Some(call) = delta.get("toolUse").and_then(Object::parse) {
             let more = call.literal("input");
-            if more != b"\"\"" && self.calls > 0 {
+            if let Some(index) = self.chunks.calls().checked_sub(1)
+                && more != b"\"\""
+            {
                 self.bare_call = false;
-                self.chunks.arguments(out, self.calls - 1, more);
+                self.chunks.arguments(out, index, more);
             }
         } else if let Some(thought) = delta.get("reasoningContent").and_then(Object::parse) {
             self.think(&thought, out)?;
@@ -162,18 +163,19 @@ impl Decoder {
 
     fn close(&mut self, out: &mut Vec<u8>) {
         let Thought { text, signature, blob } = std::mem::take(&mut self.thought);
-        let index = self.thoughts;
+        let index = self.chunks.thoughts();
         let detail = match (signature, blob) {
             (_, Some(blob)) => Some(sealed(&blob, THOUGHTS, index)),
             (Some(signature), None) => Some(signed(&text, &signature, THOUGHTS, index)),
             (None, None) => None,
         };
         if let Some(detail) = detail {
-            self.thoughts += 1;
-            self.chunks.delta(out, &[b"\"reasoning_details\":[", &detail, b"]"]);
+            self.chunks.thought(out, detail);
         }
-        if std::mem::take(&mut self.bare_call) {
-            self.chunks.arguments(out, self.calls - 1, b"\"{}\"");
+        if std::mem::take(&mut self.bare_call)
+            && let Some(index) = self.chunks.calls().checked_sub(1)
+        {
+            self.chunks.arguments(out, index, b"\"{}\"");
         }
     }
 }

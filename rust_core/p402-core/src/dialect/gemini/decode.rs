@@ -1,9 +1,11 @@
 //! Decides how a generateContent answer becomes a chat completion: parts, finish words, usage.
 //! Does not stream (stream.rs), which ends in the same `stop` and `usage` functions.
 
+use super::THOUGHTS;
 use crate::chat::FinishReason;
 use crate::dialect::openai::{AnswerFault, StreamAsk, in_stream};
 use crate::dialect::render::{Call, Completion};
+use crate::dialect::thoughts::sealed;
 use crate::dialect::wire::object::{Object, items};
 use crate::usage::{Usage, UsageShape, read_usage};
 
@@ -43,7 +45,13 @@ pub(super) fn answer(body: &[u8], ask: &StreamAsk) -> Result<Completion, AnswerF
             Some(Said::Thought(_)) => {
                 completion.reasoning.push_str(&part.text("text").unwrap_or_default());
             }
-            Some(Said::Call(call)) => completion.calls.push(call),
+            Some(Said::Call(call)) => {
+                completion.calls.push(call);
+                if let Some(signature) = part.text("thoughtSignature") {
+                    let index = completion.silent.len();
+                    completion.silent.push(sealed(&signature, THOUGHTS, index));
+                }
+            }
             None => {}
         }
     }

@@ -1,11 +1,13 @@
 //! Decides how the pieces of a streamGenerateContent answer become chat chunks, one by one.
 //! Does not end a stream that had no finish word: its bytes ending is then a cut.
 
+use super::THOUGHTS;
 use super::decode::{Said, candidate, is_blocked, parts, said, stop, usage};
 use crate::chat::FinishReason;
 use crate::dialect::openai::{StreamAsk, StreamFault, in_stream};
 use crate::dialect::render::{Chunks, DONE, Opening};
-use crate::dialect::translate::Decode;
+use crate::dialect::thoughts::sealed;
+use crate::dialect::translate::{Decode, Kept};
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::Object;
 use crate::dialect::wire::sse::{SseDecoder, SseFault};
@@ -22,7 +24,6 @@ struct Pieces {
     ask: StreamAsk,
     chunks: Chunks,
     begun: bool,
-    calls: usize,
     /// Repeated on every piece: the last one holds.
     usage: Option<Usage>,
     finish: Option<FinishReason>,
@@ -34,7 +35,6 @@ impl Decoder {
             chunks: Chunks::new(ask),
             ask: ask.clone(),
             begun: false,
-            calls: 0,
             usage: None,
             finish: None,
         };
@@ -68,6 +68,10 @@ impl Decode for Decoder {
         }
         Ok(())
     }
+
+    fn kept(&self) -> Option<Kept> {
+        self.pieces.chunks.kept()
+    }
 }
 
 impl Pieces {
@@ -95,7 +99,7 @@ impl Pieces {
         if let Some(word) = candidate.name("finishReason")
             && word != "FINISH_REASON_UNSPECIFIED"
         {
-            let reason = stop(&word, self.calls > 0).map_err(StreamFault::Malformed)?;
+            let reason = stop(&word, self.chunks.calls() > 0).map_err(StreamFault::Malformed)?;
             self.end_with(reason, out);
         }
         Ok(())
@@ -112,7 +116,7 @@ impl Pieces {
     }
 
     fn part(&mut self, part: &Object<'_>, out: &mut Vec<u8>) {
-        match said(part, &self.ask, self.calls) {
+        match said(part, &self.ask, self.chunks.calls()) {
             Some(Said::Text(json)) => self.chunks.delta(out, &[b"\"content\":", json]),
             Some(Said::Thought(json)) => {
                 self.chunks.delta(out, &[b"\"reasoning_content\":", json]);
@@ -124,9 +128,13 @@ impl Pieces {
                     name: &quoted(&call.name),
                     extra: extra.as_deref().unwrap_or_default(),
                 };
-                self.chunks.call(out, self.calls, opening);
-                self.chunks.arguments(out, self.calls, &quoted(&call.arguments));
-                self.calls += 1;
+                let index = self.chunks.calls();
+                self.chunks.call(out, index, opening);
+                self.chunks.arguments(out, index, &quoted(&call.arguments));
+                if let Some(signature) = part.text("thoughtSignature") {
+                    let detail = sealed(&signature, THOUGHTS, self.chunks.thoughts());
+                    self.chunks.remember(detail);
+                }
             }
             None => {}
         }

@@ -6,7 +6,7 @@ use super::seal::{Seal, usage_chunk, usage_json, with_metadata};
 use super::whole::as_chunks;
 use super::{AnswerFault, StreamAsk};
 use crate::chat::FinishReason;
-use crate::dialect::translate::Decode;
+use crate::dialect::translate::{Decode, Kept};
 use crate::dialect::wire::sse::SseDecoder;
 use crate::usage::ReportedUsage;
 
@@ -98,7 +98,7 @@ impl ChatStream {
         if self.flow.state.done || self.flow.state.sealed {
             return Ok(());
         }
-        if let Some(mut decoder) = self.decoder.take() {
+        if let Some(decoder) = &mut self.decoder {
             let mut frames = Vec::new();
             decoder.end(&mut frames)?;
             self.feed(&frames)?;
@@ -177,6 +177,11 @@ impl ChatStream {
     /// Bytes of answer text, reasoning and tool arguments so far.
     pub const fn text_bytes(&self) -> u64 {
         self.flow.text_bytes
+    }
+
+    /// What is to be remembered of the answer; nothing where bytes pass.
+    pub fn kept(&self) -> Option<Kept> {
+        self.decoder.as_ref()?.kept()
     }
 
     pub fn finish_reason(&self) -> Option<FinishReason> {
