@@ -230,7 +230,8 @@ impl<'a> Lens<'a> {
     }
 
     /// Milliseconds to the first token, and in all.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "once a candidate: half of it is not asked for there")]
+    #[inline(always)]
     pub(super) fn time(&self, candidate: &Candidate) -> (f64, f64) {
         let speed = self.speed(candidate.arm);
         let (ttft, per) = (f64::from(speed.ttft_ms), f64::from(speed.ms_per_token));

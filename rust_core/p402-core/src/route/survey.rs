@@ -112,7 +112,7 @@ impl Sight<'_> {
         let fresh = !self.health.is_used(facts.offer as usize);
         let standing = if fresh && calm { Standing::READY } else { self.standing(facts)? };
         let (cap, alone) = match shared.and_then(|shared| shared.cap(facts)) {
-            Some(cap) => (cap, facts.alone),
+            Some(cap) => (cap, facts.is_plain()),
             None => (eligible::judge(self.world, self.wish, gate, facts)?, false),
         };
         let base = self.lens.base(facts, cap.tokens, fresh);

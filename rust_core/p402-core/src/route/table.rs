@@ -44,8 +44,6 @@ pub(super) struct Facts {
     /// Arms that routing may choose among; the plain one is among them where nothing can be sent.
     pub(super) first: u32,
     pub(super) end: u32,
-    /// There is one arm to choose.
-    pub(super) alone: bool,
     pub(super) context: u32,
     pub(super) max_input: u32,
     pub(super) max_output: u32,
@@ -58,6 +56,13 @@ pub(super) struct Facts {
     /// Quality mode puts it first: its rows were measured.
     pub(super) measured: bool,
     pub(super) dedicated: bool,
+}
+
+impl Facts {
+    /// There is one arm to choose.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.end.wrapping_sub(self.first) == 1
+    }
 }
 
 /// Everything about arms that does not change between requests.
@@ -209,7 +214,6 @@ impl Table {
             plain,
             first,
             end,
-            alone: end - first == 1,
             context: tokens(Some(offer.context)),
             max_input: tokens(offer.max_input),
             max_output: tokens(offer.max_output),
