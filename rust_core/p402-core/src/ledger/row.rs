@@ -319,6 +319,10 @@ impl<'a> Row<'a> {
             return Err(RowFault::Version(bytes[4]));
         }
         let kind = Kind::from_code(bytes[5]).ok_or(RowFault::Content)?;
+        let attempt = bytes[6];
+        if kind.closes() && attempt != 0 {
+            return Err(RowFault::Content);
+        }
         let mode = match bytes[7] {
             NO_MODE => None,
             code => Some(*Mode::ALL.get(usize::from(code)).ok_or(RowFault::Content)?),
@@ -327,7 +331,7 @@ impl<'a> Row<'a> {
         let [tenant, provider, model, provider_request_id] = decode_names(bytes)?;
         Ok(Self {
             kind,
-            attempt: bytes[6],
+            attempt,
             rid: RequestId::from_bits(u128::from_be_bytes(take(bytes, 16))),
             seq: Seq(u64::from_le_bytes(take(bytes, 32))),
             at: Timestamp::from_micros(i64::from_le_bytes(take(bytes, 40))),
