@@ -151,7 +151,7 @@ fn yardstick(connection: &mut redis::Connection, keys: &[String]) {
         let mut all = redis::pipe();
         for number in from..(from + 64).min(REQUESTS) {
             let key = &keys[number % TENANTS];
-            all.cmd("GET").arg(key).ignore().cmd("SET").arg(key).arg(&[0; 128]).ignore();
+            all.cmd("GET").arg(key).ignore().cmd("SET").arg(key).arg(&[0_u8; 128][..]).ignore();
         }
         let _: () = all.query(connection).unwrap();
     }
