@@ -24,8 +24,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// A journal of a test need not be large.
-const SEGMENT_BYTES: u64 = 1 << 20;
+/// A journal of a test need not be large: 256 rows.
+const SEGMENT_BYTES: u64 = 64 << 10;
 pub const START: Timestamp = Timestamp::from_seconds(1_795_158_000);
 
 /// A gateway, and the folder it keeps its ledger in.
@@ -56,6 +56,11 @@ pub struct Booked {
 }
 
 impl Stage {
+    /// Takes the ledger's folder away from under it: no segment can be begun any more.
+    pub fn lose_disk(&self) {
+        std::fs::remove_dir_all(self.folder.path()).unwrap();
+    }
+
     /// What stands in the journal, in order.
     pub fn rows(&self) -> Vec<Booked> {
         let mut files: Vec<_> = std::fs::read_dir(self.folder.path().join("journal"))
@@ -105,6 +110,11 @@ pub fn records() -> String {
             "capability": 70, "ttft_ms": 300, "tokens_per_s": 100,
             "source": "test", "as_of": "2026-11", "n_agree": 1, "confidence": "config"}));
     }
+    lines.push(json!({"t": "offer", "provider": "a", "model": "m-unpriced", "canonical": "m-unpriced",
+        "upstream_id": "up-unpriced", "context": 100_000, "max_output": 8_000, "modalities": ["text"],
+        "tools": true, "structured": true, "efforts": [], "flags": [], "prices": [],
+        "capability": 70, "ttft_ms": 300, "tokens_per_s": 100,
+        "source": "test", "as_of": "2026-11", "n_agree": 1, "confidence": "config"}));
     lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") + "\n"
 }
 
