@@ -74,7 +74,7 @@ fn no_acknowledged_row_is_lost_and_none_is_there_twice() {
         seed ^= seed >> 7;
         seed ^= seed << 17;
         // From before the first row to well into the index's work.
-        let life = Duration::from_micros(5_000 + seed % 90_000);
+        let life = Duration::from_micros(5_000 + seed % 110_000);
         if let Some(last) = kill_one(folder.path(), next, life) {
             acknowledged.extend(next..=last);
             next = last + 1;

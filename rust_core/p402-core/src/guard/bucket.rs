@@ -12,20 +12,20 @@ pub struct Bucket {
 impl Bucket {
     /// The arrival time after one more request, or the microseconds until one fits.
     pub fn take(self, tat_us: i64, now_us: i64) -> Result<i64, i64> {
-        let next = self.tat(tat_us, now_us).max(now_us) + self.interval_us;
+        let next = tat_us.max(now_us) + self.interval_us;
         let wait = next - self.tolerance_us - now_us;
         if wait <= 0 { Ok(next) } else { Err(wait) }
     }
 
     /// Tokens left.
     pub fn remaining(self, tat_us: i64, now_us: i64) -> i64 {
-        let ahead = (self.tat(tat_us, now_us) - now_us).max(0);
-        (self.tolerance_us - ahead) / self.interval_us
+        let ahead = (tat_us - now_us).max(0);
+        (self.tolerance_us - ahead).max(0) / self.interval_us
     }
 
     /// No honest arrival time is further ahead than an empty bucket's: one that is comes from a
     /// clock that was set back or from a wider limit, and must not lock the tenant out.
-    fn tat(self, tat_us: i64, now_us: i64) -> i64 {
+    pub(super) fn honest(self, tat_us: i64, now_us: i64) -> i64 {
         tat_us.min(now_us + self.tolerance_us)
     }
 }

@@ -35,12 +35,15 @@ impl Account {
     /// Makes happen what happened since the last call; whether anything did.
     pub(super) fn pass_time(&mut self, limits: &Limits, now: Timestamp) -> bool {
         let began = self.header.begin_day(now, limits);
+        let tat_us = limits.bucket().honest(self.header.tat_us, now.micros());
+        let changed = began || tat_us != self.header.tat_us;
+        self.header.tat_us = tat_us;
         let now_ms = now.millis();
         let next = self.header.next_expiry_ms;
         // A slot cannot end later than a new one would, unless the clock was set back.
         let set_back = self.header.in_flight > 0 && next > now_ms + limits.slot_lease_ms;
         if next > now_ms && !set_back {
-            return began;
+            return changed;
         }
         self.lapse(now_ms, limits);
         true
@@ -54,11 +57,14 @@ impl Account {
             if record.lapse_slot(now_ms, limits) {
                 header.in_flight -= 1;
             }
-            if record.money_expiry_ms <= now_ms && !header.lapse_money(record, limits) {
-                return false;
+            // A hold may be suspended and have been so for a day, all since the last look.
+            let mut stays =
+                || record.money_expiry_ms > now_ms || header.lapse_money(record, limits);
+            let stays = stays() && stays();
+            if stays {
+                header.look_at(record);
             }
-            header.look_at(record);
-            true
+            stays
         });
     }
 

@@ -111,8 +111,7 @@ impl Default for Limits {
 impl Limits {
     /// Layer 1 in microseconds: the interval is rounded up, so that no window admits one more.
     pub const fn bucket(&self) -> Bucket {
-        let span_us = self.rate.per_s * 1_000_000;
-        let interval_us = (span_us + self.rate.limit - 1) / self.rate.limit;
+        let interval_us = self.rate.interval_us();
         Bucket { interval_us, tolerance_us: self.rate.burst * interval_us }
     }
 
@@ -128,6 +127,12 @@ impl Limits {
         };
         let in_flight_max = ((self.in_flight_max + nodes - 1) / nodes).min(IN_FLIGHT_MAX);
         Self { rate, in_flight_max, ..*self }
+    }
+}
+
+impl Rate {
+    pub(super) const fn interval_us(&self) -> i64 {
+        (self.per_s * 1_000_000 + self.limit - 1) / self.limit
     }
 }
 

@@ -62,7 +62,7 @@ impl Limits {
         // Not written, the burst is the limit.
         let burst = rate.burst.or(rate.limit);
         put(&mut self.rate.burst, number("rate.burst", burst, 1..=RATE_MAX)?);
-        let longest = i128::from(self.rate.burst) * i128::from(self.bucket().interval_us);
+        let longest = i128::from(self.rate.burst) * i128::from(self.rate.interval_us());
         if longest > i128::from(INSTANT_MAX) {
             return Err(LimitError { key: "rate.burst", why: Why::Bucket });
         }

@@ -80,12 +80,13 @@ impl Database for Sqlite {
     }
 
     fn flush(&mut self) -> Result<bool, IndexError> {
-        let mut busy = true;
-        self.ask("PRAGMA wal_checkpoint(FULL)", &[], &mut |row| {
-            busy = row.int(0)? != 0;
+        // It waits for no reader: what it could not move it will move another time.
+        let mut whole = false;
+        self.ask("PRAGMA wal_checkpoint(PASSIVE)", &[], &mut |row| {
+            whole = row.int(0)? == 0 && row.int(1)? == row.int(2)?;
             Ok(())
         })?;
-        Ok(!busy)
+        Ok(whole)
     }
 }
 
