@@ -7,10 +7,14 @@ from asyncio import Future
 from collections.abc import Sequence
 from typing import Any, TypeAlias, final
 
-__all__ = ["DEBUG_BUILD", "Gateway", "ManualClock", "Reply", "__version__"]
+__all__ = ["DEBUG_BUILD", "Gateway", "ManualClock", "Reply", "__version__", "guard_limits"]
 
 __version__: str
 DEBUG_BUILD: bool
+
+def guard_limits(written: Sequence[str]) -> str:
+    """The limits that JSON tables of the guard come to, later ones over earlier ones, as JSON.
+    ValueError(key, why) names the key that is wrong."""
 
 _Headers: TypeAlias = list[tuple[bytes, bytes]]
 _Answer: TypeAlias = tuple[int, _Headers, bytes | None]
@@ -47,12 +51,14 @@ class Gateway:
         config: bytes,
         *,
         catalog: Sequence[bytes],
+        data_dir: str | None = None,
         transport: str = "http",
         clock: ManualClock | None = None,
     ) -> Gateway:
         """`config` is the JSON of the core's `Config`, `catalog` its JSON-lines layers, later ones
-        overriding. `transport` is "http" or a JSON list of scripts. Raises ValueError naming
-        layer, line or key."""
+        overriding. `data_dir` is taken for this process, or BlockingIOError says that another one
+        has it; without one the gateway explains and lists, and serves nothing. `transport` is
+        "http" or a JSON list of scripts. Raises ValueError naming layer, line or key."""
     def start(self) -> int:
         """Starts the lane (a thread with its own runtime) once; returns the descriptor that turns
         readable when `drain` is due. Call it in the worker, never before a fork."""
@@ -96,5 +102,9 @@ class Gateway:
         function, for audits. None for a name that is not one offer."""
     def events(self) -> tuple[list[str], int]:
         """Lines for the operator's log since the last call, and how many were dropped before."""
+    def alarms(self) -> list[bytes]:
+        """Alarms since the last call, as JSON bodies for a webhook."""
+    def metrics(self) -> str:
+        """The guard's counters in Prometheus' text format."""
     def refusal(self, code: str, message: str, param: str | None = None) -> _Answer:
         """The error reply of a stable code. ValueError where the table has no such code."""

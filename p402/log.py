@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from p402 import _core
+    from p402.alerts import Webhook
 
 EVERY_S = 1.0
 LOGGER = logging.getLogger("p402")
@@ -21,10 +22,11 @@ LOGGER = logging.getLogger("p402")
 class EventLog:
     """Fetches the core's events once a second, on the loop that serves."""
 
-    __slots__ = ("_gateway", "_timer")
+    __slots__ = ("_gateway", "_timer", "_webhook")
 
-    def __init__(self, gateway: _core.Gateway) -> None:
+    def __init__(self, gateway: _core.Gateway, webhook: Webhook) -> None:
         self._gateway = gateway
+        self._webhook = webhook
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -38,6 +40,7 @@ class EventLog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._webhook.stop()
         self.write()
 
     def write(self) -> None:
@@ -50,6 +53,7 @@ class EventLog:
 
     def _again(self, loop: asyncio.AbstractEventLoop) -> None:
         self.write()
+        self._webhook.send(self._gateway.alarms())
         self._timer = loop.call_later(EVERY_S, self._again, loop)
 
 

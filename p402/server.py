@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from p402.app import App
 from p402.auth import Authenticator
 from p402.log import to_stderr
+from p402.opening import open_gateway
 from p402.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
@@ -58,10 +59,8 @@ class _Served(App):
     """The application under this server: it also hears signals."""
 
     def __init__(self, plan: Plan) -> None:
-        from p402 import _core
-
         settings = plan.settings()
-        gateway = _core.Gateway(settings.core_config(), catalog=settings.catalog_layers())
+        gateway = open_gateway(settings, say)
         self._authenticator = Authenticator.from_settings(settings)
         super().__init__(settings, gateway, self._authenticator.tenant)
         self._plan = plan

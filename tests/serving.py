@@ -36,7 +36,9 @@ class Served:
     def __init__(self, config: Path | None = None, env: dict[str, str] | None = None) -> None:
         self.port = free_port()
         self.config = config
-        self.env = {**bare_environment(), **(env or {})}
+        self.folder = tempfile.TemporaryDirectory(prefix="p402-data-")
+        own = {"P402_DATA_DIR": self.folder.name}
+        self.env = {**bare_environment(), **own, **(env or {})}
         self.root = f"http://127.0.0.1:{self.port}"
         self.base_url = f"{self.root}/api/v2"
         self.ready_s = 0.0
@@ -69,6 +71,7 @@ class Served:
         self.stop()
         self._noise.close()
         Path(self._noise_name).unlink()
+        self.folder.cleanup()
 
     def stop(self) -> int:
         """Asks it to end; returns its exit status."""

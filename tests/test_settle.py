@@ -9,7 +9,7 @@ import asyncio
 
 import pytest
 
-from tests.gateway import Gateway, ask, lone, pair
+from tests.gateway import WIDE, Gateway, ask, lone, pair
 from tests.outcomes import HELLO
 from tests.upstream import Upstream
 
@@ -115,7 +115,7 @@ async def test_a_client_that_leaves_before_anything_came_is_not_called_free(up):
         await asyncio.to_thread(up.wait_for, lambda: gone.aborted)
         row = await last_row(gateway, request_id)
     assert (row["status"], row["http_status"]) == ("settled", 499)
-    assert row["flags"] == ["disconnected"]
+    assert row["flags"] == ["estimated", "disconnected"]
     assert [attempt["outcome"] for attempt in row["attempts"]] == ["client_gone"]
     details = row["p402_metadata"]["cost_details"]
     assert (details["usage_source"], details["estimated"]) == ("estimated", True)
@@ -208,7 +208,7 @@ async def test_the_oldest_rows_make_room(up):
 
 
 async def test_a_hundred_at_once_settle_once_each(up):
-    async with Gateway(lone(up)) as gateway:
+    async with Gateway(lone(up, WIDE)) as gateway:
         kinds = [ask(stream=bool(at % 2)) for at in range(100)]
         replies = await asyncio.gather(*(gateway.chat(body) for body in kinds))
         rows = [await gateway.row(told) for told in replies]

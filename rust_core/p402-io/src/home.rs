@@ -2,9 +2,9 @@
 //! Does not decide what happens when either fails (gateway.rs).
 
 use crate::ledger::{Durability, IndexAt, Ledger, LedgerError, Options};
+use crate::past::LedgerPast;
 use crate::store::Store;
 use crate::store::memory::Memory;
-use crate::store::past::Past;
 use p402_core::config::Config;
 use p402_core::guard::{Limits, NODES_MAX};
 use p402_core::time::Now;
@@ -53,9 +53,9 @@ impl Home {
         })?;
         let ledger = Arc::new(ledger);
         let owner = owner();
-        let past = Past::read(Arc::clone(&ledger), limits, (owner, now.utc));
+        let past = LedgerPast::read(Arc::clone(&ledger), limits, (owner, now.utc));
         let past = past.map_err(HomeError::Failed)?;
-        Ok(Self { owner, ..Self::new(Box::new(Memory::new(past)), ledger) })
+        Ok(Self { owner, ..Self::new(Box::new(Memory::new(Box::new(past))), ledger) })
     }
 
     pub fn new(store: Box<dyn Store>, ledger: Arc<Ledger>) -> Self {

@@ -14,6 +14,7 @@ pub mod transport;
 pub mod emit;
 pub mod holds;
 pub mod home;
+pub mod past;
 pub mod records;
 pub mod rids;
 pub mod watch;

@@ -1,9 +1,8 @@
 //! Keeps accounts in this process, behind sharded locks that are held for arithmetic only.
 //! Does not survive the process: at start an account's past comes from the ledger.
 
-use super::past::{EPOCH, Past};
 use super::{Answer, Store, StoreError, Tenant, Trip};
-use p402_core::guard::{Account, Code, Op, Seed};
+use p402_core::guard::{Account, Code, Limits, Op, Seed};
 use p402_core::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -14,14 +13,36 @@ const SHARDS: usize = 64;
 /// Accounts at hand in one shard; beyond, the one that has been quiet for longest is put away.
 const ACCOUNTS_MAX: usize = 256;
 
+/// Accounts that were never in a shared store have no epoch to tell apart.
+pub const EPOCH: i64 = 0;
+
 type Shard = HashMap<Box<str>, Account>;
+
+/// Where accounts come from that are not at hand, and where they go.
+pub trait Past: Send + Sync {
+    /// The account of a tenant, or `None` for a new one.
+    fn get(&self, tenant: &str) -> Result<Option<Account>, StoreError>;
+
+    /// Puts an account away that nobody waits for; `false` where it must stay at hand.
+    fn put(&self, tenant: &str, account: &Account) -> bool;
+
+    /// The account again, for limits whose budget has another period: what that one has spent is
+    /// not in the account.
+    fn again(
+        &self,
+        tenant: &str,
+        before: &Account,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<Account, StoreError>;
+}
 
 /// The embedded home.
 pub struct Memory {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     /// Without one every tenant is new, and none is ever put away.
-    past: Option<Past>,
+    past: Option<Box<dyn Past>>,
 }
 
 impl Default for Memory {
@@ -32,7 +53,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    pub fn new(past: Past) -> Self {
+    pub fn new(past: Box<dyn Past>) -> Self {
         Self { past: Some(past), ..Self::default() }
     }
 
@@ -47,8 +68,7 @@ impl Memory {
         let Some(past) = self.past.as_ref().filter(|_| reply.code == Code::Recover) else {
             return Ok(reply);
         };
-        let again = past.again(tenant.id, account, tenant.limits, now);
-        *account = again.map_err(|_| StoreError::Unseeded)?;
+        *account = past.again(tenant.id, account, tenant.limits, now)?;
         Ok(account.apply(op, tenant.limits, now))
     }
 
@@ -76,8 +96,8 @@ impl Memory {
     ) -> Result<&'a mut Account, StoreError> {
         let mut found = None;
         if let Some(past) = &self.past {
-            found = past.get(tenant.id).map_err(|_| StoreError::Broken)?;
-            make_room(accounts, past);
+            found = past.get(tenant.id)?;
+            make_room(accounts, past.as_ref());
         }
         let account = found.unwrap_or_else(|| Account::new(EPOCH, tenant.limits, now));
         Ok(accounts.entry(tenant.id.into()).or_insert(account))
@@ -89,7 +109,7 @@ impl Memory {
 }
 
 /// Puts the account away whose last request is longest ago. One that cannot be put away stays.
-fn make_room(accounts: &mut Shard, past: &Past) {
+fn make_room(accounts: &mut Shard, past: &dyn Past) {
     if accounts.len() < ACCOUNTS_MAX {
         return;
     }
@@ -97,7 +117,7 @@ fn make_room(accounts: &mut Shard, past: &Past) {
     let Some((name, account)) = resting.min_by_key(|(_, account)| account.header().tat_us) else {
         return;
     };
-    if past.put(name, account).is_ok() {
+    if past.put(name, account) {
         let name = name.clone();
         accounts.remove(&name);
     }

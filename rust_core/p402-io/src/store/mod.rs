@@ -3,7 +3,6 @@
 
 pub mod attic;
 pub mod memory;
-pub mod past;
 
 use p402_core::guard::{Limits, Op, Reply};
 use p402_core::money::Usd;

@@ -1,26 +1,25 @@
 //! Gives accounts their past: from the attic while the process lives, from the ledger at its start.
 //! Does not decide what an account may do.
 
-use super::attic::{Attic, AtticError};
 use crate::ledger::{IndexError, Ledger};
+use crate::store::StoreError;
+use crate::store::attic::Attic;
+use crate::store::memory::{EPOCH, Past};
 use p402_core::guard::{Account, Limits, Open, Seed};
 use p402_core::ledger::Balance;
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
 use std::sync::Arc;
 
-/// Accounts that were never in a shared store have no epoch to tell apart.
-pub const EPOCH: i64 = 0;
-
 /// Where accounts come from that are not in memory.
 #[derive(Debug)]
-pub struct Past {
+pub struct LedgerPast {
     ledger: Arc<Ledger>,
     attic: Attic,
     owner: u32,
 }
 
-impl Past {
+impl LedgerPast {
     /// Reads the ledger's totals of every tenant into the attic.
     pub fn read(
         ledger: Arc<Ledger>,
@@ -41,25 +40,29 @@ impl Past {
         attic.fill(accounts).map_err(|error| error.to_string())?;
         Ok(Self { ledger, attic, owner })
     }
+}
 
-    pub fn get(&self, tenant: &str) -> Result<Option<Account>, AtticError> {
-        self.attic.get(tenant)
+impl Past for LedgerPast {
+    fn get(&self, tenant: &str) -> Result<Option<Account>, StoreError> {
+        self.attic.get(tenant).map_err(|_| StoreError::Broken)
     }
 
-    pub fn put(&self, tenant: &str, account: &Account) -> Result<(), AtticError> {
-        self.attic.put(tenant, account)
+    fn put(&self, tenant: &str, account: &Account) -> bool {
+        self.attic.put(tenant, account).is_ok()
     }
 
-    /// The budget is for another period now: what that one has spent, only the ledger knows.
-    pub fn again(
+    fn again(
         &self,
         tenant: &str,
         before: &Account,
         limits: &Limits,
         now: Timestamp,
-    ) -> Result<Account, IndexError> {
+    ) -> Result<Account, StoreError> {
         let today = now.utc_day();
-        let found = self.ledger.books()?.seed(tenant, today, limits.period.from(today))?;
+        let books = self.ledger.books();
+        let found =
+            books.and_then(|mut books| books.seed(tenant, today, limits.period.from(today)));
+        let found = found.map_err(|_| StoreError::Unseeded)?;
         let open = before.records().iter().map(|record| Open {
             rid: record.rid,
             amount: Usd::from_nano(record.amount),
