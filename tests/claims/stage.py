@@ -1,0 +1,179 @@
+"""Decides how a claim gets its processes: a provider with a bill file, a gateway to be killed.
+
+Does not load or judge them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import httpx
+
+from p402.settings import bare_environment
+from tests.claims.provider import INPUT_USD_PER_MTOK, OUTPUT_USD_PER_MTOK, READY
+from tests.serving import free_port
+
+ROOT = Path(__file__).parent.parent.parent
+START_S = 30.0
+END_S = 15.0
+# What the one process plays; those below /rough have mishaps.
+PROVIDERS = {"steady": "/steady", "rough": "/rough/a", "tough": "/rough/b"}
+WIDE = "rate = { limit = 1000000, per_s = 1 }\n"
+
+
+def key_of(tenant: str) -> str:
+    """The API key of a tenant of the claims."""
+    return f"sk-claims-{tenant}"
+
+
+def tenant(name: str, guard: str = "") -> str:
+    """A `[[tenant]]` section with limits of its own."""
+    digest = hashlib.sha256(key_of(name).encode()).hexdigest()
+    return f'[[tenant]]\nid = "{name}"\nkey_sha256 = "{digest}"\n[tenant.guard]\n{guard}\n'
+
+
+def model(name: str, provider: str, more: str = "") -> str:
+    """A `[[model]]` section at the provider's true price."""
+    return (
+        f'[[model]]\nid = "{name}"\nprovider = "{provider}"\n'
+        f'input_usd_per_mtok = "{INPUT_USD_PER_MTOK}"\n'
+        f'output_usd_per_mtok = "{OUTPUT_USD_PER_MTOK}"\n'
+        "context = 100000\nmax_output = 8000\ntools = true\nstructured = true\n"
+        f"capability = 70\nttft_ms = 10\ntokens_per_s = 10000\n{more}\n"
+    )
+
+
+class Provider:
+    """The provider's process."""
+
+    def __init__(self, bill: Path, seed: int, pause_ms: int) -> None:
+        self.bill = bill
+        command = [sys.executable, "-m", "tests.claims.provider", "--bill", str(bill)]
+        command += ["--seed", str(seed), "--pause-ms", str(pause_ms)]
+        self._child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert self._child.stdout is not None
+        line = self._child.stdout.readline()
+        assert line.startswith(READY), line
+        self.root = line.split()[-1]
+
+    def stop(self) -> None:
+        """Ends it; what it has acknowledged is on disk."""
+        self._child.kill()
+        self._child.wait(END_S)
+
+
+class Gate:
+    """`p402 serve` on a data directory that outlives it."""
+
+    def __init__(self, config: Path, data: Path, noise: IO[bytes]) -> None:
+        self.port = free_port()
+        self._config = config
+        self._data = data
+        self._noise = noise
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The leader of the gateway's process group."""
+        assert self._child is not None
+        return self._child.pid
+
+    def start(self) -> float:
+        """Returns, once it is ready, how many seconds that took."""
+        command = [sys.executable, "-m", "p402", "serve", "--config", str(self._config)]
+        command += ["--port", str(self.port)]
+        env = {**bare_environment(), "P402_DATA_DIR": str(self._data), "PYTHONPATH": str(ROOT)}
+        began = time.monotonic()
+        self._child = subprocess.Popen(
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=self._noise,
+            stderr=self._noise,
+            start_new_session=True,
+        )
+        while time.monotonic() - began < START_S and self._child.poll() is None:
+            try:
+                url = f"http://127.0.0.1:{self.port}/readyz"
+                if httpx.get(url, trust_env=False, timeout=1.0).status_code == 200:
+                    return time.monotonic() - began
+            except httpx.TransportError:
+                time.sleep(0.01)  # polls a foreign process; nothing in it can be awaited
+        raise RuntimeError("the gateway did not start")
+
+    def kill(self) -> None:
+        """kill -9, its workers with it."""
+        if self._child is not None:
+            os.killpg(self._child.pid, signal.SIGKILL)
+            self._child.wait(END_S)
+            self._child = None
+
+    def stop(self) -> None:
+        """Asks it to end."""
+        if self._child is None:
+            return
+        self._child.send_signal(signal.SIGTERM)
+        try:
+            self._child.wait(END_S)
+            self._child = None
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+class Stage:
+    """A folder, a provider and a gateway. `text` is the configuration beside the provider's own."""
+
+    def __init__(self, text: str, *, seed: int = 402, pause_ms: int = 80) -> None:
+        self._text = text
+        self._seed = seed
+        self._pause_ms = pause_ms
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="p402-claim-")
+        self.root = Path(self._folder.name)
+        self.data = self.root / "data"
+        self._noise = (self.root / "stderr").open("ab")
+        self.provider = Provider(self.root / "bill", self._seed, self._pause_ms)
+        self.config = self.root / "p402.toml"
+        self.configure(self._text)
+        self.gate = Gate(self.config, self.data, self._noise)
+        try:
+            self.gate.start()
+        except RuntimeError:
+            told = self.noise()
+            self.close()
+            raise RuntimeError(f"the gateway did not start:\n{told}") from None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType) -> None:
+        if kind is not None:
+            sys.stderr.write(self.noise()[-4_000:])
+        self.close()
+
+    def configure(self, text: str) -> None:
+        """Writes the gateway's configuration."""
+        url = self.provider.root
+        own = '[routing]\nmode = "cost"\n'
+        for name, path in PROVIDERS.items():
+            own += f'[provider.{name}]\nbase_url = "{url}{path}/v1"\napi_key = "sk-{name}"\n'
+        self.config.write_text(f"{own}{text}")
+
+    def noise(self) -> str:
+        """All that the gateway has said."""
+        return (self.root / "stderr").read_text("utf-8", "replace")
+
+    def close(self) -> None:
+        """Ends both and removes the folder."""
+        self.gate.kill()
+        self.provider.stop()
+        self._noise.close()
+        self._folder.cleanup()
