@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from typing import TYPE_CHECKING
 
-from p402 import _core
+from p402._core import Gateway
 from p402.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _borrowed: list[tempfile.TemporaryDirectory[str]] = []
 
 
-def open_gateway(settings: Settings, tell: Callable[[str], None]) -> _core.Gateway:
+def open_gateway(settings: Settings, tell: Callable[[str], None]) -> Gateway:
     """A gateway with its ledger. A directory that somebody named is used or refused; beside the
     sandbox alone, whose money is made up, a second process gets one that lasts as long as it."""
     try:
@@ -42,5 +42,5 @@ def open_gateway(settings: Settings, tell: Callable[[str], None]) -> _core.Gatew
     return _opened(settings, folder.name)
 
 
-def _opened(settings: Settings, folder: str) -> _core.Gateway:
-    return _core.Gateway(settings.core_config(), catalog=settings.catalog_layers(), data_dir=folder)
+def _opened(settings: Settings, folder: str) -> Gateway:
+    return Gateway(settings.core_config(), catalog=settings.catalog_layers(), data_dir=folder)

@@ -1,6 +1,6 @@
 """Decides where in the file a limit is wrong; whether it is, the core says.
 
-Does not know a bound or a default: `_core.guard_limits` does.
+Does not know a bound or a default: `guard_limits` does.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
-from p402 import _core
+from p402._core import guard_limits
 
 if TYPE_CHECKING:
     from p402.settings.lines import Path
@@ -38,7 +38,7 @@ class GuardCheck:
 
     def _judge(self, path: Path, written: list[str]) -> None:
         try:
-            _core.guard_limits(written)
+            guard_limits(written)
         except ValueError as error:
             key, why = error.args
             self._document.fail((*path, *key.split(".")), why, _mend(key))
@@ -46,7 +46,7 @@ class GuardCheck:
 
 def limits(*written: Guard) -> dict[str, Any]:
     """What these tables come to, later ones over earlier ones."""
-    found: dict[str, Any] = orjson.loads(_core.guard_limits([_json(each) for each in written]))
+    found: dict[str, Any] = orjson.loads(guard_limits([_json(each) for each in written]))
     return found
 
 

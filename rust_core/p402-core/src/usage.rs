@@ -61,6 +61,13 @@ pub enum UsageFault {
     Contradiction,
 }
 
+impl UsageFault {
+    /// Counts were stated that no request can have; the others state none.
+    pub const fn is_absurd(self) -> bool {
+        matches!(self, Self::NotACount | Self::Contradiction)
+    }
+}
+
 /// No request of this world holds more tokens.
 const TOKENS_MAX: u64 = 1_000_000_000_000;
 /// xAI reports its bill in ticks of 10⁻¹⁰ dollars.

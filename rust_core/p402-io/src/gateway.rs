@@ -227,7 +227,7 @@ impl Gateway {
         let Whole { served, answer, warnings } = whole;
         let used = Used {
             reported: answer.reported.filter(|_| !answer.usage_fault),
-            fault: answer.usage_fault,
+            absurd: answer.usage_absurd,
             text_bytes: answer.text_bytes,
             service_tier: answer.service_tier.clone(),
         };

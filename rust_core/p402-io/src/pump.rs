@@ -258,7 +258,7 @@ impl Pump {
     fn used(&self) -> Used {
         Used {
             reported: self.stream.reported().copied().filter(|_| !self.stream.usage_fault()),
-            fault: self.stream.usage_fault(),
+            absurd: self.stream.usage_absurd(),
             text_bytes: self.stream.text_bytes(),
             service_tier: self.stream.service_tier().map(str::to_owned),
         }

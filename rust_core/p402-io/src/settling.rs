@@ -251,7 +251,7 @@ impl Settling {
     }
 
     fn count(&self, served: &Served, used: &Used) -> Counted {
-        let implausible = used.fault || self.beyond_bounds(served, used);
+        let implausible = used.absurd || self.beyond_bounds(served, used);
         if let Some(reported) = used.reported.as_ref().filter(|_| !implausible) {
             let (usage, source) = (reported.usage, UsageSource::Provider);
             return Counted { usage, source, implausible };
@@ -359,7 +359,7 @@ impl Drop for Settling {
         let now = self.turn.node.clock.now();
         match self.sending.take().filter(|_| self.hold.is_some()) {
             Some(served) => {
-                let unknown = Used { fault: true, ..Used::default() };
+                let unknown = Used { absurd: true, ..Used::default() };
                 self.settle_as(CLIENT_CLOSED, &served, &unknown, now);
             }
             None => {

@@ -66,7 +66,7 @@ pub struct Served {
 pub struct Used {
     pub reported: Option<ReportedUsage>,
     /// The upstream reported what no usage can be.
-    pub fault: bool,
+    pub absurd: bool,
     /// Bytes of text delivered, counted where the upstream said nothing believable.
     pub text_bytes: u64,
     pub service_tier: Option<String>,

@@ -28,6 +28,8 @@ pub struct Answer {
     pub reported: Option<ReportedUsage>,
     /// Usage was reported, but it cannot be right.
     pub usage_fault: bool,
+    /// It states counts that no request can have.
+    pub usage_absurd: bool,
     pub finish_reason: Option<FinishReason>,
     /// Bytes of answer text, reasoning and tool arguments.
     pub text_bytes: u64,
@@ -99,9 +101,11 @@ fn read_object(text: &[u8], ask: &StreamAsk) -> Result<Answer, AnswerFault> {
     identity.note(top.get("id"), top.get("created"), top.get("model"));
     let changed = found.changed | identify(&mut top, &identity);
     let usage_raw = top.present("usage").map(<[u8]>::to_vec);
-    let read = usage_raw.as_deref().and_then(|raw| read_usage(raw, ask.usage_shape).ok());
-    let reported = read.filter(|said| !said.denies(found.text_bytes));
+    let read = usage_raw.as_deref().map(|raw| read_usage(raw, ask.usage_shape));
+    let usage_absurd = matches!(read, Some(Err(fault)) if fault.is_absurd());
+    let reported = read.and_then(Result::ok).filter(|said| !said.denies(found.text_bytes));
     Ok(Answer {
+        usage_absurd,
         usage_fault: usage_raw.is_some() && reported.is_none(),
         reported,
         finish_reason: found.finish_reason,

@@ -146,6 +146,12 @@ impl ChatStream {
         self.flow.usage.is_some() && self.reported().is_none()
     }
 
+    /// Usage was reported that no request can have.
+    pub fn usage_absurd(&self) -> bool {
+        let read = self.flow.usage.as_ref().map(|seen| seen.read(&self.flow.ask));
+        matches!(read, Some(Err(fault)) if fault.is_absurd())
+    }
+
     /// Bytes of answer text, reasoning and tool arguments so far.
     pub const fn text_bytes(&self) -> u64 {
         self.flow.text_bytes
