@@ -151,20 +151,21 @@ impl Account {
         let now = within(now);
         let mut account = Self::new(seed.epoch, limits, seed.day.start());
         let header = &mut account.header;
-        header.version = (seed.version + 1).max(now.micros());
+        header.version = seed.version.clamp(0, INSTANT_MAX).max(now.micros()) + 1;
         header.tat_us = seed.tat_us.clamp(0, INSTANT_MAX);
         header.day_spent = counted(seed.day_spent);
         header.prev_spent = counted(seed.prev_spent);
         header.budget_spent = counted(seed.budget_spent);
-        for open in seed.open.iter().filter(|open| open.amount > Usd::ZERO) {
+        for open in &seed.open {
             let amount = Usd::from_nano(counted(open.amount));
             let kind = if open.slice { Kind::Slice } else { Kind::Request };
             let claim = Claim { rid: open.rid, amount, owner: open.owner, kind };
             let day = i64::from(open.day.days().max(0));
-            if account.records.len() < RECORDS_MAX {
+            let countable = account.header.held <= AMOUNT_MAX - amount.nano();
+            if countable && account.records.len() < RECORDS_MAX {
                 account.keep(&claim, day, now, limits);
             } else {
-                // More than can be kept: spent, until the truth is an adjustment.
+                // More than can be kept: spent, until the ledger knows better.
                 account.header.book(day, amount.nano());
             }
         }

@@ -4,10 +4,12 @@
 //! `P402_GUARD_SIM_SEEDS=20000` is the long form; each row of the table of mechanisms is printed.
 #![expect(unreachable_pub, reason = "one test binary: its modules have no outside")]
 
+mod duties;
 mod ledger;
 mod node;
 mod oracle;
 mod recovery;
+mod requests;
 mod rng;
 mod slices;
 mod store;
@@ -48,8 +50,19 @@ fn seeds() -> u64 {
 fn show(name: &str, all: &Oracle) {
     let over = all.over_most as f64 / 1e9;
     eprintln!(
-        "{name:28} overspends {} (${over:.4}) stuck {} undercounted {} unheld {} ghosts {}",
-        all.overspends, all.stuck, all.undercounted, all.unheld, all.ghosts
+        "{name:26} {} steps, {} admitted, {} crashes, {} recoveries: overspends {} (${over:.4}) stuck {} \
+         undercounted {} mismatched {} \
+         unheld {} ghosts {}",
+        all.steps,
+        all.admitted,
+        all.crashes,
+        all.recoveries,
+        all.overspends,
+        all.stuck,
+        all.undercounted,
+        all.mismatched,
+        all.unheld,
+        all.ghosts
     );
 }
 

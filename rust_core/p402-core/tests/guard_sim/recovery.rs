@@ -91,7 +91,7 @@ impl World {
         }
         let seen = (recovery.seen.version, recovery.seen.tat_us);
         let seed = self.ledger.read(tenant, self.today(), self.store.epoch, seen);
-        let version = (seed.version + 1).max(self.now);
+        let version = seed.version.max(self.now) + 1;
         let (marks, answered) = (self.ledger.marks, recovery.answered);
         let seeding = Seeding { version, marks, answered };
         self.ledger.seedings[tenant] = Some(seeding);

@@ -1,26 +1,25 @@
 //! Decides what happens next: nodes serve tenants over a store that forgets and a wire that loses.
 //! Does not judge; oracle.rs does, at every step.
 
-use crate::ledger::{Kind, Ledger, Row, Seeding};
-use crate::node::{Debt, Node, Request, Seen, State};
+use crate::ledger::{Ledger, Seeding};
+use crate::node::{Node, Seen};
 use crate::oracle::Oracle;
 use crate::rng::Rng;
 use crate::store::{Call, Store};
-use p402_core::guard::{Account, Claim, Code, Fate, Fence, Kind as Ask, Limits, Op, Reply, Seed};
+use p402_core::guard::{Account, Code, Fence, Limits, Op, Reply, Seed};
 use p402_core::guard::{OnExpiry, Period};
-use p402_core::id::RequestId;
 use p402_core::money::Usd;
-use p402_core::time::{Day, Timestamp};
+use p402_core::time::Timestamp;
 
 pub const NODES: usize = 5;
 pub const TENANTS: usize = 6;
-const MS: i64 = 1_000;
-const SECOND: i64 = 1_000_000;
+pub const MS: i64 = 1_000;
+pub const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 /// Midnight, Monday 2026-11-23.
 const MIDNIGHT: i64 = 20_780 * DAY;
 /// Every row is in the shared ledger this long after it was written, unless its node died.
-const FLUSH_BOUND: i64 = 50 * MS;
+pub const FLUSH_BOUND: i64 = 50 * MS;
 /// A store trip's deadline.
 const DEADLINE: i64 = 10 * MS;
 /// A recovery waits this long for a node that does not answer.
@@ -314,283 +313,6 @@ impl World {
             self.oracle.ghosts += u64::from(late && admitted);
         }
     }
-
-    fn begin(&mut self, node: usize) {
-        let tenant = self.rng.below(TENANTS);
-        self.rids += 1;
-        let claim = self.rng.range(1, 100).min(self.rng.range(1, 100)) * MS;
-        let request = Request {
-            rid: self.rids,
-            tenant,
-            claim,
-            actual: claim * self.rng.range(30, 170).min(100) / 100,
-            state: State::Wanted,
-            day: self.today(),
-            version: 0,
-            seq: 0,
-            slice: None,
-        };
-        self.admit(node, request);
-    }
-
-    /// Asks for a reservation; what is not admitted is forgotten.
-    fn admit(&mut self, node: usize, mut request: Request) {
-        if self.nodes[node].away {
-            return self.draw(node, request);
-        }
-        let claim = Claim {
-            rid: RequestId::from_bits(request.rid),
-            amount: Usd::from_nano(request.claim),
-            owner: node as u32,
-            kind: Ask::Request,
-        };
-        match self.call(node, request.tenant, Op::Admit(claim)) {
-            Outcome::Reply(reply) if reply.code == Code::Done => {
-                request.day = i64::from(reply.admitted.days());
-                request.version = reply.version;
-                request.state = State::Held { since: self.now };
-                self.nodes[node].open.push(request);
-            }
-            Outcome::Reply(reply) => {
-                if reply.retry_ms == 1_000 && matches!(reply.code, Code::DailyCap | Code::Budget) {
-                    self.call_slices_in(request.tenant);
-                }
-            }
-            Outcome::Need => {}
-            Outcome::Lost => self.ambiguous(node, request),
-        }
-    }
-
-    /// An admission without an answer: tried again, taken over by another node, or given up.
-    fn ambiguous(&mut self, node: usize, request: Request) {
-        match self.rng.below(4) {
-            0 if !self.nodes[node].away => return self.admit(node, request),
-            1 => {
-                let other = self.rng.below(NODES);
-                if other != node && self.nodes[other].runs(self.now) && !self.nodes[other].away {
-                    self.admit(other, request);
-                }
-            }
-            _ => {}
-        }
-        let (tenant, rid) = (request.tenant, request.rid);
-        self.nodes[node].debts.push(Debt { tenant, rid, actual: 0, version: i64::MAX, seq: 0 });
-    }
-
-    /// The store is away: only the slice may be spent.
-    fn draw(&mut self, node: usize, mut request: Request) {
-        let today = Day::from_days(self.today() as i32);
-        let claim = Usd::from_nano(request.claim);
-        let Some(leased) = &mut self.nodes[node].slices[request.tenant] else { return };
-        if !leased.usable || leased.returning || !leased.slice.draw(claim, today) {
-            return;
-        }
-        self.oracle.draws += 1;
-        request.slice = Some(leased.slice.rid.bits());
-        request.day = i64::from(leased.slice.day.days());
-        request.version = i64::MAX;
-        self.dispatch(node, request);
-    }
-
-    fn dispatch(&mut self, node: usize, mut request: Request) {
-        request.seq = self.write(node, &request, Kind::Dispatch, request.claim);
-        request.state = State::Running { ends: self.now + self.rng.range(100 * MS, 6 * SECOND) };
-        self.nodes[node].open.push(request);
-        self.bill(&request, request.actual);
-    }
-
-    fn bill(&mut self, request: &Request, nano: i64) {
-        self.oracle.bill(request, nano, &self.limits[request.tenant]);
-    }
-
-    fn write(&mut self, node: usize, request: &Request, kind: Kind, nano: i64) -> u64 {
-        self.nodes[node].journal.write(Row {
-            seq: 0,
-            rid: request.rid,
-            tenant: request.tenant,
-            kind,
-            nano,
-            day: request.day,
-            slice: request.slice,
-            version: request.version,
-            at: self.now,
-        })
-    }
-
-    /// Moves one open request of a node.
-    fn advance(&mut self, node: usize) {
-        let count = self.nodes[node].open.len();
-        if count == 0 {
-            return;
-        }
-        let at = self.rng.below(count);
-        let request = self.nodes[node].open[at];
-        match request.state {
-            State::Wanted => {
-                self.nodes[node].open.swap_remove(at);
-                self.admit(node, request);
-            }
-            State::Held { since } => {
-                self.nodes[node].open.swap_remove(at);
-                let old = self.now - since >= self.switches.reservation_age;
-                if old {
-                    self.renew_before_dispatch(node, request);
-                } else if self.rng.one_in(10) {
-                    self.owe(node, &request, 0);
-                } else {
-                    self.dispatch(node, request);
-                }
-            }
-            State::Running { ends } if ends <= self.now => {
-                self.nodes[node].open.swap_remove(at);
-                self.finish(node, &request);
-            }
-            State::Running { .. } => {
-                if self.rng.one_in(40) && request.slice.is_none() && !self.nodes[node].away {
-                    self.extend(node, at);
-                }
-            }
-        }
-    }
-
-    fn renew_before_dispatch(&mut self, node: usize, mut request: Request) {
-        let rids = [RequestId::from_bits(request.rid)];
-        match self.call(node, request.tenant, Op::Renew(&rids)) {
-            Outcome::Reply(reply) if reply.fates != [Fate::Unknown] => {
-                request.state = State::Held { since: self.now };
-            }
-            Outcome::Reply(_) | Outcome::Need => request.state = State::Wanted,
-            Outcome::Lost => {}
-        }
-        self.nodes[node].open.push(request);
-    }
-
-    fn extend(&mut self, node: usize, at: usize) {
-        let request = self.nodes[node].open[at];
-        let more = self.rng.range(1, 50) * MS;
-        let amount = Usd::from_nano(request.claim + more);
-        let rid = RequestId::from_bits(request.rid);
-        let outcome = self.call(node, request.tenant, Op::Extend { rid, amount });
-        if !matches!(&outcome, Outcome::Reply(reply) if reply.code == Code::Done) {
-            return;
-        }
-        self.write(node, &request, Kind::Extend, amount.nano());
-        let spent = more * self.rng.range(0, 170).min(100) / 100;
-        let open = &mut self.nodes[node].open[at];
-        open.claim += more;
-        open.actual += spent;
-        self.bill(&request, spent);
-    }
-
-    fn finish(&mut self, node: usize, request: &Request) {
-        self.write(node, request, Kind::Settle, request.actual);
-        let Some(slice) = request.slice else { return self.owe(node, request, request.actual) };
-        let leased = self.nodes[node].slices[request.tenant].as_mut();
-        if let Some(leased) = leased.filter(|leased| leased.slice.rid.bits() == slice) {
-            let (claim, actual) = (Usd::from_nano(request.claim), Usd::from_nano(request.actual));
-            leased.slice.settle(claim, actual);
-        }
-    }
-
-    fn owe(&mut self, node: usize, request: &Request, actual: i64) {
-        let Request { tenant, rid, version, seq, .. } = *request;
-        self.nodes[node].debts.push(Debt { tenant, rid, actual, version, seq });
-    }
-
-    /// What a node does by the clock: come back, flush, pay, renew, replay.
-    fn tend(&mut self, node: usize) {
-        if self.nodes[node].dead_until.is_some_and(|until| until <= self.now) {
-            self.restart(node);
-        }
-        if !self.nodes[node].runs(self.now) {
-            return;
-        }
-        let oldest = self.nodes[node].journal.tail().first();
-        if oldest.is_some_and(|row| self.now - row.at >= FLUSH_BOUND) {
-            self.flush(node);
-        }
-        if self.nodes[node].away {
-            if !self.reaches(node) || !self.rng.one_in(3) {
-                return;
-            }
-            self.come_back(node);
-        }
-        for _ in 0..2 {
-            self.pay(node);
-        }
-        self.correct(node);
-        for tenant in 0..TENANTS {
-            self.return_slice(node, tenant);
-            self.insist(node, tenant);
-            if self.switches.replay {
-                self.notice_seeding(node, tenant);
-            }
-            if self.nodes[node].replay[tenant] && self.rng.one_in(8) {
-                self.replay(node, tenant);
-            }
-        }
-        if self.now >= self.nodes[node].next_renew && (self.switches.suspense || self.calm) {
-            self.nodes[node].next_renew = self.now + self.limits[0].renew_every_ms * MS;
-            for tenant in 0..TENANTS {
-                self.renew(node, tenant);
-            }
-        }
-    }
-
-    pub fn flush(&mut self, node: usize) {
-        self.ledger.flush(node, &mut self.nodes[node].journal);
-    }
-
-    fn pay(&mut self, node: usize) {
-        if self.nodes[node].debts.is_empty() {
-            return;
-        }
-        let at = self.rng.below(self.nodes[node].debts.len());
-        let debt = self.nodes[node].debts.swap_remove(at);
-        if debt.seq == 0 && self.nodes[node].open.iter().any(|open| open.rid == debt.rid) {
-            // Given up once and admitted after all.
-            return;
-        }
-        let (rid, actual) = (RequestId::from_bits(debt.rid), Usd::from_nano(debt.actual));
-        let op = Op::Settle { rid, owner: node as u32, actual };
-        match self.call(node, debt.tenant, op) {
-            Outcome::Reply(reply) if reply.code == Code::Unknown => {
-                self.check_counted(node, debt.tenant, (debt.version, debt.seq));
-            }
-            Outcome::Reply(_) => {}
-            Outcome::Need | Outcome::Lost => self.nodes[node].debts.push(debt),
-        }
-    }
-
-    fn renew(&mut self, node: usize, tenant: usize) {
-        let open = self.nodes[node].open.iter();
-        let mine = open.filter(|open| open.tenant == tenant && open.slice.is_none());
-        let mut rids: Vec<RequestId> = mine
-            .filter(|open| open.state != State::Wanted)
-            .map(|open| RequestId::from_bits(open.rid))
-            .collect();
-        let leased = self.nodes[node].slices[tenant];
-        rids.extend(leased.map(|leased| leased.slice.rid));
-        let Outcome::Reply(reply) = self.call(node, tenant, Op::Renew(&rids)) else { return };
-        for (rid, fate) in rids.iter().zip(&reply.fates) {
-            if leased.is_some_and(|leased| leased.slice.rid == *rid) {
-                self.slice_renewed(node, tenant, *fate);
-            } else if *fate == Fate::Unknown {
-                self.lost_record(node, tenant, rid.bits());
-            }
-        }
-        self.lease_slice(node, tenant, &reply);
-    }
-
-    fn lost_record(&mut self, node: usize, tenant: usize, rid: u128) {
-        let found = self.nodes[node].open.iter_mut().find(|open| open.rid == rid);
-        let Some(request) = found else { return };
-        let (version, seq) = (request.version, request.seq);
-        match request.state {
-            State::Running { .. } => self.check_counted(node, tenant, (version, seq)),
-            _ => request.state = State::Wanted,
-        }
-    }
 }
 
 impl Recovery {
@@ -629,6 +351,10 @@ impl World {
                 self.oracle.mismatched += u64::from(booked != spent);
                 let billed = self.oracle.billed_on(tenant, day);
                 self.oracle.undercounted += u64::from(spent < billed);
+            }
+            if self.limits[tenant].period == Period::Total {
+                let booked = self.ledger.spent(tenant, |_| true);
+                self.oracle.mismatched += u64::from(booked != header.budget_spent);
             }
         }
         self.oracle.stuck += self.nodes.iter().map(|node| node.open.len() as u64).sum::<u64>();
