@@ -1,5 +1,7 @@
 //! The ledger on a real file system: order, torn tails, a full disk, a second process, the index.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on must stop")]
+
 mod books;
 
 use books::{DAY, now, open, rids_of, row, settled, until};
@@ -231,8 +233,8 @@ fn a_day_is_the_day_of_admission_wherever_a_request_ends() {
 
 /// The segments of a journal, oldest first.
 fn segments_of(journal: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(journal).unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
+    let entries = std::fs::read_dir(journal).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("a folder").path());
     let mut found: Vec<_> =
         paths.filter(|path| path.extension() == Some("rows".as_ref())).collect();
     found.sort();

@@ -1,5 +1,7 @@
 //! The index in PostgreSQL: the same answers as SQLite's, a server that goes away, two nodes.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on must stop")]
+
 mod books;
 #[path = "books/cluster.rs"]
 mod cluster;

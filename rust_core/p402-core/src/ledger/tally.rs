@@ -2,6 +2,7 @@
 //! Does not know where rows come from; an index may hand whole sums over.
 
 use super::row::{Flags, Kind, Row};
+use super::text::hash_text;
 use crate::money::Usd;
 use crate::route::Mode;
 use crate::time::Day;
@@ -59,7 +60,7 @@ impl GroupBy {
             Self::Model => row.model.to_owned(),
             Self::Provider => row.provider.to_owned(),
             Self::Mode => row.mode.map_or("", Mode::name).to_owned(),
-            Self::Session => session_name(row.session),
+            Self::Session => hash_text(row.session),
         }
     }
 
@@ -73,14 +74,10 @@ impl GroupBy {
                 let mode = usize::try_from(stored).ok().and_then(|at| Mode::ALL.get(at));
                 mode.map_or("", |mode| mode.name()).to_owned()
             }
-            Self::Session => session_name(stored as u64),
+            Self::Session => hash_text(stored as u64),
             Self::Model | Self::Provider => String::new(),
         }
     }
-}
-
-fn session_name(hash: u64) -> String {
-    if hash == 0 { String::new() } else { format!("{hash:016x}") }
 }
 
 impl Sums {

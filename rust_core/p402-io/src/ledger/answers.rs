@@ -106,6 +106,17 @@ impl Index {
         self.rows(&schema::rows_of(), &[Value::Bytes(&rid)], each).map(drop)
     }
 
+    /// The instants of the first and the last row.
+    pub(super) fn span(&mut self) -> Result<Option<(Timestamp, Timestamp)>, IndexError> {
+        let mut found = None;
+        self.database.ask(schema::SPAN, &[], &mut |line| {
+            let at = |column| line.int(column).map(Timestamp::from_micros);
+            found = Some((at(0)?, at(1)?)).filter(|_| line.int(2).is_ok_and(|rows| rows > 0));
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     /// Rows that were written from `from` to before `to`, in no order.
     pub(super) fn rows_between(
         &mut self,

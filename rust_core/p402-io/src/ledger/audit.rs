@@ -29,6 +29,21 @@ impl Audit {
     pub const fn is_clean(&self) -> bool {
         self.mismatches.is_empty() && self.open_wrong == 0 && self.damaged_segments == 0
     }
+
+    pub fn to_json(&self) -> serde_json::Value {
+        let mismatches = self.mismatches.iter().map(|found| {
+            serde_json::json!({
+                "tenant": &*found.tenant, "day": found.day.to_string(),
+                "rows_nano": found.rows.nano(), "counter_nano": found.counter.nano(),
+            })
+        });
+        serde_json::json!({
+            "object": "ledger.audit", "clean": self.is_clean(), "rows": self.rows,
+            "waiting": self.waiting, "balances": self.balances, "open": self.open,
+            "open_wrong": self.open_wrong, "damaged_segments": self.damaged_segments,
+            "mismatches": mismatches.collect::<Vec<_>>(),
+        })
+    }
 }
 
 impl Books {

@@ -8,7 +8,7 @@ use super::index::{Index, IndexAt, Positions};
 use super::tail::{self, Ends};
 use p402_core::id::RequestId;
 use p402_core::ledger::{
-    Balance, GroupBy, Open, ROW_BYTES, Replay, Row, TENANT_BYTES_MAX, Tally, short_name,
+    Balance, GroupBy, Open, ROW_BYTES, Replay, Row, Seq, TENANT_BYTES_MAX, Tally, short_name,
 };
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
@@ -64,14 +64,13 @@ pub(super) struct Page<'a> {
 
 impl Books {
     pub fn open(folder: &Path, at: &IndexAt) -> Result<Self, IndexError> {
-        let index = Index::connect(at, folder, Access::Reader)?;
         let journal = journal_of(folder);
-        let journal_id = match journal_id(&journal) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(IndexError::new(error));
-            }
-            other => other.ok().flatten(),
-        };
+        let journal_id = journal_id(&journal).map_err(IndexError::new)?;
+        if journal_id.is_none() && !journal.is_dir() {
+            let folder = folder.display();
+            return Err(IndexError::new(format!("{folder} holds no ledger")));
+        }
+        let index = Index::connect(at, folder, Access::Reader)?;
         Ok(Self { index, journal, journal_id })
     }
 
@@ -189,12 +188,24 @@ impl Books {
         })
     }
 
+    /// The instants of the first and the last row.
+    pub fn span(&mut self) -> Result<Option<(Timestamp, Timestamp)>, IndexError> {
+        self.ask(|page| {
+            let mut span = page.index.span()?;
+            page.tail(|row| {
+                let (first, last) = span.unwrap_or((row.at, row.at));
+                span = Some((first.min(row.at), last.max(row.at)));
+            })?;
+            Ok(span)
+        })
+    }
+
     /// The rows written from `from` to before `to`, by tenant, then in the order of their writing.
     pub fn between(&mut self, from: Timestamp, to: Timestamp) -> Result<Vec<RowBytes>, IndexError> {
         self.ask(|page| {
-            let mut found: Vec<(Box<str>, Timestamp, RowBytes)> = Vec::new();
+            let mut found: Vec<(Box<str>, Timestamp, Seq, RowBytes)> = Vec::new();
             let mut keep = |row: &Row<'_>| {
-                found.push((row.tenant.into(), row.at, row.encode(row.seq)));
+                found.push((row.tenant.into(), row.at, row.seq, row.encode(row.seq)));
             };
             page.index.rows_between((from, to), &mut keep)?;
             page.tail(|row| {
@@ -270,6 +281,14 @@ impl OpenRequest {
             sent: open.sent,
             suspended: open.suspended,
             since: row.at,
+        })
+    }
+
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "request_id": self.rid.to_string(), "tenant": &*self.tenant,
+            "day": self.day.to_string(), "held_nano": self.held.nano(), "sent": self.sent,
+            "suspended": self.suspended, "since_us": self.since.micros(),
         })
     }
 }

@@ -113,9 +113,9 @@ impl Shared {
         let mut wait = RETRY_FIRST;
         let mut last_batches = BATCHES_AT_STOP_MAX;
         loop {
-            let outcome = self.step(&mut index);
+            // Asked first: what was appended before the stop is in the step that follows it.
             let stopping = *self.stop.lock();
-            let idle = match outcome {
+            let idle = match self.step(&mut index) {
                 Ok(BATCH_ROWS_MAX..) if stopping && last_batches > 0 => {
                     last_batches -= 1;
                     continue;

@@ -50,15 +50,18 @@ impl Index {
         folder: &std::path::Path,
         access: Access,
     ) -> Result<Self, IndexError> {
+        let mut missing = false;
         let database: Box<dyn Database> = match at {
             IndexAt::Sqlite(path) => {
                 let path = path.clone().unwrap_or_else(|| folder.join("ledger.sqlite"));
-                Box::new(Sqlite::open(&path, access)?)
+                let file = Sqlite::open(&path, access)?;
+                missing = file.is_none();
+                Box::new(file.map_or_else(Sqlite::empty, Ok)?)
             }
             IndexAt::Postgres(url) => Box::new(Postgres::connect(url)?),
         };
         let mut made = Self { database };
-        if access == Access::Owner {
+        if access == Access::Owner || missing {
             made.prepare()?;
         }
         let layout = made.fact("layout")?;
@@ -220,6 +223,23 @@ impl Index {
             rest = later;
         }
         Ok(())
+    }
+}
+
+impl IndexAt {
+    /// A PostgreSQL URL (or libpq's `key=value` form), a file, or the file that is there anyway.
+    pub fn read(text: Option<&str>) -> Self {
+        match text {
+            None | Some("") => Self::Sqlite(None),
+            Some(url)
+                if url.starts_with("postgres://")
+                    || url.starts_with("postgresql://")
+                    || url.contains('=') =>
+            {
+                Self::Postgres(url.to_owned())
+            }
+            Some(path) => Self::Sqlite(Some(path.into())),
+        }
     }
 }
 

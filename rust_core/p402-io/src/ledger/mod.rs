@@ -32,8 +32,10 @@ use follow::{Follower, Sources};
 use journal::Place;
 use keeper::Keeper;
 use lane::Lane;
-use p402_core::ledger::Row;
-use p402_core::time::Now;
+use p402_core::id::RequestId;
+use p402_core::ledger::{ByHandFault, Row, by_hand};
+use p402_core::money::Usd;
+use p402_core::time::{Now, Timestamp};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -67,6 +69,8 @@ pub struct Options {
     pub durability: Durability,
     pub segment_bytes: u64,
     pub index: IndexAt,
+    /// End what an earlier process left open; without, it stays open for a person to end.
+    pub end_open: bool,
 }
 
 /// Why the ledger could not do what was asked; the words are for the operator.
@@ -82,6 +86,8 @@ pub enum LedgerError {
     Write(io::Error),
     /// The disk did not confirm the row in time, or said that it lost it.
     NotDurable,
+    /// There is nothing to end or correct.
+    ByHand(ByHandFault),
 }
 
 /// The ledger of this process.
@@ -104,6 +110,7 @@ impl Options {
             durability: Durability::Process,
             segment_bytes: SEGMENT_BYTES,
             index: IndexAt::Sqlite(None),
+            end_open: true,
         }
     }
 }
@@ -118,7 +125,10 @@ impl Ledger {
         let journal_id = folder.id().map_err(at)?;
         drop_spares(&journal).map_err(at)?;
         let mut index = recover::connect(&options.index, folder.root())?;
-        let before = recover::scan(&mut index, &journal, journal_id)?;
+        let mut before = recover::scan(&mut index, &journal, journal_id)?;
+        if !options.end_open {
+            before.open.clear();
+        }
         // The clock keeps numbers growing even where every segment is gone; the disk, where the
         // clock went back.
         let clock = u32::try_from(now.utc.seconds()).unwrap_or(0);
@@ -170,6 +180,20 @@ impl Ledger {
             Some(lane) if mark.waits => lane.durable(mark.seq).await,
             _ => Ok(()),
         }
+    }
+
+    /// Ends or corrects a request as a person says, and returns the row that says so.
+    pub fn settle_by_hand(
+        &self,
+        rid: RequestId,
+        cost: Option<Usd>,
+        now: Timestamp,
+    ) -> Result<RowBytes, LedgerError> {
+        let rows = self.books().and_then(|mut books| books.request(rid));
+        let rows = rows.map_err(LedgerError::Index)?;
+        let rows: Vec<Row<'_>> = rows.iter().filter_map(|bytes| Row::decode(bytes).ok()).collect();
+        let row = by_hand(&rows, cost, now).map_err(LedgerError::ByHand)?;
+        self.append(&row).map(|mark| row.encode(mark.seq))
     }
 
     /// The disk is full: what is new is refused before it costs anything.
@@ -238,6 +262,7 @@ impl fmt::Display for LedgerError {
             }
             Self::Full => f.write_str("the disk that holds the ledger is full"),
             Self::Write(error) => write!(f, "the ledger could not be written: {error}"),
+            Self::ByHand(fault) => fault.fmt(f),
             Self::NotDurable => f.write_str("the disk did not confirm the ledger's row"),
         }
     }

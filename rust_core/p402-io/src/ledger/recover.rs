@@ -37,7 +37,7 @@ pub(super) struct Before {
     /// The greatest number that a segment had.
     pub(super) last: u32,
     pub(super) positions: Positions,
-    open: Vec<(RequestId, Open)>,
+    pub(super) open: Vec<(RequestId, Open)>,
     rows: u64,
     damaged: u64,
 }

@@ -40,6 +40,10 @@ pub(super) const POSITION: &str = "INSERT INTO ledger_positions (journal, writer
 pub(super) const POSITIONS: &str = "SELECT writer, seq FROM ledger_positions WHERE journal = $1";
 pub(super) const OPEN: &str =
     "SELECT rid, journal, held_nano, sent, suspended, bytes FROM ledger_open ORDER BY rid";
+/// The third column is one where there are rows at all: counting them would read them.
+pub(super) const SPAN: &str = "SELECT (SELECT MIN(at_us) FROM ledger_rows), \
+    (SELECT MAX(at_us) FROM ledger_rows), \
+    CAST(CASE WHEN EXISTS (SELECT 1 FROM ledger_rows) THEN 1 ELSE 0 END AS BIGINT)";
 pub(super) const FACT: &str = "INSERT INTO ledger_facts (name, value) VALUES ($1, $2) \
     ON CONFLICT (name) DO NOTHING";
 pub(super) const FACTS: &str = "SELECT value FROM ledger_facts WHERE name = $1";

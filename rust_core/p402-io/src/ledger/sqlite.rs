@@ -20,7 +20,11 @@ pub(super) struct Sqlite {
 }
 
 impl Sqlite {
-    pub(super) fn open(path: &Path, access: Access) -> Result<Self, IndexError> {
+    /// For a reader `None` is what is not there yet: nothing has been indexed.
+    pub(super) fn open(path: &Path, access: Access) -> Result<Option<Self>, IndexError> {
+        if access == Access::Reader && !path.exists() {
+            return Ok(None);
+        }
         let kind = match access {
             Access::Owner => {
                 // SQLite would make it readable for others.
@@ -40,7 +44,13 @@ impl Sqlite {
             // that stands in them; the journal has their rows until `flush`.
             made.batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")?;
         }
-        Ok(made)
+        Ok(Some(made))
+    }
+
+    /// An index of nothing.
+    pub(super) fn empty() -> Result<Self, IndexError> {
+        let connection = Connection::open_in_memory().map_err(IndexError::new)?;
+        Ok(Self { connection })
     }
 }
 

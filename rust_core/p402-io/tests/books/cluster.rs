@@ -1,5 +1,7 @@
 //! A PostgreSQL server of the test's own, in a folder of its own, as nobody in particular.
 
+#![expect(clippy::expect_used, reason = "a test that cannot set up must fail loudly")]
+
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
