@@ -133,7 +133,9 @@ class Gateway:
     def explain(self, tenant: str, headers: _Headers, body: bytes, all: bool) -> _Answer:
         """The reply to `POST /route`: the decision, without calling anyone."""
     def request(self, tenant: str, id: str) -> _Answer:
-        """The reply to `GET /requests/{id}` for this tenant."""
+        """The reply to `GET /requests/{id}` for this tenant, as far as this node remembers it."""
+    def booked_request(self, tenant: str, id: str) -> _Answer:
+        """The same from the ledger: it waits for a database, so not on the loop that serves."""
     def price(
         self,
         offer: str,

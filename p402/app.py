@@ -156,7 +156,11 @@ class App:
             wants_all = scope.get("query_string", b"") == b"all=1"
             return self.gateway.explain(tenant, headers, body, wants_all)
         if name is not None:
-            return self._look_up(name, tenant, method)
+            answer = self._look_up(name, tenant, method)
+            if answer[0] == 404 and name.startswith("/requests/"):
+                asked = name.removeprefix("/requests/")
+                answer = await asyncio.to_thread(self.gateway.booked_request, tenant, asked)
+            return answer
         raise Refused("unknown_url", f"no such URL: {method} {_shown(path)}")
 
     def _look_up(self, name: str, tenant: str, method: str) -> Answer:

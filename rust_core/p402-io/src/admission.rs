@@ -4,7 +4,7 @@
 use crate::meter::{count, sum};
 use crate::reservation::{Backing, Reservation};
 use crate::settling::Settling;
-use crate::store::{StoreError, Tenant};
+use crate::store::Tenant;
 use crate::turn::Turn;
 use p402_core::guard::{
     CapRefusal, Code, Limits, Op, OutagePolicy, Reply, Stage, request_cap, tokens_within,
@@ -30,7 +30,7 @@ pub async fn admit(turn: Arc<Turn>) -> Result<Settling, ApiError> {
             ashore(&turn);
             (reply, Backing::Store)
         }
-        Err(error) => outage(&turn, claim, error)?,
+        Err(_) => outage(&turn, claim)?,
     };
     turn.node.meter.decided(reply.code);
     // The same id is on its way: here, or from another node.
@@ -102,7 +102,7 @@ fn denied(turn: &Turn, claim: Usd, reply: &Reply) -> ApiError {
 /// While the store is away layers 1, 2 and 3 are kept by an account in this process, with this
 /// node's part of the limits, on top of what was last seen. Layer 6 is a slice that was leased
 /// before, nothing, or the operator's own risk: then the overdraft is that account's budget.
-fn outage(turn: &Turn, claim: Usd, error: StoreError) -> Result<(Reply, Backing), ApiError> {
+fn outage(turn: &Turn, claim: Usd) -> Result<(Reply, Backing), ApiError> {
     turn.node.adrift.store(true, Ordering::Release);
     let (home, own, now) = (&turn.home, &turn.rules().limits, turn.now.utc);
     let overdraft = Some(own.outage_overdraft);
@@ -114,7 +114,7 @@ fn outage(turn: &Turn, claim: Usd, error: StoreError) -> Result<(Reply, Backing)
         home.local.seed(&tenant, &seed, now);
     }
     let local = home.local.apply(&tenant, turn.admission(claim), now);
-    let reply = local.map_err(|error| guard_unavailable(error.name()))?;
+    let reply = local.map_err(|_| guard_unavailable(own.outage.name()))?;
     if reply.code != Code::Done {
         return Ok((reply, Backing::Overdraft));
     }
@@ -125,7 +125,7 @@ fn outage(turn: &Turn, claim: Usd, error: StoreError) -> Result<(Reply, Backing)
             let release = Op::Settle { rid: turn.id, owner: home.owner, actual: Usd::ZERO };
             let _released = home.local.apply(&tenant, release, now);
             turn.node.meter.decided(Code::Late);
-            return Err(guard_unavailable(error.name()));
+            return Err(guard_unavailable(own.outage.name()));
         }
     };
     count(&turn.node.meter.degraded);

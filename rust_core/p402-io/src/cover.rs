@@ -5,6 +5,7 @@ use crate::booking;
 use crate::meter::count;
 use crate::reservation::Unheld;
 use crate::settling::Settling;
+use crate::turn::Turn;
 use p402_core::money::Usd;
 use p402_core::reply::{ApiError, guard_unavailable, ledger_unavailable, reservation_exhausted};
 use p402_core::route::Attempt;
@@ -19,7 +20,7 @@ impl Settling {
         if let Some(hold) = &mut self.hold {
             let held = hold.held;
             let refreshed = hold.refresh(turn.place(), now).await;
-            refreshed.map_err(|unheld| told(&unheld, held, held))?;
+            refreshed.map_err(|unheld| told(&turn, &unheld, held, held))?;
         }
         let claim = turn.terms().of(attempt);
         self.cover(self.wasted.saturating_add(claim)).await?;
@@ -44,7 +45,7 @@ impl Settling {
         };
         let held = hold.held;
         let grown = hold.extend(turn.place(), needed, now).await;
-        grown.map_err(|unheld| told(&unheld, held, needed))?;
+        grown.map_err(|unheld| told(&turn, &unheld, held, needed))?;
         self.extensions = self.extensions.saturating_add(1);
         let row = booking::extension(&turn, hold, self.extensions, now);
         // Its hold is counted already: a row that is missing here is found missing by `verify`.
@@ -55,9 +56,9 @@ impl Settling {
     }
 }
 
-fn told(unheld: &Unheld, held: Usd, needed: Usd) -> ApiError {
+fn told(turn: &Turn, unheld: &Unheld, held: Usd, needed: Usd) -> ApiError {
     match unheld {
         Unheld::Refused(_) => reservation_exhausted(held, needed),
-        Unheld::Away(_) => guard_unavailable("extend"),
+        Unheld::Away(_) => guard_unavailable(turn.rules().limits.outage.name()),
     }
 }

@@ -20,7 +20,10 @@ use p402_core::dialect::openai::{ChatStream, Seal};
 use p402_core::envelope::{Scan, scan};
 use p402_core::guard::Op;
 use p402_core::id::RequestId;
-use p402_core::reply::{ApiError, Standing, idempotency_conflict, request_in_progress};
+use p402_core::ledger::{self, TENANT_BYTES_MAX, short_name};
+use p402_core::reply::{
+    ApiError, Standing, booked_json, idempotency_conflict, request_in_progress,
+};
 use p402_core::route::{Ask, Options, Plan};
 use p402_core::time::{Now, Ticks};
 use ring::digest::{SHA256, digest};
@@ -90,7 +93,7 @@ impl Gateway {
         let now = self.node.clock.now();
         let minted = self.node.request_id(now);
         let (problem, tenant) = (call.problem, Arc::clone(&call.tenant));
-        let (id, in_use) = match self.name(&call, minted, now) {
+        let (id, in_use) = match self.name(&call, minted, now).await {
             Ok((id, in_use)) => (id, Ok(in_use)),
             Err(error) => (minted, Err(error)),
         };
@@ -132,7 +135,7 @@ impl Gateway {
     }
 
     /// The request's id: minted, or made from its idempotency key so that two tries are one.
-    fn name(
+    async fn name(
         &self,
         call: &Call,
         minted: RequestId,
@@ -142,8 +145,11 @@ impl Gateway {
         let key = first_bytes([call.tenant.as_bytes(), &[0xff], word.as_bytes()].concat());
         let body = first_bytes(&call.body) as u64;
         let named = RequestId::from_bits(key);
-        // A key whose request has ended names another one now: that one is closed in the ledger.
-        let rid = if self.node.rids.knows(key) { minted } else { named };
+        // A key whose request has ended names another one now: what is closed in the ledger, here
+        // or before a restart, must not be booked again.
+        let fresh = !self.node.rids.knows(key)
+            && self.node.home()?.knows(named).await.is_some_and(|known| !known);
+        let rid = if fresh { named } else { minted };
         match self.node.rids.take(key, (body, rid), now.ticks) {
             (Seen::New | Seen::Again, in_use) => Ok((rid, in_use)),
             (Seen::InFlight(rid), _) => Err(request_in_progress(rid)),
@@ -301,10 +307,20 @@ impl Gateway {
         Ok(router.explain(&routing, &ask, now, all)?.to_json())
     }
 
-    /// The body of `GET /requests/{id}`, to the tenant that made the request.
+    /// The body of `GET /requests/{id}`, to the tenant that made the request, as far as this node
+    /// remembers it.
     pub fn look_up(&self, tenant: &str, id: &str) -> Option<Vec<u8>> {
         let id = RequestId::parse(id)?;
         self.node.records.lock().get(id, tenant).map(crate::records::Row::to_json)
+    }
+
+    /// The same from the ledger. Waits for a database: not for a thread that serves.
+    pub fn look_up_booked(&self, tenant: &str, id: &str) -> Option<Vec<u8>> {
+        let rows = self.node.home.as_ref()?.rows_of(RequestId::parse(id)?).ok()?;
+        let rows: Vec<_> =
+            rows.iter().filter_map(|bytes| ledger::Row::decode(bytes).ok()).collect();
+        let own = short_name(tenant, TENANT_BYTES_MAX);
+        rows.iter().all(|row| row.tenant == own).then(|| booked_json(&rows))?
     }
 }
 

@@ -1,15 +1,23 @@
 //! Opens what must outlive a request: the accounts' home and the ledger, in one data directory.
 //! Does not decide what happens when either fails (gateway.rs).
 
-use crate::ledger::{Durability, IndexAt, Ledger, LedgerError, Options};
+use crate::ledger::{
+    Books, Durability, IndexAt, IndexError, Ledger, LedgerError, Options, RowBytes,
+};
 use crate::past::LedgerPast;
 use crate::store::Store;
 use crate::store::memory::Memory;
 use p402_core::config::Config;
 use p402_core::guard::{Limits, NODES_MAX};
+use p402_core::id::RequestId;
 use p402_core::time::Now;
+use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest wait for the ledger to say whether an idempotency key is an old one.
+const KNOWS_WAIT: Duration = Duration::from_millis(250);
 
 /// Why a data directory was not opened; the words are for the operator.
 #[derive(Debug)]
@@ -27,6 +35,8 @@ pub struct Home {
     pub local: Memory,
     /// Marks this process's holds among those of other nodes.
     pub owner: u32,
+    /// The ledger's reader, once somebody has asked.
+    books: Mutex<Option<Books>>,
 }
 
 impl Home {
@@ -59,7 +69,33 @@ impl Home {
     }
 
     pub fn new(store: Box<dyn Store>, ledger: Arc<Ledger>) -> Self {
-        Self { store, ledger, local: Memory::default(), owner: owner() }
+        let books = Mutex::new(None);
+        Self { store, ledger, local: Memory::default(), owner: owner(), books }
+    }
+
+    /// The rows of a request, oldest first. Waits for a database: not for a thread that serves.
+    ///
+    /// # Errors
+    /// The ledger's index does not answer.
+    pub fn rows_of(&self, rid: RequestId) -> Result<Vec<RowBytes>, IndexError> {
+        let mut books = self.books.lock();
+        if books.is_none() {
+            *books = Some(self.ledger.books()?);
+        }
+        let answer = books.as_mut().map(|books| books.request(rid));
+        if matches!(answer, Some(Err(_))) {
+            // The next one connects anew.
+            *books = None;
+        }
+        answer.unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    /// Whether the ledger has a row of this request: `None` if it did not say in time.
+    pub async fn knows(self: &Arc<Self>, rid: RequestId) -> Option<bool> {
+        let home = Arc::clone(self);
+        let asked = tokio::task::spawn_blocking(move || home.rows_of(rid));
+        let answer = tokio::time::timeout(KNOWS_WAIT, asked).await.ok()?.ok()?;
+        answer.ok().map(|rows| !rows.is_empty())
     }
 }
 

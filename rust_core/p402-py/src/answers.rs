@@ -65,8 +65,20 @@ impl PyGateway {
         if let Some(body) = self.gateway.look_up(tenant, id) {
             return head_tuple(py, &json(body));
         }
-        let text = "no request of yours with this id is remembered by this node";
-        self.refuse(py, &ApiError::new(Code::RequestNotFound, text).with_param("request_id"))
+        self.unknown_request(py)
+    }
+
+    /// The same from the ledger; it waits for a database, so not on the loop that serves.
+    fn booked_request<'py>(
+        &self,
+        py: Python<'py>,
+        tenant: &str,
+        id: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        match py.detach(|| self.gateway.look_up_booked(tenant, id)) {
+            Some(body) => head_tuple(py, &json(body)),
+            None => self.unknown_request(py),
+        }
     }
 
     /// What usage costs at an offer, in nano-dollars: the one pricing function, for audits.
@@ -127,6 +139,11 @@ impl PyGateway {
 }
 
 impl PyGateway {
+    fn unknown_request<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let text = "no request of yours has this id";
+        self.refuse(py, &ApiError::new(Code::RequestNotFound, text).with_param("request_id"))
+    }
+
     fn refuse<'py>(&self, py: Python<'py>, error: &ApiError) -> PyResult<Bound<'py, PyTuple>> {
         let now = self.gateway.node.clock.now();
         let id: RequestId = self.gateway.node.request_id(now);

@@ -2,7 +2,7 @@
 //! Does not decide what is a limit: `guard::Limits` does.
 
 use p402_core::config::Guard;
-use p402_core::guard::{Limits, OnExpiry, OutagePolicy, Period, UnknownPrice};
+use p402_core::guard::{Limits, OnExpiry, Period, UnknownPrice};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::{Value, json};
@@ -58,11 +58,7 @@ fn told(limits: &Limits) -> Value {
             UnknownPrice::Refuse => "refuse",
             UnknownPrice::Allow => "allow",
         },
-        "outage_policy": match limits.outage {
-            OutagePolicy::Escrow => "escrow",
-            OutagePolicy::FailClosed => "fail_closed",
-            OutagePolicy::FailOpen => "fail_open",
-        },
+        "outage_policy": limits.outage.name(),
         "slice_max_usd": limits.slice_max.to_string(),
         "outage_overdraft_usd": limits.outage_overdraft.to_string(),
     })

@@ -130,6 +130,16 @@ impl Limits {
     }
 }
 
+impl OutagePolicy {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Escrow => "escrow",
+            Self::FailClosed => "fail_closed",
+            Self::FailOpen => "fail_open",
+        }
+    }
+}
+
 impl Rate {
     pub(super) const fn interval_us(&self) -> i64 {
         (self.per_s * 1_000_000 + self.limit - 1) / self.limit

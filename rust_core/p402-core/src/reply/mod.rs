@@ -1,6 +1,7 @@
 //! Decides how answers read: `p402_metadata`, headers, and every error's status, type and code.
 //! Does not send them and does not decide when one is due.
 
+mod booked;
 mod code;
 mod denial;
 mod error;
@@ -11,6 +12,7 @@ mod refusal;
 mod scrub;
 mod standing;
 
+pub use booked::booked_json;
 pub use code::{Code, Row, TABLE};
 pub use denial::{
     Denied, guard_unavailable, idempotency_conflict, ledger_unavailable, request_in_progress,

@@ -3,11 +3,7 @@
 
 #![expect(unreachable_pub, reason = "a module of several test binaries")]
 #![allow(dead_code, reason = "each test file uses its own part of the stage")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::missing_panics_doc,
-    reason = "a test that cannot set up must fail loudly"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
 
 use bytes::Bytes;
 use p402_core::ledger::{Flags, Kind, ROW_BYTES, Row};
