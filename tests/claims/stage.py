@@ -74,7 +74,10 @@ class Provider:
 class Gate:
     """`p402 serve` on a data directory that outlives it."""
 
-    def __init__(self, config: Path, data: Path, noise: IO[bytes]) -> None:
+    def __init__(
+        self, config: Path, data: Path, noise: IO[bytes], env: dict[str, str] | None = None
+    ) -> None:
+        self._env = env or {}
         self.port = free_port()
         self._config = config
         self._data = data
@@ -93,7 +96,8 @@ class Gate:
         """Returns once it is ready."""
         command = [sys.executable, "-m", "p402", "serve", "--config", str(self._config)]
         command += ["--port", str(self.port)]
-        env = {**bare_environment(), "P402_DATA_DIR": str(self._data), "PYTHONPATH": str(ROOT)}
+        own = {"P402_DATA_DIR": str(self._data), "PYTHONPATH": str(ROOT)}
+        env = {**bare_environment(), **own, **self._env}
         began = time.monotonic()
         self._child = subprocess.Popen(
             command,
@@ -135,7 +139,17 @@ class Gate:
 class Stage:
     """A folder, a provider and a gateway. `text` is the configuration beside the provider's own."""
 
-    def __init__(self, text: str, *, seed: int = 402, pause_ms: int = 80) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        seed: int = 402,
+        pause_ms: int = 80,
+        provider_key: str = "sk-provider",
+        env: dict[str, str] | None = None,
+    ) -> None:
+        self._provider_key = provider_key
+        self._env = env
         self._text = text
         self._seed = seed
         self._pause_ms = pause_ms
@@ -148,7 +162,7 @@ class Stage:
         self.provider = Provider(self.root / "bill", self._seed, self._pause_ms)
         self.config = self.root / "p402.toml"
         self.configure(self._text)
-        self.gate = Gate(self.config, self.data, self._noise)
+        self.gate = Gate(self.config, self.data, self._noise, self._env)
         try:
             self.gate.start()
         except RuntimeError:
@@ -167,7 +181,7 @@ class Stage:
         url = self.provider.root
         own = '[routing]\nmode = "cost"\n'
         for name, path in PROVIDERS.items():
-            own += f'[provider.{name}]\nbase_url = "{url}{path}/v1"\napi_key = "sk-{name}"\n'
+            own += f'[provider.{name}]\nbase_url = "{url}{path}/v1"\napi_key = "{self._provider_key}"\n'
         self.config.write_text(f"{own}{text}")
 
     def noise(self) -> str:
