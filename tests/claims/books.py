@@ -40,6 +40,19 @@ class Books:
         sql = "SELECT tenant, SUM(spent_nano) FROM ledger_totals GROUP BY tenant"
         return Counter(dict(self._rows(sql)))
 
+    def above_their_hold(self) -> list[str]:
+        """Requests that cost more than was ever held for them."""
+        held = "SELECT rid, MAX(held_nano) AS held FROM ledger_rows GROUP BY rid"
+        sql = (
+            f"SELECT hex(rid), cost_nano + wasted_nano - held FROM ledger_rows JOIN ({held}) "
+            f"USING (rid) WHERE {ENDS} AND cost_nano + wasted_nano > held"
+        )
+        return [f"req_{rid.lower()} by {nano}" for rid, nano in self._rows(sql)]
+
+    def by_day(self) -> Counter[int]:
+        """Nano-dollars by day since 1970, as the running totals have them."""
+        return Counter(dict(self._rows("SELECT day, SUM(spent_nano) FROM ledger_totals GROUP BY day")))
+
     def open(self) -> int:
         """Requests that have not ended."""
         return int(self._rows("SELECT COUNT(*) FROM ledger_open")[0][0])

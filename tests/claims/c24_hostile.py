@@ -1,4 +1,4 @@
-"""Claim 24: absurd sizes hold no money: they are refused, or bounded by what the model can do.
+"""Claim 24: absurd sizes hold no money: they are refused, each with 400 or 413.
 
 Whatever is asked, nothing may be held afterwards and no reply may be a server's error.
 """
@@ -15,13 +15,11 @@ from tests.claims.stage import WIDE, Stage, key_of, model, tenant
 from tests.claims.verdict import Scale, Verdict
 
 TITLE = "hostile sizes: money held afterwards; replies other than 400 or 413"
-TARGET = "0; 0 (an absurd max_tokens is clamped to the model's)"
+TARGET = "0; 0"
 NAME = "hostile"
 BUDGET_NANO = 10_000_000_000
 CHAT = '"messages":[{"role":"user","content":"hi"}],"user":"hostile/0"'
 NUMBERS = (str(1 << 63), str(1 << 64), "1e400", "-1", "-0", "0.5", "NaN", '"9"', "[]", "1" * 400)
-# Sizes that a model's own maximum bounds: they may be served, holding no more than that.
-CLAMPED = {("max_tokens", str(1 << 63)), ("max_tokens", str((1 << 63) - 1))}
 
 
 def bodies() -> list[tuple[str, bytes]]:
@@ -56,17 +54,14 @@ def measure(scale: Scale) -> Verdict:
     with Stage(model("claims", "steady") + tenant(NAME, guard), seed=scale.seed) as stage:
         told = asyncio.run(send(stage))
         books = Books(stage.data)
-        served = [one.rid for _, one in told if one.status == 200]
-        books.until_indexed(served)
+        books.until_indexed(())
         spent = books.spent()[NAME]
         caller = Caller(stage.gate.port, key_of(NAME))
         last = asyncio.run(caller.ask({"model": "no-such-model", "messages": []}))
         left = Decimal(last.headers["x-p402-budget-remaining-usd"])
     held = BUDGET_NANO - spent - int(left.scaleb(9))
-    wrong = [f"{name}: {one.status}" for name, one in told if one.status not in (200, 400, 413)]
-    print([(name, one.status, one.code) for name, one in told])
+    wrong = [f"{name}: {one.status}" for name, one in told if one.status not in (400, 413)]
     return Verdict(
         held == 0 and not wrong,
-        f"{held} nano; {len(wrong)} of {len(told)} {', '.join(wrong)}; {len(served)} served within "
-        "the model's own bounds",
+        f"{held} nano; {len(wrong)} of {len(told)} {', '.join(wrong)}",
     )

@@ -84,8 +84,12 @@ class Caller:
         lines += [f"authorization: Bearer {self._key}"] if self._key else []
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + raw)
-        await writer.drain()
-        return await self._reply(reader)
+        # The reply may come before the body has left: a refusal of its size.
+        sending = asyncio.ensure_future(writer.drain())
+        try:
+            return await self._reply(reader)
+        finally:
+            sending.cancel()
 
     async def _reply(self, reader: asyncio.StreamReader) -> Told:
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
