@@ -11,38 +11,40 @@ from pathlib import Path
 from p402.sandbox.fault_table import FAULTS
 from tests.claims.books import Books
 from tests.claims.verdict import Scale, Verdict
-from tests.gateway import WIDE, Gateway, Told, ask, lone, model
+from tests.gateway import WIDE, Gateway, Told, ask, lone, model, provider
 from tests.upstream import Upstream
 
 TITLE = "answers of every shape the sandbox knows that cost more than their hold"
 TARGET = "0"
 AT_ONCE = 16
+TOKENS = (1, 5, 300, 4_000)
 
 
-def offer(name: str) -> str:
-    """A model whose every answer has this fault."""
-    return model(f"x-{name}", "a", more=f'upstream_id = "sandbox-fault:{name}"')
+def offer(upstream: Upstream, number: int, name: str) -> str:
+    """A model whose every answer has this fault, at a provider of its own: they fail alone."""
+    more = f'upstream_id = "sandbox-fault:{name}"'
+    return provider(f"p{number}", upstream) + model(f"x{number}", f"p{number}", more=more)
 
 
 async def answers() -> tuple[list[Told], list[str], int]:
     """All of them; what cost more than its hold, and how many ended in the ledger."""
-    names = [name for name in FAULTS if name != "endless"]
+    shapes = [name for name in FAULTS if name != "endless"] * len(TOKENS)
     turn = asyncio.Semaphore(AT_ONCE)
     with Upstream() as upstream:
-        text = lone(upstream, WIDE) + "".join(map(offer, names))
-        async with Gateway(text) as gateway:
+        offers = [offer(upstream, number, name) for number, name in enumerate(shapes)]
+        async with Gateway(lone(upstream, WIDE) + "".join(offers)) as gateway:
 
-            async def one(name: str, *, stream: bool, tokens: int) -> Told:
+            async def one(number: int, *, stream: bool) -> Told:
                 async with turn:
-                    body = ask(stream=stream, model=f"a/x-{name}", max_tokens=tokens)
-                    return await gateway.chat(body)
+                    tokens = TOKENS[number % len(TOKENS)]
+                    named = f"p{number}/x{number}"
+                    return await gateway.chat(ask(stream=stream, model=named, max_tokens=tokens))
 
             told = await asyncio.gather(
                 *(
-                    one(name, stream=stream, tokens=tokens)
-                    for name in names
+                    one(number, stream=stream)
+                    for number in range(len(shapes))
                     for stream in (False, True)
-                    for tokens in (1, 5, 4_000)
                 )
             )
             await gateway.idle()
