@@ -16,8 +16,6 @@ pub struct Terms<'a> {
     pub fee_bps: u32,
     /// Choices asked for.
     pub choices: u64,
-    /// Output tokens a choice may have by the client's own bound.
-    pub max_tokens: Option<u64>,
     pub service: Option<&'a str>,
 }
 
@@ -56,7 +54,6 @@ impl Terms<'_> {
 
     /// The most output tokens an attempt's claim covers, all choices together.
     pub fn output_bound(&self, attempt: &Attempt) -> u64 {
-        let each = attempt.output_cap.or(self.max_tokens).unwrap_or_default();
-        each.saturating_mul(self.choices)
+        attempt.output_bound.saturating_mul(self.choices)
     }
 }

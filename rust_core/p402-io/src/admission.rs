@@ -1,6 +1,7 @@
 //! Admits a request or refuses it: layers 5 and 4 here, 1, 2, 3 and 6 in one trip to its account.
 //! Holds the whole outage policy, so that no store needs to know one.
 
+use crate::booking;
 use crate::meter::{count, sum};
 use crate::reservation::{Backing, Reservation};
 use crate::settling::Settling;
@@ -15,8 +16,20 @@ use p402_core::route::Refusal;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// From `Ok` on exactly one settlement is owed; a refusal has written nothing.
+/// From `Ok` on exactly one settlement is owed; a refusal has written nothing, but for a row of
+/// its own where the operator wants one.
 pub async fn admit(turn: Arc<Turn>) -> Result<Settling, ApiError> {
+    let outcome = decide(Arc::clone(&turn)).await;
+    if let (Err(error), true) = (&outcome, turn.world.config.ledger.denials) {
+        let row = booking::denial(&turn, error.status());
+        if turn.home.ledger.append(&row).is_err() {
+            count(&turn.node.meter.ledger_failed);
+        }
+    }
+    outcome
+}
+
+async fn decide(turn: Arc<Turn>) -> Result<Settling, ApiError> {
     let claim = claim(&turn)?;
     unlike_the_past(&turn, claim)?;
     if turn.home.ledger.is_refusing() {

@@ -32,6 +32,12 @@ pub fn extension<'a>(turn: &'a Turn, hold: &Reservation, number: u8, now: Now) -
     Row { attempt: number, held: hold.held, ..row(turn, Kind::Extend, hold.day, now) }
 }
 
+/// A request that was not admitted: it holds and costs nothing.
+pub fn denial(turn: &Turn, status: u16) -> Row<'_> {
+    let (now, model) = (turn.now, turn.model());
+    Row { status, model, ..row(turn, Kind::Deny, now.utc.utc_day(), now) }
+}
+
 /// The end of a request, as its look-up tells it.
 pub fn closing<'a>(turn: &'a Turn, told: &'a records::Row, day: Day, now: Now) -> Row<'a> {
     let kind = match told.state {

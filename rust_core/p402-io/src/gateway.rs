@@ -324,6 +324,11 @@ impl Gateway {
     }
 }
 
+/// What the ledger knows an API key by.
+pub fn key_hash(key: &[u8]) -> u64 {
+    (first_bytes(key) >> 64) as u64
+}
+
 /// The first sixteen bytes of SHA-256.
 fn first_bytes(text: impl AsRef<[u8]>) -> u128 {
     let digest = digest(&SHA256, text.as_ref());

@@ -2,7 +2,7 @@
 //! Does not decide who may have it (gateway.rs) or what it came to (settling.rs).
 
 use crate::home::Home;
-use crate::meter::{Meter, count, sum};
+use crate::meter::{Meter, sum};
 use crate::store::{StoreError, Tenant, Trip};
 use p402_core::guard::{Claim, Code, Fate, Kind, Op, Reply};
 use p402_core::id::RequestId;
@@ -114,46 +114,18 @@ impl Reservation {
         Claim { rid: self.rid, amount: self.held, owner, kind: Kind::Request }
     }
 
-    /// Gives the hold back and books what it came to. The answer, where there is one at once;
-    /// a home that is further away is told by a task that nobody waits for.
-    pub fn settle(self, place: Place<'_>, actual: Usd, now: Timestamp) -> Option<Reply> {
+    /// Gives the hold back and books what it came to, in the place where it was held.
+    pub fn settle(self, place: Place<'_>, actual: Usd, now: Timestamp) -> Trip {
         sum(&place.meter.held_nano, -self.held.nano());
         sum(&place.meter.shortfall_nano, (actual.nano() - self.held.nano()).max(0));
         let op = Op::Settle { rid: self.rid, owner: place.home.owner, actual };
-        if self.degraded() {
-            sum(&place.meter.degraded_spend_nano, actual.nano());
-            if self.backing == Backing::Slice {
-                place.home.store.redeem(&place.tenant, self.held, actual, now);
-            }
-            return place.home.local.apply(&place.tenant, op, now).ok();
+        if !self.degraded() {
+            return place.home.store.call(&place.tenant, op, now);
         }
-        match place.home.store.call(&place.tenant, op, now) {
-            Trip::Made(answer) => {
-                let reply = answer.ok()?;
-                counted(place.meter, &reply);
-                Some(reply)
-            }
-            Trip::Underway(trip) => {
-                let meter = Arc::clone(place.meter);
-                // Without a runtime the process is ending: the ledger has the row.
-                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                    runtime.spawn(async move {
-                        if let Ok(reply) = trip.await {
-                            counted(&meter, &reply);
-                        }
-                    });
-                }
-                None
-            }
+        sum(&place.meter.degraded_spend_nano, actual.nano());
+        if self.backing == Backing::Slice {
+            place.home.store.redeem(&place.tenant, self.held, actual, now);
         }
-    }
-}
-
-fn counted(meter: &Meter, reply: &Reply) {
-    if reply.late {
-        count(&meter.late_settle);
-    }
-    if reply.code == Code::Unknown {
-        count(&meter.settle_unknown);
+        Trip::Made(place.home.local.apply(&place.tenant, op, now))
     }
 }

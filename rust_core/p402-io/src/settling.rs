@@ -7,11 +7,12 @@ use crate::ledger::Mark;
 use crate::meter::count;
 use crate::records::{AttemptRow, Row, RowState};
 use crate::reservation::Reservation;
+use crate::store::Trip;
 use crate::turn::{Served, Tried, Turn, Used, name};
-use crate::watch::{Noticed, Unusual};
+use crate::watch::Unusual;
 use p402_core::bill::{Bill, Facts, UsageSource};
 use p402_core::catalog::{Catalog, Charge};
-use p402_core::guard::{Flag, Reply, Stage};
+use p402_core::guard::{Flag, Reply};
 use p402_core::ledger::Flags;
 use p402_core::money::Usd;
 use p402_core::reply::{CostDetails, Metadata, Standing, guard_json};
@@ -194,60 +195,34 @@ impl Settling {
             turn.node.emit.push(Event::LedgerFailed(turn.id));
         }
         let spent = row.bill.cost.saturating_add(row.bill.wasted);
-        let reply = hold.settle(turn.place(), spent, now.utc);
-        if let Some(reply) = reply {
-            let limits = &turn.rules().limits;
-            let took_ms = (row.latency_us / 1_000) as i64;
-            let noticed = turn.node.watches.with(&turn.tenant, now.utc, |seen| {
-                seen.took(took_ms);
-                seen.settled(turn.series(Stage::Actual), row.bill.cost, &reply, limits)
-            });
-            self.standing = Some(Standing::of(&reply, limits, now.utc));
-            self.notice(&noticed, &reply);
+        let (cost, took_ms) = (row.bill.cost, row.latency_us / 1_000);
+        match hold.settle(turn.place(), spent, now.utc) {
+            Trip::Made(answer) => {
+                if let Ok(reply) = answer {
+                    self.standing = Some(Standing::of(&reply, &turn.rules().limits, now.utc));
+                    self.anomaly = self.anomaly.or(turn.settled(cost, took_ms, &reply));
+                }
+            }
+            // A home that is further away is told by a task that nobody waits for. Without a
+            // runtime the process is ending, and the ledger has the row.
+            Trip::Underway(trip) => {
+                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                    runtime.spawn(async move {
+                        if let Ok(reply) = trip.await {
+                            turn.settled(cost, took_ms, &reply);
+                        }
+                    });
+                }
+            }
         }
         booked.ok()
     }
 
     /// The account holds this turn's claim.
     pub fn admitted(&mut self, claim: Usd, reply: &Reply) {
-        let turn = Arc::clone(&self.turn);
-        let limits = &turn.rules().limits;
-        let key = turn.series(Stage::Estimate);
-        let seen = &turn.node.watches;
-        let noticed =
-            seen.with(&turn.tenant, reply.now, |seen| seen.admitted(key, claim, reply, limits));
+        let limits = &self.turn.rules().limits;
         self.standing = Some(Standing::of(reply, limits, reply.now));
-        self.notice(&noticed, reply);
-    }
-
-    /// Tells whoever wants to hear of it what is unusual, or has passed a threshold.
-    fn notice(&mut self, noticed: &Noticed, reply: &Reply) {
-        let turn = &self.turn;
-        if let Some((flag, series)) = noticed.flag {
-            count(match series {
-                Unusual::Cost => &turn.node.meter.anomaly_cost,
-                Unusual::Rate => &turn.node.meter.anomaly_rate,
-            });
-            if noticed.tell_flag {
-                let told = vec![
-                    ("series", series.name().to_owned()),
-                    ("z", format!("{:.1}", flag.z)),
-                    ("typical_usd", flag.typical.to_string()),
-                    ("model", turn.model().to_owned()),
-                ];
-                turn.alarm("spend_anomaly", told);
-            }
-            self.anomaly = self.anomaly.or(noticed.flag);
-        }
-        if let Some(percent) = noticed.threshold {
-            let budget = turn.rules().limits.budget.unwrap_or_default();
-            let told = vec![
-                ("percent", percent.to_string()),
-                ("spent_usd", reply.budget_spent.to_string()),
-                ("budget_usd", budget.to_string()),
-            ];
-            turn.alarm("budget_threshold", told);
-        }
+        self.anomaly = self.turn.admitted(claim, reply);
     }
 
     fn count(&self, served: &Served, used: &Used) -> Counted {

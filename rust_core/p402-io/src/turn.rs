@@ -9,12 +9,13 @@ use crate::node::Node;
 use crate::reservation::Place;
 use crate::rids::InUse;
 use crate::store::Tenant;
+use crate::watch::{Noticed, Unusual};
 use crate::world::{TenantWorld, World};
 use bytes::Bytes;
 use p402_core::catalog::{Catalog, estimate_output};
 use p402_core::claim::Terms;
 use p402_core::envelope::Scan;
-use p402_core::guard::{Claim, Kind, Op, SeriesKey, Stage};
+use p402_core::guard::{Claim, Code, Flag, Kind, Op, Reply, SeriesKey, Stage};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
 use p402_core::reply::Denied;
@@ -114,7 +115,6 @@ impl Turn {
             catalog: &self.world.catalog,
             fee_bps: self.world.config.pricing.platform_fee_bps,
             choices: u64::from(self.scan.n.max(1)),
-            max_tokens: self.scan.output_bound(),
             service: self.scan.service_tier.as_deref(),
         }
     }
@@ -131,6 +131,61 @@ impl Turn {
         let mean_ms = self.node.watches.with(&self.tenant, self.now.utc, |seen| seen.mean_ms);
         let status = rules.refusal_status;
         Denied { rid: self.id, tenant: &self.tenant, limits: &rules.limits, claim, status, mean_ms }
+    }
+
+    /// The account holds this turn's claim: what is unusual about that.
+    pub fn admitted(&self, claim: Usd, reply: &Reply) -> Option<(Flag, Unusual)> {
+        let (limits, key) = (&self.rules().limits, self.series(Stage::Estimate));
+        let seen = &self.node.watches;
+        let noticed =
+            seen.with(&self.tenant, reply.now, |seen| seen.admitted(key, claim, reply, limits));
+        self.notice(&noticed, reply)
+    }
+
+    /// The account has booked what this turn came to: what is unusual about that.
+    pub fn settled(&self, cost: Usd, took_ms: u64, reply: &Reply) -> Option<(Flag, Unusual)> {
+        let meter = &self.node.meter;
+        if reply.late {
+            count(&meter.late_settle);
+        }
+        if reply.code == Code::Unknown {
+            count(&meter.settle_unknown);
+        }
+        let (limits, key) = (&self.rules().limits, self.series(Stage::Actual));
+        let noticed = self.node.watches.with(&self.tenant, reply.now, |seen| {
+            seen.took(took_ms as i64);
+            seen.settled(key, cost, reply, limits)
+        });
+        self.notice(&noticed, reply)
+    }
+
+    /// Tells whoever wants to hear of it what is unusual, or has passed a threshold.
+    fn notice(&self, noticed: &Noticed, reply: &Reply) -> Option<(Flag, Unusual)> {
+        if let Some((flag, series)) = &noticed.flag {
+            count(match series {
+                Unusual::Cost => &self.node.meter.anomaly_cost,
+                Unusual::Rate => &self.node.meter.anomaly_rate,
+            });
+            if noticed.tell_flag {
+                let told = vec![
+                    ("series", series.name().to_owned()),
+                    ("z", format!("{:.1}", flag.z)),
+                    ("typical_usd", flag.typical.to_string()),
+                    ("model", self.model().to_owned()),
+                ];
+                self.alarm("spend_anomaly", told);
+            }
+        }
+        if let Some(percent) = noticed.threshold {
+            let budget = self.rules().limits.budget.unwrap_or_default();
+            let told = vec![
+                ("percent", percent.to_string()),
+                ("spent_usd", reply.budget_spent.to_string()),
+                ("budget_usd", budget.to_string()),
+            ];
+            self.alarm("budget_threshold", told);
+        }
+        noticed.flag
     }
 
     /// Tells whoever watches over this tenant's money.

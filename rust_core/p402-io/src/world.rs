@@ -5,7 +5,7 @@ use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use p402_core::catalog::{Auth, Catalog, DialectName, Provider};
 use p402_core::config::{self, Config};
-use p402_core::guard::Limits;
+use p402_core::guard::{Limits, UnknownPrice};
 use p402_core::route::{Rules, Table};
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -115,10 +115,16 @@ impl World {
 
 impl TenantWorld {
     fn new(tenant: &config::Tenant, config: &Config) -> Result<Self, String> {
-        let rules = Rules::from_config(tenant, &config.routing)?;
+        let mut rules = Rules::from_config(tenant, &config.routing)?;
         let limits = Limits::default().with(&config.guard).map_err(|error| error.to_string())?;
         let limits =
             limits.with(&tenant.guard).map_err(|error| format!("tenant {}: {error}", tenant.id))?;
+        rules.allow_unpriced = limits.unknown_price == UnknownPrice::Allow;
+        let written =
+            tenant.guard.default_max_tokens.as_ref().or(config.guard.default_max_tokens.as_ref());
+        if written.is_some() {
+            rules.output_cap = Some(limits.default_max_tokens.unwrap_or(u64::MAX));
+        }
         let status = tenant.guard.refusal_status.or(config.guard.refusal_status);
         let refusal_status = status.unwrap_or(429);
         if !matches!(refusal_status, 429 | 403 | 402) {

@@ -338,3 +338,36 @@ async fn dropped_at_any_moment_a_request_is_settled_once() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_output_bound_is_the_operators_where_a_request_names_none() {
+    let held = async |limits: &Value| {
+        let stage = gateway(json!([whole("a.test")]), &guard(limits));
+        answer(&stage, &cost_ask(false)).await;
+        stage.rows()[0].held
+    };
+    let (few, own) = (
+        held(&json!({"default_max_tokens": 500})).await,
+        held(&json!({"default_max_tokens": "model"})).await,
+    );
+    assert_eq!(own.saturating_sub(few), Usd::from_nano(7_500 * 3_000));
+}
+
+#[tokio::test]
+async fn a_model_without_a_price_runs_where_the_operator_allows_it() {
+    let mut ask = cost_ask(false);
+    ask["model"] = json!("a/m-unpriced");
+    for (allow, status) in [(false, 400), (true, 200)] {
+        let limits = if allow { json!({"unknown_price": "allow"}) } else { json!({}) };
+        let stage = gateway(json!([whole("a.test")]), &guard(&limits));
+        let (told, body, _) = answer(&stage, &ask).await;
+        assert_eq!(told, status, "{body}");
+        if allow {
+            assert_eq!(stage.rows()[1].cost, Usd::ZERO);
+            assert!(stage.rows()[1].flags.has(Flags::UNPRICED));
+        } else {
+            assert_eq!(body["error"]["code"], "model_price_unknown");
+        }
+        at_rest(&stage);
+    }
+}

@@ -6,7 +6,7 @@ use crate::reply::PyReply;
 use crate::runtime::{Lane, Wakeups};
 use bytes::Bytes;
 use p402_io::clock::{Clock, SystemClock};
-use p402_io::gateway::{Call, Gateway};
+use p402_io::gateway::{Call, Gateway, key_hash};
 use p402_io::home::{Home, HomeError};
 use p402_io::outbox::Outbox;
 use p402_io::transport::Transport;
@@ -191,6 +191,11 @@ pub fn call(
         if !name.starts_with(b"x-") {
             match name {
                 b"idempotency-key" => call.idempotency_key = Some(text(&value)?),
+                b"authorization" => {
+                    let value = value.cast::<PyBytes>()?.as_bytes();
+                    let token = value.iter().position(|byte| *byte == b' ').map(|at| at + 1);
+                    call.key = key_hash(value.get(token.unwrap_or(0)..).unwrap_or_default());
+                }
                 b"accept" => call.problem = text(&value)?.contains("application/problem+json"),
                 _ => {}
             }

@@ -118,6 +118,7 @@ pub(super) fn judge(
         let lifted = match reason {
             Reason::Stale => named,
             Reason::Unmeasured => exactly || wish.is_pinned(),
+            Reason::Unpriced => world.rules.allow_unpriced && wish.is_pinned(),
             _ => false,
         };
         if !lifted {
@@ -160,7 +161,8 @@ fn room(wish: &Wish<'_>, facts: &Facts) -> Result<Cap, Reason> {
         // A small context is no reason to refuse a request that named no bound.
         let tokens = wish.default_cap.min(max_output).min(left);
         let least = CAP_MIN.min(wish.default_cap).min(max_output).min(context / 4);
-        return if tokens < least { Err(Reason::Context) } else { Ok(Cap { tokens, sent: true }) };
+        let sent = wish.default_cap < u64::MAX;
+        return if tokens < least { Err(Reason::Context) } else { Ok(Cap { tokens, sent }) };
     };
     let tokens = if wish.is_pinned() { asked.min(max_output) } else { asked };
     if tokens > left {

@@ -178,6 +178,7 @@ impl Router {
                 expected_ttft_ms: ttft_ms.ceil() as u64,
                 expected_ms: ms.ceil() as u64,
                 deadline_ms: self.deadline_ms(sight, arm, candidate.arm),
+                output_bound: candidate.cap,
                 output_cap: candidate.cap_sent.then_some(candidate.cap),
                 why: *why,
             })

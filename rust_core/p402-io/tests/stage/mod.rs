@@ -105,6 +105,11 @@ pub fn records() -> String {
             "capability": 70, "ttft_ms": 300, "tokens_per_s": 100,
             "source": "test", "as_of": "2026-11", "n_agree": 1, "confidence": "config"}));
     }
+    lines.push(json!({"t": "offer", "provider": "a", "model": "m-unpriced", "canonical": "m-unpriced",
+        "upstream_id": "up-unpriced", "context": 100_000, "max_output": 8_000, "modalities": ["text"],
+        "tools": true, "structured": true, "efforts": [], "flags": [], "prices": [],
+        "capability": 70, "ttft_ms": 300, "tokens_per_s": 100,
+        "source": "test", "as_of": "2026-11", "n_agree": 1, "confidence": "config"}));
     lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") + "\n"
 }
 
