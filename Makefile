@@ -55,6 +55,10 @@ test-rust: ## the tests of the Rust crates alone
 	@if [ -n "$(NEXTEST)" ]; then cargo nextest run --workspace --locked; \
 	else cargo test --workspace --locked --quiet; fi
 
+.PHONY: faults
+faults: ## break the store in twenty ways and hold every figure to the letter (needs a quiet machine)
+	P402_QUIET=1 cargo test --locked --quiet -p p402-io --test redis faults -- --test-threads=1 --nocapture
+
 .PHONY: dev
 dev: $(STAMPS)/tests $(STAMPS)/dev ## a debug build in place, for work on the code
 	PIP_QUIET=1 VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --locked

@@ -56,6 +56,7 @@ async fn decide(turn: Arc<Turn>) -> Result<Settling, ApiError> {
     }
     sum(&turn.node.meter.held_nano, claim.nano());
     let hold = Reservation::new(turn.id, claim, &reply, (backing, turn.now));
+    let hold = hold.of_generation(turn.home.store.generation(&turn.place().tenant));
     let mut settling = Settling::new(turn, hold);
     settling.admitted(claim, &reply);
     Ok(settling)
@@ -132,7 +133,9 @@ fn outage(turn: &Turn, claim: Usd) -> Result<(Reply, Backing), ApiError> {
         return Ok((reply, Backing::Overdraft));
     }
     let backing = match own.outage {
-        OutagePolicy::Escrow if home.store.draw(&turn.place().tenant, claim, now) => Backing::Slice,
+        OutagePolicy::Escrow if home.store.draw(&turn.place().tenant, turn.id, claim, now) => {
+            Backing::Slice
+        }
         OutagePolicy::FailOpen => Backing::Overdraft,
         OutagePolicy::Escrow | OutagePolicy::FailClosed => {
             let release = Op::Settle { rid: turn.id, owner: home.owner, actual: Usd::ZERO };

@@ -33,7 +33,11 @@ impl Settling {
         written.map_err(|_| {
             count(&turn.node.meter.ledger_refused);
             ledger_unavailable()
-        })
+        })?;
+        let Some(hold) = &mut self.hold else { return Err(ledger_unavailable()) };
+        let held = hold.held;
+        let confirmed = hold.confirm(turn.place(), now).await;
+        confirmed.map_err(|unheld| told(&turn, &unheld, held, held))
     }
 
     /// The hold grows to `needed`, where it is smaller.

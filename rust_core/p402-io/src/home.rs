@@ -1,4 +1,4 @@
-//! Opens what must outlive a request: the accounts' home and the ledger, in one data directory.
+//! Opens what must outlive a request: the accounts' home, here or in Redis, and the ledger.
 //! Does not decide what happens when either fails (gateway.rs).
 
 use crate::ledger::{
@@ -7,15 +7,21 @@ use crate::ledger::{
 use crate::past::LedgerPast;
 use crate::store::Store;
 use crate::store::memory::Memory;
+use crate::store::redis::address::Address;
+use crate::store::redis::{self, Notice, Redis};
+use crate::truth::Record;
 use p402_core::config::Config;
 use p402_core::guard::{Limits, NODES_MAX};
 use p402_core::id::RequestId;
 use p402_core::time::Now;
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Notices kept while nobody fetches them.
+const NOTICES_MAX: usize = 64;
 /// Longest wait for the ledger to say whether an idempotency key is an old one.
 const KNOWS_WAIT: Duration = Duration::from_millis(250);
 
@@ -37,7 +43,11 @@ pub struct Home {
     pub owner: u32,
     /// The ledger's reader, once somebody has asked.
     books: Mutex<Option<Books>>,
+    notices: Arc<Notices>,
 }
+
+/// What the store told, until somebody fetches it.
+type Notices = Mutex<VecDeque<Notice>>;
 
 impl Home {
     /// Takes the data directory for this process; `limits` of a tenant say what its past is.
@@ -50,10 +60,6 @@ impl Home {
         limits: &dyn Fn(&str) -> Limits,
         now: Now,
     ) -> Result<Self, HomeError> {
-        if config.store.url.is_some() {
-            let text = "store.url: this release keeps accounts in its own process alone";
-            return Err(HomeError::Failed(text.to_owned()));
-        }
         let durability = durability(config).map_err(HomeError::Failed)?;
         let index = index(config).map_err(HomeError::Failed)?;
         let options = Options { durability, index, ..Options::new(folder) };
@@ -63,14 +69,25 @@ impl Home {
         })?;
         let ledger = Arc::new(ledger);
         let owner = owner();
+        if let Some(url) = &config.store.url {
+            let notices = Arc::new(Notices::default());
+            let store = elsewhere(config, url, (&ledger, owner), &notices);
+            let store = Box::new(store.map_err(HomeError::Failed)?);
+            return Ok(Self { owner, notices, ..Self::new(store, ledger) });
+        }
         let past = LedgerPast::read(Arc::clone(&ledger), limits, (owner, now.utc));
         let past = past.map_err(HomeError::Failed)?;
         Ok(Self { owner, ..Self::new(Box::new(Memory::new(Box::new(past))), ledger) })
     }
 
     pub fn new(store: Box<dyn Store>, ledger: Arc<Ledger>) -> Self {
-        let books = Mutex::new(None);
-        Self { store, ledger, local: Memory::default(), owner: owner(), books }
+        let (books, notices) = (Mutex::new(None), Arc::default());
+        Self { store, ledger, local: Memory::default(), owner: owner(), books, notices }
+    }
+
+    /// What the operator should hear of the store since the last call.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.notices.lock().drain(..).collect()
     }
 
     /// The rows of a request, oldest first. Waits for a database: not for a thread that serves.
@@ -99,8 +116,41 @@ impl Home {
     }
 }
 
+/// Accounts in Redis, told by the shared ledger. Whether that store is ours is asked now, by a
+/// runtime of its own: a node of another ledger must not start.
+fn elsewhere(
+    config: &Config,
+    url: &str,
+    (ledger, node): (&Arc<Ledger>, u32),
+    notices: &Arc<Notices>,
+) -> Result<Redis, String> {
+    let address = Address::parse(url).map_err(|text| format!("store.url: {text}"))?;
+    let truth = Arc::new(Record::of(Arc::clone(ledger))?);
+    let kept = Arc::clone(notices);
+    let tell: redis::Tell = Arc::new(move |notice| {
+        let mut kept = kept.lock();
+        if kept.len() < NOTICES_MAX {
+            kept.push_back(notice.clone());
+        }
+    });
+    let options = redis::Options {
+        address,
+        node,
+        deadline: Duration::from_millis(config.store.deadline_ms),
+        seed_deadline: Duration::from_millis(config.store.seed_deadline_ms),
+        wait_replicas: config.store.wait_replicas,
+        truth,
+        tell,
+    };
+    let greeter = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let greeter = greeter.map_err(|error| error.to_string())?;
+    greeter.block_on(Redis::new(options.clone())?.greet())?;
+    Redis::new(options)
+}
+
 fn owner() -> u32 {
-    getrandom::u32().unwrap_or_default() % NODES_MAX
+    // Never `ANYONE`.
+    (getrandom::u32().unwrap_or_default() % NODES_MAX).max(1)
 }
 
 fn durability(config: &Config) -> Result<Durability, String> {

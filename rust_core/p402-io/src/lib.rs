@@ -13,11 +13,13 @@ pub mod transport;
 
 pub mod emit;
 pub mod holds;
-pub mod home;
 pub mod past;
 pub mod records;
 pub mod rids;
+pub mod truth;
 pub mod watch;
+
+pub mod home;
 
 pub mod reservation;
 

@@ -26,6 +26,8 @@ use tokio::sync::{Notify, Semaphore};
 
 /// Requests in flight on one node; beyond it a request is told to come back (503 `overloaded`).
 pub const IN_FLIGHT_MAX: usize = 8_192;
+/// Longest wait for a store that this node takes its leave of.
+const LEAVE_MAX: Duration = Duration::from_millis(500);
 /// Leases are renewed this often; a hold that is younger needs none yet.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
@@ -137,6 +139,9 @@ impl Node {
     /// What a lane does beside its requests, for as long as it lives: renews the leases of all
     /// that are open, one call per tenant.
     pub async fn tend(self: Arc<Self>) {
+        if let Some(home) = &self.home {
+            home.store.begin();
+        }
         let mut tick = tokio::time::interval(RENEW_EVERY);
         loop {
             tick.tick().await;
@@ -168,12 +173,23 @@ impl Node {
     /// Refuses new work, waits for what is open, then ends the rest with an error frame.
     pub async fn drain(&self, wait: Duration) {
         self.draining.store(true, Ordering::Release);
-        if self.until_idle(wait).await {
-            return;
+        if !self.until_idle(wait).await {
+            self.closed.store(true, Ordering::Release);
+            self.closing.notify_waiters();
+            self.until_idle(Duration::from_secs(1)).await;
         }
-        self.closed.store(true, Ordering::Release);
-        self.closing.notify_waiters();
-        self.until_idle(Duration::from_secs(1)).await;
+        if let Some(home) = &self.home {
+            // A store that does not answer any more must not hold up the end.
+            let _left = tokio::time::timeout(LEAVE_MAX, home.store.leave()).await;
+        }
+    }
+
+    /// What the operator should hear since the last call, as lines, and how many were dropped.
+    pub fn events(&self) -> (Vec<String>, u64) {
+        let (events, dropped) = self.emit.take();
+        let notices = self.home.as_ref().map(|home| home.notices()).unwrap_or_default();
+        let lines = events.iter().map(ToString::to_string);
+        (lines.chain(notices.iter().map(ToString::to_string)).collect(), dropped)
     }
 
     async fn until_idle(&self, wait: Duration) -> bool {

@@ -31,6 +31,8 @@ pub struct Reservation {
     pub backing: Backing,
     /// When its leases were last taken.
     leased: Ticks,
+    /// Of the account, when it was admitted (`Store::generation`).
+    generation: u64,
 }
 
 /// Whose reservation, in which home, and who counts.
@@ -50,7 +52,13 @@ pub enum Unheld {
 
 impl Reservation {
     pub fn new(rid: RequestId, held: Usd, reply: &Reply, (backing, now): (Backing, Now)) -> Self {
-        Self { rid, held, day: reply.admitted, backing, leased: now.ticks }
+        Self { rid, held, day: reply.admitted, backing, leased: now.ticks, generation: 0 }
+    }
+
+    /// The account's generation as it was when the claim was admitted.
+    #[must_use]
+    pub const fn of_generation(self, generation: u64) -> Self {
+        Self { generation, ..self }
     }
 
     pub const fn degraded(&self) -> bool {
@@ -66,7 +74,7 @@ impl Reservation {
         let op = Op::Extend { rid: self.rid, amount: to };
         let answer = match self.backing {
             Backing::Store => place.home.store.call(&place.tenant, op, now.utc).answer().await,
-            Backing::Slice if !place.home.store.draw(&place.tenant, more, now.utc) => {
+            Backing::Slice if !place.home.store.draw(&place.tenant, self.rid, to, now.utc) => {
                 Err(StoreError::Away)
             }
             Backing::Slice => {
@@ -98,15 +106,31 @@ impl Reservation {
         let renewed = store.call(&place.tenant, Op::Renew(&rids), now.utc).answer().await;
         let reply = renewed.map_err(Unheld::Away)?;
         if reply.fates.first() == Some(&Fate::Unknown) {
-            let claim = self.claim(place.home.owner);
-            let again = store.call(&place.tenant, Op::Admit(claim), now.utc).answer().await;
-            let reply = again.map_err(Unheld::Away)?;
-            if reply.code != Code::Done {
-                return Err(Unheld::Refused(reply));
-            }
-            self.day = reply.admitted;
+            return self.admit_again(place, now).await;
         }
         self.leased = now.ticks;
+        Ok(())
+    }
+
+    /// Once its dispatch is journalled: if the account was recovered since it was admitted, that
+    /// recovery may not have known of it. It is asked for again, under the same id.
+    pub async fn confirm(&mut self, place: Place<'_>, now: Now) -> Result<(), Unheld> {
+        if self.degraded() || place.home.store.generation(&place.tenant) == self.generation {
+            return Ok(());
+        }
+        self.admit_again(place, now).await
+    }
+
+    async fn admit_again(&mut self, place: Place<'_>, now: Now) -> Result<(), Unheld> {
+        let (store, claim) = (&place.home.store, self.claim(place.home.owner));
+        let again = store.call(&place.tenant, Op::Admit(claim), now.utc).answer().await;
+        self.generation = store.generation(&place.tenant);
+        let reply = again.map_err(Unheld::Away)?;
+        // Taken: the ledger knew of its dispatch, and the recovered account holds it for anyone.
+        if !matches!(reply.code, Code::Done | Code::Taken) {
+            return Err(Unheld::Refused(reply));
+        }
+        (self.day, self.leased) = (reply.admitted, now.ticks);
         Ok(())
     }
 
@@ -124,7 +148,7 @@ impl Reservation {
         }
         sum(&place.meter.degraded_spend_nano, actual.nano());
         if self.backing == Backing::Slice {
-            place.home.store.redeem(&place.tenant, self.held, actual, now);
+            place.home.store.redeem(&place.tenant, self.rid, actual, now);
         }
         Trip::Made(place.home.local.apply(&place.tenant, op, now))
     }

@@ -4,7 +4,7 @@
 
 mod books;
 
-use books::{DAY, now, open, rids_of, row, settled, until};
+use books::{DAY, now, open, quick_folder, rids_of, row, settled, until};
 use p402_core::ledger::{GroupBy, Kind, ROW_BYTES, Row};
 use p402_core::money::Usd;
 use p402_core::time::Day;
@@ -165,7 +165,7 @@ fn a_tail_torn_at_any_byte_costs_the_torn_row_alone() {
     assert_eq!(bytes.len(), 3 * ROW_BYTES);
     let name = template.file_name().unwrap();
     for cut in 0..=bytes.len() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = quick_folder();
         let journal = folder.path().join("journal");
         std::fs::create_dir_all(&journal).unwrap();
         // Half of them end in what a disk may leave behind instead.
@@ -174,7 +174,9 @@ fn a_tail_torn_at_any_byte_costs_the_torn_row_alone() {
             torn.extend([0xa5; 700]);
         }
         std::fs::write(journal.join(name), torn).unwrap();
-        let ledger = open(folder.path());
+        let segment_bytes = 64 * ROW_BYTES as u64;
+        let options = Options { segment_bytes, ..Options::new(folder.path()) };
+        let ledger = Ledger::open(&options, now()).unwrap();
         let whole = (1..=(cut / ROW_BYTES) as u128).collect::<Vec<_>>();
         assert_eq!(rids_of(&ledger), whole, "cut at {cut}");
         assert_eq!(ledger.recovered().damaged, 0);

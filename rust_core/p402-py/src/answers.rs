@@ -104,8 +104,7 @@ impl PyGateway {
 
     /// What the operator should hear since the last call: (lines, how many were dropped).
     fn events(&self) -> (Vec<String>, u64) {
-        let (events, dropped) = self.gateway.node.emit.take();
-        (events.iter().map(ToString::to_string).collect(), dropped)
+        self.gateway.node.events()
     }
 
     /// Alarms since the last call, as the bodies of a webhook.

@@ -1,8 +1,9 @@
 //! Decides whether a tenant may spend: six layers, one state machine, integers only.
 //! Does no I/O: a home (memory, Redis) holds the account, a clock's reading comes in.
 //!
-//! Every number an account keeps or compares lies in ±[`AMOUNT_MAX`], below 2⁵³, so that a twin
-//! that counts in doubles does the same arithmetic to the last bit.
+//! Every number an account keeps lies between 0 and [`AMOUNT_MAX`], below 2⁵³, so that a twin that
+//! counts in doubles keeps the same ones to the last bit. A sum that is only compared with a cap
+//! may be greater: no rounding brings it back under one.
 
 mod account;
 mod anomaly;
@@ -69,6 +70,9 @@ pub struct Claim {
 
 /// Owners are numbered below this: the bits above it are the record's own marks.
 pub const NODES_MAX: u32 = 1 << 30;
+/// Owner of a hold that was found in a shared ledger, which does not say whose it is: whoever runs
+/// the request settles it.
+pub const ANYONE: u32 = 0;
 
 /// What a claim is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

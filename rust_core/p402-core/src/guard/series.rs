@@ -51,6 +51,7 @@ impl Series {
     /// Whether the sample is unusual, if the series is old enough to tell.
     pub fn judge(&self, sample: f64, watch: &Watch) -> Option<Flag> {
         let z = (sample - self.mean) / self.deviation();
+        // Told to people only: no decision hangs on the last bit of this exponential.
         let typical = Usd::from_nano(self.mean.exp() as i64);
         let flagged = self.samples >= watch.samples_min && z >= watch.z;
         flagged.then_some(Flag { z, samples: self.samples, typical })

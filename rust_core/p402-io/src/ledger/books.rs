@@ -23,7 +23,10 @@ const TAIL_ROWS_MAX: u64 = 50_000_000;
 /// The ledger of a data directory, for reading.
 #[derive(Debug)]
 pub struct Books {
-    index: Index,
+    /// `None` after an answer that failed: the next one connects anew.
+    index: Option<Index>,
+    at: IndexAt,
+    folder: PathBuf,
     journal: PathBuf,
     /// `None` where no process has written there yet.
     journal_id: Option<JournalId>,
@@ -71,40 +74,53 @@ impl Books {
             return Err(IndexError::new(format!("{folder} holds no ledger")));
         }
         let index = Index::connect(at, folder, Access::Reader)?;
-        Ok(Self { index, journal, journal_id })
+        let (at, folder) = (at.clone(), folder.to_owned());
+        Ok(Self { index: Some(index), at, folder, journal, journal_id })
     }
 
     /// The ledger's own id: nodes that share a store must share this.
     pub fn ledger_id(&mut self) -> Result<String, IndexError> {
-        self.index.ledger_id()
+        self.ask(|page| Ok(page.index.ledger_id()?))
     }
 
-    /// Answers from one instant; again where the journal's segment went into the index meanwhile.
+    /// Answers from one instant. A connection that was idle may have ended meanwhile, and a
+    /// segment may go into the index while it is being read: both are asked again.
     pub(super) fn ask<T>(
         &mut self,
         mut answer: impl FnMut(&mut Page<'_>) -> Result<T, Interrupted>,
     ) -> Result<T, IndexError> {
-        let Self { index, journal, journal_id } = self;
-        let mut tries = 0;
-        loop {
-            let outcome = index.within(Purpose::Read, |index| {
-                let positions = match *journal_id {
-                    Some(id) => index.positions(id)?,
-                    None => Positions::new(),
-                };
-                match answer(&mut Page { index, positions, journal }) {
-                    Err(Interrupted::Failed(error)) => Err(error),
-                    Err(Interrupted::Moved) => Ok(None),
-                    Ok(found) => Ok(Some(found)),
+        for _ in 0..TRIES_MAX {
+            let idle = self.index.take();
+            let was_idle = idle.is_some();
+            let mut index = match idle {
+                Some(index) => index,
+                None => Index::connect(&self.at, &self.folder, Access::Reader)?,
+            };
+            match self.once(&mut index, &mut answer) {
+                Ok(found) => {
+                    self.index = Some(index);
+                    return Ok(found);
                 }
-            })?;
-            tries += 1;
-            match outcome {
-                Some(found) => return Ok(found),
-                None if tries < TRIES_MAX => {}
-                None => return Err(IndexError::new("the journal moves faster than it is read")),
+                Err(Interrupted::Moved) => self.index = Some(index),
+                Err(Interrupted::Failed(_)) if was_idle => {}
+                Err(Interrupted::Failed(error)) => return Err(error),
             }
         }
+        Err(IndexError::new("the journal moves faster than it is read"))
+    }
+
+    fn once<T>(
+        &self,
+        index: &mut Index,
+        answer: &mut impl FnMut(&mut Page<'_>) -> Result<T, Interrupted>,
+    ) -> Result<T, Interrupted> {
+        index.within(Purpose::Read, |index| {
+            let positions = match self.journal_id {
+                Some(id) => index.positions(id)?,
+                None => Positions::new(),
+            };
+            answer(&mut Page { index, positions, journal: &self.journal })
+        })
     }
 
     /// What the account of `tenant` starts from on `today`, its budget's period from `since`.

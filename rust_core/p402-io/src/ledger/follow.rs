@@ -6,15 +6,14 @@ use super::folder::{JournalId, SegmentName, damaged_of, segments};
 use super::index::{BATCH_ROWS_MAX, Batch, Index, IndexAt, Positions};
 use super::lane::Lane;
 use super::tail::{self, Ends};
-use p402_core::ledger::ROW_BYTES;
+use p402_core::ledger::{ROW_BYTES, Seq};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Rows wait this long for company.
 const BATCH_WAIT: Duration = Duration::from_millis(50);
@@ -23,12 +22,13 @@ const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LAST: Duration = Duration::from_secs(2);
 /// What a process that is stopped still does for rows that are in the journal anyway.
 const BATCHES_AT_STOP_MAX: usize = 16;
+/// Longest wait for the thread's end.
+const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The thread, and how it fares.
 #[derive(Debug)]
 pub(super) struct Follower {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
 }
 
 /// What the thread is given.
@@ -44,13 +44,22 @@ pub(super) struct Sources {
 #[derive(Debug)]
 struct Shared {
     sources: Sources,
-    stop: Mutex<bool>,
+    phase: Mutex<Phase>,
     told: Condvar,
     away: AtomicBool,
     faults: AtomicU64,
     indexed: AtomicU64,
     damaged: AtomicU64,
     last_error: Mutex<Option<IndexError>>,
+}
+
+#[derive(Debug, Default)]
+struct Phase {
+    stop: bool,
+    ended: bool,
+    /// Who waits for the journal's end in the index, and how many of them have it.
+    asked: u64,
+    answered: u64,
 }
 
 /// How the index fares, for metrics and the operator's log.
@@ -70,7 +79,7 @@ impl Follower {
     pub(super) fn start(sources: Sources, index: Index, from: Positions) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             sources,
-            stop: Mutex::new(false),
+            phase: Mutex::default(),
             told: Condvar::new(),
             away: AtomicBool::new(false),
             faults: AtomicU64::new(0),
@@ -79,10 +88,10 @@ impl Follower {
             last_error: Mutex::new(None),
         });
         let own = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("p402-index".into())
             .spawn(move || own.run(Some((index, from))))?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared })
     }
 
     pub(super) fn state(&self) -> IndexState {
@@ -97,32 +106,71 @@ impl Follower {
     }
 }
 
+impl Follower {
+    /// Waits until all rows that were written before are in the index; whether they are.
+    pub(super) fn caught_up(&self, within: Duration) -> bool {
+        let end = Instant::now() + within;
+        let mut phase = self.shared.phase.lock();
+        phase.asked += 1;
+        let turn = phase.asked;
+        self.shared.told.notify_all();
+        while phase.answered < turn {
+            if self.shared.told.wait_until(&mut phase, end).timed_out() {
+                break;
+            }
+        }
+        phase.answered >= turn
+    }
+}
+
 impl Drop for Follower {
     fn drop(&mut self) {
-        *self.shared.stop.lock() = true;
-        self.shared.told.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been reported by its own hook.
-            let _ = thread.join();
+        let shared = &self.shared;
+        let end = Instant::now() + STOP_WAIT_MAX;
+        let mut phase = shared.phase.lock();
+        phase.stop = true;
+        shared.told.notify_all();
+        while !phase.ended {
+            // A database that hangs must not hang the process: its rows are in the journal.
+            if shared.told.wait_until(&mut phase, end).timed_out() {
+                return;
+            }
         }
     }
 }
 
 impl Shared {
-    fn run(&self, mut index: Option<(Index, Positions)>) {
+    fn run(&self, index: Option<(Index, Positions)>) {
+        self.follow(index);
+        self.phase.lock().ended = true;
+        self.told.notify_all();
+    }
+
+    fn follow(&self, mut index: Option<(Index, Positions)>) {
         let mut wait = RETRY_FIRST;
         let mut last_batches = BATCHES_AT_STOP_MAX;
+        let mut seen = None;
         loop {
             // Asked first: what was appended before the stop is in the step that follows it.
-            let stopping = *self.stop.lock();
-            let idle = match self.step(&mut index) {
+            let (stopping, asked) = {
+                let phase = self.phase.lock();
+                (phase.stop, phase.asked)
+            };
+            let written: Vec<Seq> = self.sources.lanes.iter().map(Lane::written).collect();
+            let nothing_new = seen.as_ref() == Some(&written);
+            let outcome = if nothing_new { Ok(0) } else { self.step(&mut index) };
+            seen = None;
+            let idle = match outcome {
                 Ok(BATCH_ROWS_MAX..) if stopping && last_batches > 0 => {
                     last_batches -= 1;
                     continue;
                 }
                 Ok(BATCH_ROWS_MAX..) if !stopping => continue,
                 Ok(_) => {
+                    seen = Some(written);
                     wait = RETRY_FIRST;
+                    self.phase.lock().answered = asked;
+                    self.told.notify_all();
                     BATCH_WAIT
                 }
                 Err(error) => {
@@ -137,9 +185,9 @@ impl Shared {
             if stopping {
                 return;
             }
-            let mut stop = self.stop.lock();
-            if !*stop {
-                self.told.wait_for(&mut stop, idle);
+            let mut phase = self.phase.lock();
+            if !phase.stop && phase.asked == asked {
+                self.told.wait_for(&mut phase, idle);
             }
         }
     }

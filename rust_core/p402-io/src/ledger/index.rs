@@ -100,13 +100,13 @@ impl Index {
     }
 
     /// One transaction: all of it, or nothing.
-    pub(super) fn within<T>(
+    pub(super) fn within<T, E: From<IndexError>>(
         &mut self,
         purpose: Purpose,
-        work: impl FnOnce(&mut Self) -> Result<T, IndexError>,
-    ) -> Result<T, IndexError> {
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
         self.database.begin(purpose)?;
-        match work(self).and_then(|done| self.database.commit().map(|()| done)) {
+        match work(self).and_then(|done| Ok(self.database.commit().map(|()| done)?)) {
             Ok(done) => Ok(done),
             Err(error) => {
                 self.database.rollback();

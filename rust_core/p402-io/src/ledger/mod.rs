@@ -41,6 +41,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 /// Journals of one process; a request's rows are all in one of them, in order.
 pub const WRITERS_MAX: u8 = 16;
@@ -220,6 +221,12 @@ impl Ledger {
     /// Answers wait for a database: not for a thread that drives others.
     pub fn books(&self) -> Result<Books, IndexError> {
         Books::open(self.folder.root(), &self.index)
+    }
+
+    /// Brings every row that was appended before into the index, where other nodes read it;
+    /// whether that was done in time. Waits: not for a thread that drives others.
+    pub fn share(&self, within: Duration) -> bool {
+        self.follower.caught_up(within)
     }
 
     /// The data directory.

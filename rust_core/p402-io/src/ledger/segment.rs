@@ -60,7 +60,11 @@ impl Spare {
 
     /// Its turn has come: from here on it is the segment `name`.
     pub(super) fn begin(self, journal: &Path, name: SegmentName) -> io::Result<Segment> {
-        std::fs::rename(&self.path, name.path(journal))?;
+        if let Err(error) = std::fs::rename(&self.path, name.path(journal)) {
+            // Space that nobody can use any more is given back.
+            let _ = std::fs::remove_file(&self.path);
+            return Err(error);
+        }
         Ok(Segment { name, file: Arc::new(self.file), rows: 0, rows_max: self.rows_max })
     }
 }

@@ -3,8 +3,10 @@
 
 pub mod attic;
 pub mod memory;
+pub mod redis;
 
 use p402_core::guard::{Limits, Op, Reply};
+use p402_core::id::RequestId;
 use p402_core::money::Usd;
 use p402_core::time::Timestamp;
 use std::fmt;
@@ -48,18 +50,34 @@ pub trait Store: Send + Sync {
     /// One operation on one account, within the home's own deadline.
     fn call(&self, tenant: &Tenant<'_>, op: Op<'_>, now: Timestamp) -> Trip;
 
+    /// Starts what the home does beside its calls, on the runtime that will make them.
+    fn begin(&self) {}
+
+    /// Gives back what this node has leased, and says what it still owes.
+    fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Live nodes that share the accounts: while the home is away, each takes its part.
     fn nodes(&self) -> u32 {
         1
     }
 
-    /// The home is away: holds `claim` inside the slice that was leased while it answered.
-    fn draw(&self, _tenant: &Tenant<'_>, _claim: Usd, _now: Timestamp) -> bool {
+    /// The home is away: what this request holds inside the slice, leased while it answered, grows
+    /// *to* `amount` (asking twice is asking once).
+    fn draw(&self, _tenant: &Tenant<'_>, _rid: RequestId, _amount: Usd, _now: Timestamp) -> bool {
         false
     }
 
-    /// A request that was drawn from the slice has ended at `actual`.
-    fn redeem(&self, _tenant: &Tenant<'_>, _claim: Usd, _actual: Usd, _now: Timestamp) {}
+    /// A request that was drawn from the slice has ended at `actual`; saying it twice is saying it
+    /// once.
+    fn redeem(&self, _tenant: &Tenant<'_>, _rid: RequestId, _actual: Usd, _now: Timestamp) {}
+
+    /// Read as soon as a claim is admitted and again once its dispatch is journalled: where it has
+    /// changed, the account was recovered in between without this reservation, which is void.
+    fn generation(&self, _tenant: &Tenant<'_>) -> u64 {
+        0
+    }
 }
 
 impl Trip {

@@ -35,6 +35,12 @@ pub(crate) fn open(folder: &Path) -> Ledger {
     Ledger::open(&Options::new(folder), now()).expect("the ledger opens")
 }
 
+/// A folder in memory where the host has such a place: for tests that are not about the disk.
+pub(crate) fn quick_folder() -> tempfile::TempDir {
+    let made = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    made.expect("a folder")
+}
+
 /// The requests of all rows in a ledger, in the order of their numbers, each row once.
 pub(crate) fn rids_of(ledger: &Ledger) -> Vec<u128> {
     let mut books = ledger.books().expect("the index answers");
