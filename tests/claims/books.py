@@ -51,7 +51,8 @@ class Books:
 
     def by_day(self) -> Counter[int]:
         """Nano-dollars by day since 1970, as the running totals have them."""
-        return Counter(dict(self._rows("SELECT day, SUM(spent_nano) FROM ledger_totals GROUP BY day")))
+        sql = "SELECT day, SUM(spent_nano) FROM ledger_totals GROUP BY day"
+        return Counter(dict(self._rows(sql)))
 
     def open(self) -> int:
         """Requests that have not ended."""

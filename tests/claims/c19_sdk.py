@@ -17,7 +17,7 @@ import openai
 
 from p402.sandbox import Fault
 from tests.claims.verdict import Scale, Verdict
-from tests.gateway import BASE, ROOT, USER, Gateway, ask, lone, model
+from tests.gateway import BASE, QUICK, ROOT, USER, Gateway, ask, lone
 from tests.upstream import Upstream
 
 TITLE = "openai SDK against each refusal: tries and sleeps that differ from the contract"
@@ -108,6 +108,7 @@ async def brought(case: Case, upstream: Upstream, gateway: Gateway) -> AsyncIter
         slow.cancel()
 
 
+PATIENT = "[timeouts]\nfirst_byte_min_ms = 30000\nfirst_byte_max_ms = 30000\nbody_min_ms = 30000\n"
 BODY = {"model": "auto", "messages": USER, "max_tokens": 4}
 
 
@@ -116,9 +117,8 @@ async def differs(case: Case, upstream: Upstream) -> str:
     upstream.faults.clear()
     upstream.log.clear()
     unpriced = '[[model]]\nid = "m-free"\nprovider = "a"\ncontext = 100000\nmax_output = 8000\n'
-    patience = "[timeouts]\nfirst_byte_min_ms = 30000\nfirst_byte_max_ms = 30000\n"
     limits = f"[guard]\n{case.guard}\n" if case.guard else ""
-    text = lone(upstream, limits).replace("first_byte_", "#").replace("[timeouts]", patience)
+    text = lone(upstream, limits).replace(QUICK, PATIENT)
     async with Gateway(text + unpriced) as gateway, brought(case, upstream, gateway):
         wire = Wire(gateway)
         asked: dict[str, Any] = {**BODY, **case.more}

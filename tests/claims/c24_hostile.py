@@ -34,7 +34,8 @@ def bodies() -> list[tuple[str, bytes]]:
     made.append(("10 MB of text", f'{ask},"max_tokens":8000}}'.encode()))
     made.append(("40 MB of body", f'{ask},"x":"{"y" * (30 << 20)}"}}'.encode()))
     made.append(("nesting", b'{"model":"claims","messages":' + b"[" * 100_000))
-    made.append(("n × max_tokens", f'{{"model":"claims",{CHAT},"n":128,"max_tokens":8000}}'.encode()))
+    many = f'{{"model":"claims",{CHAT},"n":128,"max_tokens":8000}}'
+    made.append(("n × max_tokens", many.encode()))
     return made
 
 

@@ -55,15 +55,15 @@ async def crowd(stage: Stage, seed: int) -> int:
     # A pool of its own for each: one of a thousand connections would mostly look for free ones.
     trust = ssl.create_default_context()
     async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE_S):
-        wires = [httpx.AsyncClient(verify=trust, timeout=60, trust_env=False) for _ in range(CLIENTS)]
-        clients = [
-            openai.AsyncOpenAI(
+        clients = []
+        for _ in range(CLIENTS):
+            wire = httpx.AsyncClient(verify=trust, timeout=60, trust_env=False)
+            client = openai.AsyncOpenAI(
                 api_key=key_of("dollar"),
                 base_url=f"http://127.0.0.1:{stage.gate.port}/api/v2",
                 http_client=await stack.enter_async_context(wire),
             )
-            for wire in wires
-        ]
+            clients.append(client)
         spending = (spend(client, random.Random(seed + n)) for n, client in enumerate(clients))
         return min(await asyncio.gather(*spending))
 

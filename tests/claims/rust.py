@@ -38,6 +38,15 @@ def found(pattern: str, text: str) -> tuple[str, ...]:
     return match.groups()
 
 
+def scenes(text: str) -> list[dict[str, float]]:
+    """The figures of the store's fault scenarios, by name: `f01 opened 40 closed 195 …`."""
+    lines = re.findall(r"^f\d\d .*$", text, re.MULTILINE)
+    return [
+        {name: float(figure) for name, figure in re.findall(r"([a-z]+) (-?[\d.]+)", line)}
+        for line in lines
+    ]
+
+
 def _run(command: list[str], env: dict[str, str]) -> str:
     done = subprocess.run(
         command,

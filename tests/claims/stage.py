@@ -12,14 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 import httpx
 
 from p402.settings import bare_environment
 from tests.claims.provider import INPUT_USD_PER_MTOK, OUTPUT_USD_PER_MTOK, READY
+from tests.claims.servers import Postgres, Redis
+from tests.claims.verdict import NotHereError
 from tests.serving import free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -137,7 +139,10 @@ class Gate:
 
 
 class Stage:
-    """A folder, a provider and a gateway. `text` is the configuration beside the provider's own."""
+    """A folder, a provider and gateways. `text` is the configuration beside the provider's own.
+
+    `shared`: so many gateways keep their accounts in one Redis and their ledger in one PostgreSQL.
+    """
 
     def __init__(
         self,
@@ -147,7 +152,9 @@ class Stage:
         pause_ms: int = 80,
         provider_key: str = "sk-provider",
         env: dict[str, str] | None = None,
+        shared: int = 0,
     ) -> None:
+        self._shared = shared
         self._provider_key = provider_key
         self._env = env
         self._text = text
@@ -161,27 +168,47 @@ class Stage:
         self._noise = (self.root / "stderr").open("ab")
         self.provider = Provider(self.root / "bill", self._seed, self._pause_ms)
         self.config = self.root / "p402.toml"
-        self.configure(self._text)
-        self.gate = Gate(self.config, self.data, self._noise, self._env)
+        self.servers: list[Redis | Postgres] = []
         try:
-            self.gate.start()
+            self.configure(self._text + self._store())
+            folders = [self.data, *(self.root / f"data-{n}" for n in range(1, self._shared))]
+            self.gates = [Gate(self.config, each, self._noise, self._env) for each in folders]
+            self.gate = self.gates[0]
+            with ThreadPoolExecutor() as starting:
+                list(starting.map(Gate.start, self.gates))
         except RuntimeError:
             told = self.noise()
             self.close()
             raise RuntimeError(f"the gateway did not start:\n{told}") from None
+        except NotHereError:
+            self.close()
+            raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             sys.stderr.write(self.noise()[-4_000:])
         self.close()
+
+    def _store(self) -> str:
+        """Where accounts and the ledger are, if they are shared."""
+        if not self._shared:
+            return ""
+        redis = Redis(self.root)
+        self.servers.append(redis)
+        postgres = Postgres(self.root)
+        self.servers.append(postgres)
+        # The longest that may be said: everything here shares a few processors.
+        patience = "deadline_ms = 50\nseed_deadline_ms = 1000\n"
+        return f'[store]\nurl = "{redis.url}"\nledger = "{postgres.url}"\n{patience}'
 
     def configure(self, text: str) -> None:
         """Writes the gateway's configuration."""
         url = self.provider.root
         own = '[routing]\nmode = "cost"\n'
         for name, path in PROVIDERS.items():
-            own += f'[provider.{name}]\nbase_url = "{url}{path}/v1"\napi_key = "{self._provider_key}"\n'
+            own += f'[provider.{name}]\nbase_url = "{url}{path}/v1"\n'
+            own += f'api_key = "{self._provider_key}"\n'
         self.config.write_text(f"{own}{text}")
 
     def noise(self) -> str:
@@ -189,8 +216,11 @@ class Stage:
         return (self.root / "stderr").read_text("utf-8", "replace")
 
     def close(self) -> None:
-        """Ends both and removes the folder."""
-        self.gate.kill()
+        """Ends all and removes the folder."""
+        for each in getattr(self, "gates", ()):
+            each.kill()
+        for server in self.servers:
+            server.stop()
         self.provider.stop()
         self._noise.close()
         self._folder.cleanup()

@@ -50,7 +50,9 @@ class Storm:
             for name in self.tenants:
                 for n in range(self.each):
                     dice = random.Random(f"{self.seed}-{name}-{n}")
-                    group.create_task(self._client(name, dice, over))
+                    gate = self.stage.gates[n % len(self.stage.gates)]
+                    caller = Caller(gate.port, key_of(name))
+                    group.create_task(self._client(name, caller, dice, over))
 
     async def last(self, requests: int) -> None:
         """All clients ask until so many requests were made."""
@@ -66,8 +68,9 @@ class Storm:
             "user": f"{tenant}/{self.asked}",
         }
 
-    async def _client(self, tenant: str, dice: random.Random, over: Callable[[], bool]) -> None:
-        caller = Caller(self.stage.gate.port, key_of(tenant))
+    async def _client(
+        self, tenant: str, caller: Caller, dice: random.Random, over: Callable[[], bool]
+    ) -> None:
         while not over():
             self.asked += 1
             body = self.body(tenant, dice)

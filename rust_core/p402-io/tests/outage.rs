@@ -25,7 +25,7 @@ struct Sea {
     memory: Memory,
     out: AtomicBool,
     slice: Mutex<Usd>,
-    redeemed: Mutex<Vec<(Usd, Usd)>>,
+    redeemed: Mutex<Vec<(RequestId, Usd)>>,
 }
 
 impl Tide {
@@ -45,7 +45,7 @@ impl Store for Tide {
     fn nodes(&self) -> u32 {
         2
     }
-    fn draw(&self, _: &Tenant<'_>, claim: Usd, _: Timestamp) -> bool {
+    fn draw(&self, _: &Tenant<'_>, _: RequestId, claim: Usd, _: Timestamp) -> bool {
         let mut slice = self.0.slice.lock();
         let fits = claim <= *slice;
         if fits {
@@ -53,8 +53,8 @@ impl Store for Tide {
         }
         fits
     }
-    fn redeem(&self, _: &Tenant<'_>, claim: Usd, actual: Usd, _: Timestamp) {
-        self.0.redeemed.lock().push((claim, actual));
+    fn redeem(&self, _: &Tenant<'_>, rid: RequestId, actual: Usd, _: Timestamp) {
+        self.0.redeemed.lock().push((rid, actual));
     }
 }
 
