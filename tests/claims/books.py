@@ -25,6 +25,13 @@ class Books:
     def __init__(self, data: Path) -> None:
         self._file = data / "ledger.sqlite"
 
+    def rids(self) -> list[str]:
+        """Every request that has ended, once the index has it."""
+        deadline = time.monotonic() + INDEXED_S
+        while not (found := list(self.ends())) and time.monotonic() < deadline:
+            time.sleep(0.02)  # polls a foreign thread's file
+        return found
+
     def ends(self) -> dict[str, tuple[int, int]]:
         """By request: how it ended (kind) and what that cost its tenant, in nano-dollars."""
         sql = f"SELECT hex(rid), kind, cost_nano + wasted_nano FROM ledger_rows WHERE {ENDS}"
