@@ -100,12 +100,13 @@ def rid_of(user: str) -> str:
 def unbooked(entries: list[Entry], ends: dict[str, tuple[int, int]]) -> list[tuple[str, int]]:
     """Requests whose provider billed more than the ledger booked: their name and the difference.
 
-    Such a nano-dollar would be spent twice: an overspend that has not met its cap yet.
+    Such a nano-dollar would be spent twice: an overspend that has not met its cap yet. A request
+    that the ledger does not know by its name is not judged here: its tenant's sum still is.
     """
     found = []
     for user, lines in by_request(entries).items():
         billed = sum(line.nano for line in lines)
-        _, booked = ends.get(rid_of(user), (0, 0))
+        _, booked = ends.get(rid_of(user), (0, billed))
         if billed > booked:
             found.append((f"{user} {[line.end for line in lines]}", billed - booked))
     return found
