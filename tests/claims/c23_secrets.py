@@ -71,9 +71,11 @@ def measure(scale: Scale) -> Verdict:
         stage.gate.kill()
         stage.gate.start()
         asyncio.run(run(stage))
+        root = f"http://127.0.0.1:{stage.gate.port}"
+        header = {"authorization": f"Bearer {key_of(NAME)}"}
         pages = {
-            path: httpx.get(f"http://127.0.0.1:{stage.gate.port}{path}", trust_env=False).content
-            for path in ("/metrics", "/healthz", "/readyz")
+            path: httpx.get(f"{root}{path}", headers=header, trust_env=False).content
+            for path in ("/api/v2/metrics", "/api/v2/models", "/healthz", "/readyz")
         }
         stage.gate.stop()
         written = [file for file in stage.data.rglob("*") if file.is_file()]
