@@ -167,6 +167,14 @@ fn a_stretch_tells_what_it_changes_of_requests_before_it() {
 }
 
 #[test]
+fn a_dispatch_states_the_whole_hold_whatever_was_told_before_it() {
+    let extended = Row { held: Usd::from_nano(150), ..row(Kind::Extend, 1) };
+    let stretch = replay(&[extended, dispatch(1, 100)]);
+    assert_eq!(stretch.carried().count(), 0);
+    assert_eq!(stretch.open()[0].1.held, Usd::from_nano(100));
+}
+
+#[test]
 fn one_nano_is_a_mismatch() {
     let balance = |tenant: &str, nano| Balance {
         tenant: tenant.into(),

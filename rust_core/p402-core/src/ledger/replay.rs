@@ -56,8 +56,8 @@ pub struct Mismatch {
 }
 
 impl Replay {
-    /// Takes the next row in; a row that was there already changes nothing.
-    pub fn push(&mut self, row: &Row<'_>) {
+    /// Takes the next row in; one that says again what another said changes nothing (`false`).
+    pub fn push(&mut self, row: &Row<'_>) -> bool {
         self.rows += 1;
         let fresh = match row.kind {
             Kind::Settle | Kind::Release => self.close(row.rid),
@@ -72,6 +72,7 @@ impl Replay {
         } else if row.spent() != Usd::ZERO {
             add(self.spent.entry(row.tenant.into()).or_default(), row.day, row.spent());
         }
+        fresh
     }
 
     fn close(&mut self, rid: RequestId) -> bool {
@@ -92,7 +93,9 @@ impl Replay {
         }
     }
 
+    /// The row states the whole hold: what was told before of the same request is over.
     fn begin(&mut self, row: &Row<'_>) {
+        self.carried.remove(&row.rid);
         let sent = row.kind == Kind::Dispatch;
         let open = Open { row: row.encode(row.seq), held: row.held, sent, suspended: false };
         self.open.insert(row.rid, open);

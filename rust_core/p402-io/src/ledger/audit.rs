@@ -55,7 +55,9 @@ impl Books {
 
 fn audit(page: &mut Page<'_>) -> Result<Audit, Interrupted> {
     let mut replay = Replay::default();
-    page.index.all_rows(&mut |row| replay.push(row))?;
+    page.index.all_rows(&mut |row| {
+        replay.push(row);
+    })?;
     let rows = replay.balances();
     let days = Day::from_days(i32::MIN)..=Day::from_days(i32::MAX);
     let scope = Scope { tenant: None, from: *days.start(), to: *days.end() };

@@ -12,6 +12,7 @@ use p402_core::ledger::{
 };
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -178,13 +179,10 @@ impl Books {
         self.ask(|page| {
             let mut tally = Tally::new(by);
             page.index.usage(Scope { tenant, from, to }, &mut tally)?;
-            // A row that the index has already is not beyond it; a request that ended twice in
-            // the journal's tail would be, so the tail is read through a replay of its own.
+            // A request that ends twice ends once here, too.
             let mut seen = Replay::default();
             page.tail(|row| {
-                let before = seen.repeated();
-                seen.push(row);
-                let fresh = seen.repeated() == before;
+                let fresh = seen.push(row);
                 let asked = tenant.is_none_or(|tenant| tenant == row.tenant);
                 if fresh && asked && (from..=to).contains(&row.day) {
                     tally.push(row);
@@ -197,10 +195,14 @@ impl Books {
     /// The rows of one request, in the order they were written.
     pub fn request(&mut self, rid: RequestId) -> Result<Vec<RowBytes>, IndexError> {
         self.ask(|page| {
-            let mut found = Vec::new();
-            page.index.rows_of(rid, &mut |row| found.push(row.encode(row.seq)))?;
-            page.tail(|row| found.extend((row.rid == rid).then(|| row.encode(row.seq))))?;
-            Ok(found)
+            let mut found = Found::default();
+            page.index.rows_of(rid, &mut |row| found.keep(row))?;
+            page.tail(|row| {
+                if row.rid == rid {
+                    found.keep(row);
+                }
+            })?;
+            Ok(found.rows.into_iter().map(|(.., row)| row).collect())
         })
     }
 
@@ -219,19 +221,32 @@ impl Books {
     /// The rows written from `from` to before `to`, by tenant, then in the order of their writing.
     pub fn between(&mut self, from: Timestamp, to: Timestamp) -> Result<Vec<RowBytes>, IndexError> {
         self.ask(|page| {
-            let mut found: Vec<(Box<str>, Timestamp, Seq, RowBytes)> = Vec::new();
-            let mut keep = |row: &Row<'_>| {
-                found.push((row.tenant.into(), row.at, row.seq, row.encode(row.seq)));
-            };
-            page.index.rows_between((from, to), &mut keep)?;
+            let mut found = Found::default();
+            page.index.rows_between((from, to), &mut |row| found.keep(row))?;
             page.tail(|row| {
                 if (from..to).contains(&row.at) {
-                    keep(row);
+                    found.keep(row);
                 }
             })?;
-            found.sort_unstable();
-            Ok(found.into_iter().map(|(.., row)| row).collect())
+            found.rows.sort_unstable();
+            Ok(found.rows.into_iter().map(|(.., row)| row).collect())
         })
+    }
+}
+
+/// Rows of an answer, each once: what says again what another said is no row of the ledger.
+#[derive(Debug, Default)]
+struct Found {
+    rows: Vec<(Box<str>, Timestamp, Seq, RowBytes)>,
+    seen: HashSet<(u128, u8, u8)>,
+}
+
+impl Found {
+    fn keep(&mut self, row: &Row<'_>) {
+        let (rid, slot, attempt) = row.identity();
+        if self.seen.insert((rid.bits(), slot, attempt)) {
+            self.rows.push((row.tenant.into(), row.at, row.seq, row.encode(row.seq)));
+        }
     }
 }
 
@@ -275,7 +290,9 @@ impl Page<'_> {
 
     pub(super) fn replay(&mut self) -> Result<Replay, Interrupted> {
         let mut replay = Replay::default();
-        self.tail(|row| replay.push(row))?;
+        self.tail(|row| {
+            replay.push(row);
+        })?;
         Ok(replay)
     }
 

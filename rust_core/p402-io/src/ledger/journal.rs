@@ -67,8 +67,9 @@ impl Journal {
             self.turn()?;
         }
         match self.write(row) {
-            // A request that is open must not be lost to one bad segment.
-            Err(_) if !row.kind.opens() && self.spare.is_some() => {
+            // A request that is open must not be lost to one bad segment; a second one tells
+            // that the disk is bad.
+            Err(_) if !row.kind.opens() && self.spare.is_some() && self.next().row() > 0 => {
                 self.turn()?;
                 self.write(row)
             }
@@ -86,7 +87,7 @@ impl Journal {
     }
 
     /// Goes over to the spare, or to a new segment where the keeper has not made one yet.
-    pub(super) fn turn(&mut self) -> Result<(), LedgerError> {
+    fn turn(&mut self) -> Result<(), LedgerError> {
         let spare = match self.spare.take() {
             Some(spare) => spare,
             None => self.place.set_aside().map_err(LedgerError::write)?,

@@ -81,8 +81,8 @@ impl Lane {
         };
         let mut outcome = Ok(());
         for segment in retired {
-            let ended = segment.file().sync_data().and_then(|()| segment.trim());
-            outcome = outcome.and(ended);
+            // Space is given back whatever the sync says: a bad disk must not fill up, too.
+            outcome = outcome.and(segment.file().sync_data()).and(segment.trim());
         }
         let outcome = outcome.and(file.sync_data());
         let failed = outcome.is_err();
@@ -92,10 +92,6 @@ impl Lane {
             }
             synced.before = upto;
         });
-        if failed {
-            // What comes next goes where the disk may be sound.
-            let _ = self.journal.lock().turn();
-        }
         outcome
     }
 

@@ -44,7 +44,8 @@ impl Spare {
     pub(super) fn set_aside(journal: &Path, number: u32, bytes: u64) -> io::Result<Self> {
         let path = spare_of(journal, number);
         let file = private().append(true).create_new(true).open(&path)?;
-        match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes) {
+        let set_aside = || fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes);
+        match rustix::io::retry_on_intr(set_aside) {
             // A file system without the call gives no reserve; rows are written all the same.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
                 let rows_max = u32::try_from(bytes / ROW_BYTES as u64).unwrap_or(u32::MAX);

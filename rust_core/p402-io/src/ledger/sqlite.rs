@@ -5,6 +5,7 @@ use super::database::{Access, Columns, Database, Each, IndexError, Purpose, Valu
 use super::folder::private;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, Row, ToSql};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,9 +28,14 @@ impl Sqlite {
         }
         let kind = match access {
             Access::Owner => {
-                // SQLite would make it readable for others.
-                let file = private().write(true).create(true).truncate(false).open(path);
-                file.map_err(IndexError::new)?;
+                // SQLite would make it readable for others. A file that is there must not be
+                // opened beside SQLite: closing it would take the locks of this process off it.
+                match private().write(true).create_new(true).open(path) {
+                    Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                        return Err(IndexError::new(error));
+                    }
+                    _ => {}
+                }
                 OpenFlags::SQLITE_OPEN_READ_WRITE
             }
             Access::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,

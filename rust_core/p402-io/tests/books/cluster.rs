@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot set up must fail loudly")]
 
+use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        if rustix::process::geteuid().is_root() {
+        if geteuid().is_root() {
             chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("a folder of nobody's");
         } else {
             let private = std::fs::Permissions::from_mode(0o700);
@@ -54,17 +55,25 @@ impl Cluster {
     /// Ends the server and every connection, as an operator would.
     pub(crate) fn stop(&mut self) {
         if let Some(mut server) = self.server.take() {
-            let pid = rustix::process::Pid::from_child(&server);
-            rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+            kill_process(Pid::from_child(&server), Signal::INT).expect("a signal");
             server.wait().expect("an end");
+        }
+    }
+
+    /// Stops the server's and every connection's process in its tracks, or lets them go on.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        let signal = if frozen { Signal::STOP } else { Signal::CONT };
+        if let Some(server) = &self.server {
+            kill_process_group(Pid::from_child(server), signal).expect("a signal");
         }
     }
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
         command.current_dir(self.folder.path()).env_clear().env("LC_ALL", "C");
+        command.process_group(0);
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        if rustix::process::geteuid().is_root() {
+        if geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
         command
