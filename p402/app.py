@@ -11,7 +11,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from p402.alerts import Webhook
 from p402.auth import Authenticator
 from p402.body import Bodies, Bounds, Refused
 from p402.log import LOGGER, EventLog
@@ -62,7 +61,7 @@ class App:
     ) -> None:
         self.gateway = gateway
         self.settings = settings
-        self._log = EventLog(gateway, Webhook(settings.alerts))
+        self._log = EventLog(gateway, settings.alerts)
         self._tenant = authenticate or Authenticator.from_settings(settings).tenant
         self._bounds = bounds or Bounds(settings.limits.body_bytes)
         self._bodies = Bodies(self._bounds)

@@ -9,11 +9,13 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
+from p402.alerts import Webhook
+
 if TYPE_CHECKING:
     import asyncio
 
     from p402 import _core
-    from p402.alerts import Webhook
+    from p402.settings import Alerts
 
 EVERY_S = 1.0
 LOGGER = logging.getLogger("p402")
@@ -24,9 +26,9 @@ class EventLog:
 
     __slots__ = ("_gateway", "_timer", "_webhook")
 
-    def __init__(self, gateway: _core.Gateway, webhook: Webhook) -> None:
+    def __init__(self, gateway: _core.Gateway, alerts: Alerts) -> None:
         self._gateway = gateway
-        self._webhook = webhook
+        self._webhook = Webhook(alerts)
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -34,6 +36,10 @@ class EventLog:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = loop.call_later(EVERY_S, self._again, loop)
+
+    def alert(self, alerts: Alerts) -> None:
+        """Tells another address from now on."""
+        self._webhook = Webhook(alerts)
 
     def stop(self) -> None:
         """Writes what is left, and no more."""

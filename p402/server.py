@@ -116,8 +116,10 @@ class _Served(App):
             say(f"reload refused, nothing changed: {error}")
         else:
             self._authenticator.admit(settings.tenants)
+            self._log.alert(settings.alerts)
+            moved = settings.store != self.settings.store or settings.ledger != self.settings.ledger
             self.settings = settings
-            say("reloaded")
+            say("reloaded" + "; [store] and [ledger] change at the next start" * moved)
 
     async def _leave(self) -> None:
         """SIGUSR1, the parent's first word on its way out: refuse what is new, finish what runs."""

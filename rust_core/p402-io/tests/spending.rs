@@ -371,3 +371,114 @@ async fn a_model_without_a_price_runs_where_the_operator_allows_it() {
         at_rest(&stage);
     }
 }
+
+#[tokio::test]
+async fn what_is_unlike_the_past_is_told_or_blocked() {
+    let usual = |tokens: u64| {
+        let mut ask = cost_ask(false);
+        ask["max_tokens"] = json!(tokens);
+        ask
+    };
+    for (mode, status) in [("soft", 200), ("block", 429)] {
+        let limits = json!({"anomaly": {"mode": mode, "floor_usd": "0"}});
+        let stage = gateway(json!([whole("a.test")]), &guard(&limits));
+        for _ in 0..30 {
+            let (told, _, headers) = answer(&stage, &usual(1_000)).await;
+            assert_eq!((told, named(&headers, "x-p402-guard-anomaly")), (200, ""));
+        }
+        let (told, body, headers) = answer(&stage, &usual(4_000)).await;
+        assert_eq!(told, status);
+        let alarms = stage.node.emit.take_alarms();
+        if status == 200 {
+            let told = named(&headers, "x-p402-guard-anomaly");
+            assert!(told.ends_with(";n=30;series=cost"), "{told}");
+            assert_eq!(body["p402_metadata"]["guard"]["anomaly"]["series"], "cost");
+            assert_eq!(alarms.len(), 1);
+            assert_eq!(alarms[0].what, "spend_anomaly");
+            // Within five minutes nobody is told twice.
+            answer(&stage, &usual(8_000)).await;
+            assert!(stage.node.emit.take_alarms().is_empty());
+        } else {
+            assert_eq!(body["error"]["code"], "spend_anomaly_blocked");
+            assert_eq!(body["error"]["layer"], "anomaly");
+            assert_eq!(named(&headers, "x-should-retry"), "false");
+            assert_eq!(answer(&stage, &usual(1_000)).await.0, 200, "the usual still runs");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_breaker_and_the_budget_raise_each_alarm_once() {
+    let probe = gateway(json!([whole("a.test")]), &json!({}));
+    answer(&probe, &cost_ask(false)).await;
+    let claim = probe.rows()[0].held.nano();
+    let cap = Usd::from_nano(claim + 4 * 1_600_000 - 1).to_string();
+    let limits = json!({"daily_cap_usd": cap, "budget_usd": "0.0304"});
+    let stage = gateway(json!([whole("a.test")]), &guard(&limits));
+    let mut codes = Vec::new();
+    for _ in 0..8 {
+        codes.push(answer(&stage, &cost_ask(false)).await.0);
+    }
+    assert_eq!(codes, [200, 200, 200, 200, 429, 429, 429, 429]);
+    let alarms = stage.node.emit.take_alarms();
+    let told: Vec<_> = alarms.iter().map(|alarm| alarm.what).collect();
+    assert_eq!(told, ["daily_breaker"]);
+}
+
+#[tokio::test]
+async fn refusals_get_a_row_where_the_operator_wants_one() {
+    let mut config = guard(&json!({"budget_usd": "0"}));
+    config["ledger"] = json!({"denials": true});
+    let stage = gateway(json!([whole("a.test")]), &config);
+    assert_eq!(answer(&stage, &cost_ask(false)).await.0, 429);
+    assert_eq!(stage.kinds(), [Kind::Deny]);
+    assert_eq!(at_rest(&stage), Usd::ZERO);
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_written_refuses_before_anything_is_sent() {
+    let wide = guard(&json!({"rate": {"limit": 100_000, "per_s": 1}}));
+    let stage = gateway(json!([whole("a.test")]), &wide);
+    assert_eq!(answer(&stage, &cost_ask(false)).await.0, 200);
+    stage.lose_disk();
+    let mut served = 1;
+    let (body, headers) = loop {
+        let (status, body, headers) = answer(&stage, &cost_ask(false)).await;
+        match status {
+            200 => served += 1,
+            _ => break (body, headers),
+        }
+        assert!(served < 1_000, "rows went nowhere");
+    };
+    assert_eq!(body["error"]["code"], "ledger_unavailable");
+    assert_eq!((named(&headers, "x-should-retry"), named(&headers, "retry-after")), ("true", "2"));
+    let told = account(&stage);
+    assert_eq!((told.held, told.in_flight), (Usd::ZERO, 0));
+    assert_eq!(told.day_spent, Usd::from_nano(served * 1_600_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_that_was_recovered_away_is_asked_for_again_before_the_next_attempt() {
+    let scripts = json!([
+        {"url": "a.test", "status": 500, "steps": [{"wait_ms": 1_000}]}, whole("b.test")
+    ]);
+    let stage = gateway(scripts, &json!({}));
+    let outbox = start(&stage, &cost_ask(false));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = account(&stage);
+    assert!(before.held > Usd::ZERO);
+    // Somebody who thought this process dead gave its hold back.
+    let rid = stage.node.holds.older_than(stage.node.clock.now().ticks)["acme"][0];
+    let world = stage.node.world.load_full();
+    let tenant = Tenant { id: "acme", limits: &world.tenant("acme").limits };
+    let home = stage.node.home().unwrap();
+    let release = Op::Settle { rid, owner: home.owner, actual: Usd::ZERO };
+    let Trip::Made(_) = home.store.call(&tenant, release, stage.node.clock.now().utc) else {
+        unreachable!("memory answers at once")
+    };
+    assert_eq!(account(&stage).held, Usd::ZERO);
+    stage.clock.advance_micros(6_000_000);
+    assert_eq!(head(&outbox).await.status, 200);
+    assert_eq!(at_rest(&stage), Usd::from_nano(3_200_000));
+    assert_eq!(stage.kinds(), [Kind::Dispatch, Kind::Dispatch, Kind::Settle]);
+}

@@ -58,6 +58,7 @@ fn told(limits: &Limits) -> Value {
             UnknownPrice::Refuse => "refuse",
             UnknownPrice::Allow => "allow",
         },
+        "default_max_tokens": limits.default_max_tokens,
         "outage_policy": limits.outage.name(),
         "slice_max_usd": limits.slice_max.to_string(),
         "outage_overdraft_usd": limits.outage_overdraft.to_string(),

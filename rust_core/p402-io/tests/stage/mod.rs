@@ -24,8 +24,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// A journal of a test need not be large.
-const SEGMENT_BYTES: u64 = 1 << 20;
+/// A journal of a test need not be large: 256 rows.
+const SEGMENT_BYTES: u64 = 64 << 10;
 pub const START: Timestamp = Timestamp::from_seconds(1_795_158_000);
 
 /// A gateway, and the folder it keeps its ledger in.
@@ -56,6 +56,11 @@ pub struct Booked {
 }
 
 impl Stage {
+    /// Takes the ledger's folder away from under it: no segment can be begun any more.
+    pub fn lose_disk(&self) {
+        std::fs::remove_dir_all(self.folder.path()).unwrap();
+    }
+
     /// What stands in the journal, in order.
     pub fn rows(&self) -> Vec<Booked> {
         let mut files: Vec<_> = std::fs::read_dir(self.folder.path().join("journal"))
