@@ -210,7 +210,7 @@ impl Node {
 }
 
 impl Journal {
-    fn dispatch(&self, rid: RequestId, day: Day, held: Usd) {
+    pub(crate) fn dispatch(&self, rid: RequestId, day: Day, held: Usd) {
         self.tail.lock().unwrap().push(Row::Dispatch { rid, day, held });
     }
     fn settle(&self, rid: RequestId, actual: Usd) {

@@ -1,4 +1,4 @@
-//! Faults of the network and of what stands between: delay, jitter, resets, silence, lies, failover.
+//! Faults of the network and of what stands between: delay, resets, silence, lies, failover.
 //! Does not touch the server, save where another one takes its place.
 
 use super::alone;
