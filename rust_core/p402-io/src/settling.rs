@@ -111,9 +111,9 @@ impl Settling {
         self.settle_as(200, served, used, now)
     }
 
-    /// The client left before an answer and nobody hears it out: an attempt that was on its way is
-    /// never called free, since its provider may bill it (guard.md § 4). What a whole answer would
-    /// have come to nobody knows, so it is booked at its hold; a stream had not begun: its input is.
+    /// The client left before an answer, and nobody hears the upstream out: an attempt that was on
+    /// its way is never called free, since its provider may bill it (guard.md § 4). What a whole
+    /// answer came to is unknown, so it costs its hold; of a stream, what was sent is counted.
     pub fn abandon(&mut self, now: Now) {
         self.disconnected = true;
         let Some(served) = self.sending.take() else {
