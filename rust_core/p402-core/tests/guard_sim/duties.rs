@@ -63,7 +63,7 @@ impl World {
             return;
         }
         let (rid, actual) = (RequestId::from_bits(debt.rid), Usd::from_nano(debt.actual));
-        let op = Op::Settle { rid, owner: node as u32, actual };
+        let op = Op::Settle { rid, owner: node as u32 + 1, actual };
         match self.call(node, debt.tenant, op) {
             Outcome::Reply(reply) if reply.code == Code::Unknown => {
                 self.check_counted(node, debt.tenant, (debt.version, debt.seq));

@@ -126,7 +126,7 @@ impl Ledger {
                 rid: RequestId::from_bits(*rid),
                 amount: Usd::from_nano(entry.hold),
                 day: Day::from_days(entry.day as i32),
-                owner: entry.node as u32,
+                owner: entry.node as u32 + 1,
                 slice: entry.is_slice,
             });
         let usd = |nano| Usd::from_nano(nano);

@@ -201,7 +201,7 @@ impl World {
         let orphans: Vec<u128> = account
             .records()
             .iter()
-            .filter(|record| record.node() == node as u32 && !known(record.rid.bits()))
+            .filter(|record| record.node() == node as u32 + 1 && !known(record.rid.bits()))
             .map(|record| record.rid.bits())
             .collect();
         for rid in orphans {

@@ -36,7 +36,7 @@ impl World {
         let claim = Claim {
             rid: RequestId::from_bits(request.rid),
             amount: Usd::from_nano(request.claim),
-            owner: node as u32,
+            owner: node as u32 + 1,
             kind: Ask::Request,
         };
         match self.call(node, request.tenant, Op::Admit(claim)) {

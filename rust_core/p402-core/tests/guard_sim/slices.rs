@@ -33,7 +33,7 @@ impl World {
         }
         self.rids += 1;
         let rid = RequestId::from_bits(self.rids);
-        let claim = Claim { rid, amount, owner: node as u32, kind: Ask::Slice };
+        let claim = Claim { rid, amount, owner: node as u32 + 1, kind: Ask::Slice };
         match self.call(node, tenant, Op::Admit(claim)) {
             Outcome::Reply(reply) if reply.code == Code::Done => {
                 let slice = Slice::new(rid, amount, reply.admitted);
