@@ -11,5 +11,4 @@ ABSENT = {
     9: ("Redis CPU per request; trips per admit", "≤ 15 µs; 1", "a quiet machine"),
     21: ("rolling upgrade, two function versions: overspend", "0", "a second release"),
     29: ("cache hits: nanos", "0", "the semantic cache"),
-    30: ("3 nodes, 60 s outage, escrow: overspend", "0", "a script over HTTP"),
 }

@@ -14,6 +14,7 @@ use p402_io::store::{Store, StoreError, Tenant, Trip};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use stage::{HELLO, START, Stage, answer, cost_ask, named, staged};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,7 +27,8 @@ struct Sea {
     memory: Memory,
     out: AtomicBool,
     slice: Mutex<Usd>,
-    redeemed: Mutex<Vec<Usd>>,
+    drawn: Mutex<HashMap<RequestId, Usd>>,
+    redeemed: Mutex<Vec<(Usd, Usd)>>,
 }
 
 impl Tide {
@@ -46,16 +48,20 @@ impl Store for Tide {
     fn nodes(&self) -> u32 {
         2
     }
-    fn draw(&self, _: &Tenant<'_>, _: RequestId, claim: Usd, _: Timestamp) -> bool {
-        let mut slice = self.0.slice.lock();
-        let fits = claim <= *slice;
+    fn draw(&self, _: &Tenant<'_>, rid: RequestId, amount: Usd, _: Timestamp) -> bool {
+        let (mut slice, mut drawn) = (self.0.slice.lock(), self.0.drawn.lock());
+        let held = drawn.get(&rid).copied().unwrap_or(Usd::ZERO);
+        let more = amount.saturating_sub(held);
+        let fits = more <= *slice;
         if fits {
-            *slice = slice.saturating_sub(claim);
+            *slice = slice.saturating_sub(more);
+            drawn.insert(rid, amount);
         }
         fits
     }
-    fn redeem(&self, _: &Tenant<'_>, _: RequestId, actual: Usd, _: Timestamp) {
-        self.0.redeemed.lock().push(actual);
+    fn redeem(&self, _: &Tenant<'_>, rid: RequestId, actual: Usd, _: Timestamp) {
+        let claim = self.0.drawn.lock().remove(&rid).unwrap_or(Usd::ZERO);
+        self.0.redeemed.lock().push((claim, actual));
     }
 }
 
@@ -98,7 +104,7 @@ async fn escrow_spends_its_slice_and_not_a_nano_more() {
     let kinds = [Kind::Dispatch, Kind::Settle, Kind::Dispatch, Kind::Settle];
     assert_eq!(stage.kinds(), kinds, "what was refused has written nothing");
     assert!(!rows[1].flags.has(Flags::DEGRADED) && rows[3].flags.has(Flags::DEGRADED));
-    assert_eq!(*tide.0.redeemed.lock(), [COST]);
+    assert_eq!(*tide.0.redeemed.lock(), [(rows[2].held, COST)]);
 
     tide.goes_out(false);
     let (_, body, headers) = answer(&stage, &cost_ask(false)).await;
