@@ -117,6 +117,14 @@ clients-all: build $(STAMPS)/tests ## every client of the matrix (releases)
 conformance: build $(STAMPS)/tests ## test suites written by others, against the gateway
 	$(BIN)/python -m tests.conformance
 
+.PHONY: claims
+claims: build $(STAMPS)/tests ## the billing guard's claims, short form; one table
+	$(BIN)/python -m tests.claims
+
+.PHONY: claims-long
+claims-long: build $(STAMPS)/tests ## the same as they are published: hours, on a quiet machine
+	$(BIN)/python -m tests.claims --long
+
 .PHONY: audit
 audit: ## licences, bans and sources of the Rust dependencies
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; \

@@ -11,6 +11,7 @@ use p402_core::route::{Attempt, Observation, Outcome, Permit};
 use p402_core::time::Now;
 use p402_core::usage::Usage;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -70,8 +71,9 @@ impl Drop for Busy {
     }
 }
 
-/// Tries the plan's attempts in order; the error is what the client is told if none answers.
-pub async fn walk(settling: &mut Settling) -> Result<Dispatched, ApiError> {
+/// Tries the plan's attempts in order; the error is what the client is told if none answers. Once
+/// it has `left`, what is on its way is still heard out, but nothing more is begun for it.
+pub async fn walk(settling: &mut Settling, left: &AtomicBool) -> Result<Dispatched, ApiError> {
     let turn = Arc::clone(&settling.turn);
     let deadline = deadline(&turn);
     let mut failures = Failures::default();
@@ -82,7 +84,8 @@ pub async fn walk(settling: &mut Settling) -> Result<Dispatched, ApiError> {
             if failures.too_small(&turn, attempt) {
                 break;
             }
-            if tries >= TRIES_MAX || !may_try(&turn, attempt, tries) {
+            let over = tries >= TRIES_MAX || left.load(Ordering::Acquire);
+            if over || !may_try(&turn, attempt, tries) {
                 return Err(failures.into_error(settling, deadline));
             }
             let Some(permit) = begin(&turn, attempt, tries == 0) else { break };

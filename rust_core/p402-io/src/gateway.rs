@@ -28,6 +28,7 @@ use p402_core::route::{Ask, Options, Plan};
 use p402_core::time::{Now, Ticks};
 use ring::digest::{SHA256, digest};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -199,7 +200,9 @@ impl Gateway {
         })
     }
 
-    /// dispatch: walks the plan, keeps a silent stream's client company; `None` if the client left.
+    /// dispatch: walks the plan, keeps a silent stream's client company. What a client that leaves
+    /// has begun is billed all the same: it is heard out, to its usage, by nobody else. `None`
+    /// where as many are being heard out as this node allows, or it takes too long.
     async fn dispatch(
         &self,
         settling: &mut Settling,
@@ -212,20 +215,34 @@ impl Gateway {
             .stream
             .then(|| Instant::now() + Duration::from_millis(config.keepalive_first_ms));
         let early = turn.scan.stream.then(|| headers(settling, None, &[], None));
-        let walk = dispatch::walk(settling);
-        tokio::pin!(walk);
-        loop {
-            tokio::select! {
-                biased;
-                dispatched = &mut walk => return dispatched.map(Some),
-                () = outbox.until_gone() => return Ok(None),
-                () = at(comment), if comment.is_some() => {
-                    outbox.head(stream_head(early.clone().unwrap_or_default()));
-                    outbox.push(KEEPALIVE);
-                    comment = Some(Instant::now() + Duration::from_millis(config.keepalive_ms));
+        let left = AtomicBool::new(false);
+        let (longest, mut drain) = (Duration::from_millis(config.drain_ms), None);
+        let dispatched = {
+            let walk = dispatch::walk(settling, &left);
+            tokio::pin!(walk);
+            loop {
+                let until = drain.as_ref().map(|(_, until)| *until);
+                tokio::select! {
+                    biased;
+                    dispatched = &mut walk => break dispatched,
+                    () = outbox.until_gone(), if drain.is_none() => {
+                        let Some(permit) = turn.drain() else { return Ok(None) };
+                        left.store(true, Ordering::Release);
+                        comment = None;
+                        drain = Some((permit, Instant::now() + longest));
+                    }
+                    () = at(until), if until.is_some() => return Ok(None),
+                    () = self.node.until_closed(), if until.is_some() => return Ok(None),
+                    () = at(comment), if comment.is_some() => {
+                        outbox.head(stream_head(early.clone().unwrap_or_default()));
+                        outbox.push(KEEPALIVE);
+                        comment = Some(Instant::now() + Duration::from_millis(config.keepalive_ms));
+                    }
                 }
             }
-        }
+        };
+        settling.disconnected |= left.into_inner();
+        dispatched.map(Some)
     }
 
     /// settle: the whole answer, priced, with its metadata, in one write.

@@ -196,6 +196,14 @@ impl Node {
         (lines.chain(notices.iter().map(ToString::to_string)).collect(), dropped)
     }
 
+    /// Returns once open work has to end.
+    pub async fn until_closed(&self) {
+        let closing = self.closing.notified();
+        if !self.closed.load(Ordering::Acquire) {
+            closing.await;
+        }
+    }
+
     async fn until_idle(&self, wait: Duration) -> bool {
         let idle = async {
             loop {

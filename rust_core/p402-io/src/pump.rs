@@ -175,7 +175,7 @@ impl Pump {
         if offer.is_some_and(|offer| offer.free) {
             return Err(Stop::Abandoned);
         }
-        Arc::clone(&turn.node.drains).try_acquire_owned().map_err(|_| Stop::Abandoned)
+        turn.drain().ok_or(Stop::Abandoned)
     }
 
     /// Hands over what may leave now.

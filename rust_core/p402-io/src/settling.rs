@@ -111,8 +111,9 @@ impl Settling {
         self.settle_as(200, served, used, now)
     }
 
-    /// The client left before an answer: an attempt that was on its way is never called free, since
-    /// its provider may bill it (guard.md § 4); its input is counted here and said to be estimated.
+    /// The client left before an answer, and nobody hears the upstream out: an attempt that was on
+    /// its way is never called free, since its provider may bill it (guard.md § 4). What a whole
+    /// answer came to is unknown, so it costs its hold; of a stream, what was sent is counted.
     pub fn abandon(&mut self, now: Now) {
         self.disconnected = true;
         let Some(served) = self.sending.take() else {
@@ -128,7 +129,8 @@ impl Settling {
             ms: took_us / 1_000,
             provider_request_id: None,
         });
-        self.settle_as(CLIENT_CLOSED, &served, &Used::default(), now);
+        let used = Used { absurd: !self.turn.scan.stream, ..Used::default() };
+        self.settle_as(CLIENT_CLOSED, &served, &used, now);
     }
 
     fn settle_as(&mut self, http_status: u16, served: &Served, used: &Used, now: Now) -> Settled {

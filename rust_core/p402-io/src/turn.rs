@@ -23,6 +23,7 @@ use p402_core::route::{Ask, Attempt, AttemptSeen, Options, Plan};
 use p402_core::time::{Now, Ticks};
 use p402_core::usage::ReportedUsage;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// One request: what was asked, what was planned, and when it came.
 #[derive(Debug)]
@@ -222,6 +223,17 @@ impl Turn {
         if self.home.ledger.durable(mark).await.is_err() {
             count(&self.node.meter.ledger_failed);
         }
+    }
+
+    /// The right to hear an upstream out for a client that has left, to the usage; none where
+    /// nothing of the plan has a price, or where this node hears out as many as it may.
+    pub fn drain(&self) -> Option<OwnedSemaphorePermit> {
+        let offers = &self.world.catalog.offers;
+        let free = |attempt: &Attempt| offers.get(attempt.offer).is_some_and(|offer| offer.free);
+        if self.plan.attempts.iter().all(free) {
+            return None;
+        }
+        Arc::clone(&self.node.drains).try_acquire_owned().ok()
     }
 
     pub fn attempt(&self, served: &Served) -> Option<&Attempt> {

@@ -3,6 +3,8 @@
 
 mod stage;
 
+use p402_core::ledger::{Flags, Kind};
+use p402_core::money::Usd;
 use p402_io::clock::{ManualClock, SystemClock};
 use p402_io::store::memory::Memory;
 use p402_io::world::World;
@@ -189,15 +191,48 @@ async fn a_client_that_leaves_mid_stream_is_still_accounted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_before_the_answer_releases() {
+async fn a_client_that_leaves_before_the_answer_is_heard_out_and_pays_what_it_came_to() {
     let scripts = json!([{"steps": [{"wait_ms": 5_000}, {"chunk": HELLO}]}]);
     let gateway = gateway(scripts, &json!({}));
     let outbox = start(&gateway, &cost_ask(false));
     tokio::time::sleep(Duration::from_millis(100)).await;
     outbox.leave();
-    let before = tokio::time::Instant::now();
     gateway.node.drain(Duration::from_secs(20)).await;
-    assert!(before.elapsed() < Duration::from_millis(100), "the upstream was not cut at once");
+    let rows = gateway.rows();
+    assert_eq!(gateway.kinds(), [Kind::Dispatch, Kind::Settle]);
+    assert!(rows[1].flags.has(Flags::DISCONNECTED) && !rows[1].flags.has(Flags::ESTIMATED));
+    assert!(rows[1].cost > Usd::ZERO && rows[1].cost < rows[0].held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_nobody_hears_out_pays_its_hold_and_the_upstream_is_cut() {
+    for config in [json!({"stream": {"drain_max": 0}}), json!({"stream": {"drain_ms": 50}})] {
+        let scripts = json!([{"steps": [{"wait_ms": 5_000}, {"chunk": HELLO}]}]);
+        let gateway = gateway(scripts, &config);
+        let outbox = start(&gateway, &cost_ask(false));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        outbox.leave();
+        let before = tokio::time::Instant::now();
+        gateway.node.drain(Duration::from_secs(20)).await;
+        assert!(before.elapsed() < Duration::from_millis(100), "the upstream was not cut");
+        let rows = gateway.rows();
+        assert_eq!(gateway.kinds(), [Kind::Dispatch, Kind::Settle]);
+        assert_eq!(rows[1].cost, rows[0].held);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_more_is_begun_for_a_client_that_has_left() {
+    let scripts = json!([
+        {"url": "a.test", "status": 500, "steps": [{"wait_ms": 1_000}]},
+        {"steps": [{"chunk": HELLO}]}
+    ]);
+    let gateway = gateway(scripts, &json!({}));
+    let outbox = start(&gateway, &cost_ask(false));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    outbox.leave();
+    gateway.node.drain(Duration::from_secs(20)).await;
+    assert_eq!(gateway.kinds(), [Kind::Dispatch, Kind::Release]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,4 +9,5 @@ mod nodes;
 mod rig;
 mod server;
 mod store;
+mod topology;
 mod twin;

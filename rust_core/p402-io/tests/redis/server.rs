@@ -65,6 +65,13 @@ impl Server {
         }
     }
 
+    /// A setting as the server has it.
+    pub(crate) fn setting(&self, name: &str) -> String {
+        let pair: (String, String) =
+            redis::cmd("CONFIG").arg("GET").arg(name).query(&mut self.connect()).unwrap();
+        pair.1
+    }
+
     /// Adds settings for the next start.
     pub(crate) fn set(&mut self, words: &[&str]) {
         self.extra.extend(words.iter().map(|word| (*word).to_owned()));
@@ -74,6 +81,14 @@ impl Server {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.pid().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// No file of it may be longer; a write beyond that fails as on a full disk.
+    pub(crate) fn room(&self, bytes: Option<u64>) {
+        let most = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let limit = format!("--fsize={most}:unlimited");
+        let set = Command::new("prlimit").args(["--pid", &self.pid().to_string(), &limit]).status();
+        assert!(set.unwrap().success());
     }
 
     /// Ends it without a word, as a crash would.
@@ -124,7 +139,9 @@ pub(crate) fn free_port() -> u16 {
 }
 
 fn spawn(folder: &std::path::Path, port: u16, extra: &[String]) -> Child {
-    Command::new("redis-server")
+    // A file that may not grow is to be an error, not a signal.
+    Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec redis-server \"$@\"", "sh"])
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
         .args(["--unixsocket", &folder.join("redis.sock").display().to_string()])
         .args(["--dir", &folder.display().to_string(), "--appendonly", "no"])

@@ -255,6 +255,10 @@ impl Home {
                 let owner = self.fleet.named(tag, &place, true).ok_or(Failure::Garbled)?;
                 owner.pipeline(commands).await
             }
+            Err(Failure::Ask(place)) => {
+                let heir = self.fleet.named(tag, &place, false).ok_or(Failure::Garbled)?;
+                heir.pipeline(asking(&commands)).await
+            }
             answer => answer,
         };
         T::from_redis_value(answer?).map_err(|_| Failure::Garbled)
@@ -287,4 +291,13 @@ impl Home {
         }
         self.pay().await;
     }
+}
+
+/// The same commands for a server that does not own their slot yet: each has to be asked for.
+fn asking(commands: &Pipeline) -> Pipeline {
+    let mut asking = ::redis::pipe();
+    for command in commands.cmd_iter() {
+        asking.cmd("ASKING").add_command(command.clone());
+    }
+    asking
 }

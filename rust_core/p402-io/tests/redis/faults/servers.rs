@@ -263,3 +263,18 @@ fn f18_a_server_that_loads_is_away_until_it_has_loaded() {
         timely(report.opened(), OPENED_MAX);
     });
 }
+
+#[test]
+fn f16_a_full_disk_under_the_append_only_file_is_an_outage_until_there_is_room() {
+    alone(async {
+        let settings = ["--appendonly", "yes", "--appendfsync", "everysec"];
+        let mut scene = Scene::open(Server::with(&settings), PLENTY, None).await;
+        scene.fault();
+        scene.server.room(Some(1_000));
+        scene.load(FAULT).await;
+        scene.server.room(None);
+        scene.heal();
+        let report = scene.judge().await;
+        assert!(report.away() > 0);
+    });
+}
