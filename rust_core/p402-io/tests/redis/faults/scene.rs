@@ -96,6 +96,16 @@ impl Scene {
         watch.abort();
     }
 
+    /// Load until the cap is reached: all of it can be spent, whatever happened before.
+    pub(crate) async fn until_refused(&self) {
+        let end = Instant::now() + SETTLED;
+        let refused = |sample: &Sample| matches!(sample.end, End::Refused(_));
+        while !self.samples.lock().unwrap().iter().any(refused) {
+            assert!(Instant::now() < end, "{} billed of {}", self.world.billed(), self.cap);
+            self.load(Duration::from_millis(100)).await;
+        }
+    }
+
     /// The fault begins.
     pub(crate) fn fault(&mut self) {
         self.faulted = self.began.elapsed();
