@@ -1,4 +1,4 @@
-//! Decides whether the store is found where it is: behind sentinels, across a cluster, under an ACL.
+//! Decides whether the store is found where it is: behind sentinels, in a cluster, under an ACL.
 //! Does not break it (faults do).
 
 use super::rig::{End, TENANT, World, capped};
