@@ -12,7 +12,7 @@ from tests.claims.absent import ABSENT
 from tests.claims.verdict import Row, Scale, table
 
 # Measured by tests that `make test` runs anyway, or, as 31, by tests/test_spending.py.
-ELSEWHERE = {4, 6, 7, 8, 10, 11, 18, 20, 25, 26, 27, 31}
+ELSEWHERE = {4, 6, 7, 8, 18, 20, 25, 26, 27, 31}
 
 
 @pytest.mark.claims

@@ -1,4 +1,4 @@
-"""Decides how a claim calls a test or a bench of the Rust crates, and reads what it printed.
+"""Decides how a claim calls a test of the Rust crates, and reads what it printed.
 
 Does not judge: a test that fails raises, with its last lines.
 """
@@ -22,12 +22,6 @@ def cargo_test(crate: str, target: str, *words: str, **env: str) -> str:
         raise NotHereError(f"{crate} has no test {target}")
     command = ["cargo", "test", "--quiet", "--locked", "-p", crate, "--test", target, "--"]
     return _run([*command, "--nocapture", *words], env)
-
-
-def cargo_bench(kernel: str, *words: str) -> str:
-    """Runs one kernel of the benches; what it said."""
-    command = ["cargo", "bench", "--quiet", "--locked", "-p", "p402-bench", "--bench", kernel]
-    return _run([*command, "--", *words], {})
 
 
 def found(pattern: str, text: str) -> tuple[str, ...]:
