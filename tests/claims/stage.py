@@ -63,7 +63,8 @@ class Provider:
         command += ["--seed", str(seed), "--pause-ms", str(pause_ms)]
         self._child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._child.stdout is not None
-        line = self._child.stdout.readline()
+        with self._child.stdout as told:
+            line = told.readline()
         assert line.startswith(READY), line
         self.root = line.split()[-1]
 
