@@ -207,11 +207,15 @@ class Gateway:
         chosen = settings(text, tuple((env or {}).items()))
         layers = chosen.catalog_layers()
         self.folder = tempfile.TemporaryDirectory(prefix="p402-test-")
-        core = _core.Gateway(
-            chosen.core_config(),
-            catalog=layers if whole else [HEADER, *layers[1:]],
-            data_dir=self.folder.name,
-        )
+        try:
+            core = _core.Gateway(
+                chosen.core_config(),
+                catalog=layers if whole else [HEADER, *layers[1:]],
+                data_dir=self.folder.name,
+            )
+        except ValueError:
+            self.folder.cleanup()
+            raise
         self.core = core
         self.app = App(chosen, core, bounds=bounds)
 
