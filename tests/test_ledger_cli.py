@@ -84,6 +84,20 @@ def test_usage_sums_integers_by_bucket(folder, capsys):
     assert "0.000001003" in told(capsys, *ask)
 
 
+def test_without_a_folder_the_ledger_is_where_the_gateway_keeps_it(
+    folder, tmp_path, capsys, monkeypatch
+):
+    config = tmp_path / "p402.toml"
+    config.write_text(f'[store]\ndata_dir = "{folder}"\n')
+    monkeypatch.setenv("P402_CONFIG", str(config))
+    named = json.loads(told(capsys, "ledger", "show", "--data-dir", folder, "--json"))
+    seen = json.loads(told(capsys, "ledger", "show", "--json"))
+    assert (seen["balances"], seen["open"]) == (named["balances"], named["open"])
+    monkeypatch.setenv("P402_CONFIG", "")
+    monkeypatch.setenv("P402_DATA_DIR", str(folder))
+    assert json.loads(told(capsys, "ledger", "show", "--json"))["balances"] == named["balances"]
+
+
 def test_show_tells_balances_what_is_open_and_one_requests_rows(folder, capsys):
     seen = json.loads(told(capsys, "ledger", "show", "--data-dir", folder, "--json"))
     spent = {(row["tenant"], row["day"]): row["spent_nano"] for row in seen["balances"]}

@@ -38,8 +38,8 @@ One OpenAI-compatible endpoint; each request goes to the best model for its targ
   p402 check --config p402.toml                is my configuration right, and what is live?
   p402 models --search haiku                   what is there, at what price?
   p402 route 'prove Fermat' --mode quality     which model would answer, and why? (calls nobody)
-  p402 usage --data-dir DIR                    what was used, by day, model, provider, …
-  p402 ledger verify --data-dir DIR            is every nano-dollar in its place?
+  p402 usage                                   what was used, by day, model, provider, …
+  p402 ledger verify                           is every nano-dollar in its place?
   p402 demo                                    watch it work, without any key
 
 Keys come from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, GROQ_API_KEY, …).
@@ -223,7 +223,11 @@ def _route(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _books(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--data-dir", required=True, metavar="DIR", help="where the ledger is")
+    made.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="where the ledger is (default: where `p402 serve` keeps it)",
+    )
     made.add_argument(
         "--index",
         metavar="URL",

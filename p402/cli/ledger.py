@@ -43,7 +43,18 @@ def books(options: argparse.Namespace) -> _core.Books:
     """The ledger that the options name."""
     from p402 import _core
 
-    return _core.Books(options.data_dir, index_of(options.index))
+    return _core.Books(*place(options))
+
+
+def place(options: argparse.Namespace) -> tuple[str, str | None]:
+    """Its folder and its index: as the options say, else as the configuration of `serve` does."""
+    index = index_of(options.index)
+    if options.data_dir is not None:
+        return options.data_dir, index
+    from p402.settings import load
+
+    settings = load()
+    return str(settings.data_dir), index or settings.store.ledger
 
 
 def index_of(text: str | None) -> str | None:
@@ -161,8 +172,8 @@ def _export(options: argparse.Namespace) -> int:
 def _settle(options: argparse.Namespace) -> int:
     from p402 import _core
 
-    index = index_of(options.index)
-    row = _core.settle_by_hand(options.data_dir, options.request, options.cost_usd, index)
+    folder, index = place(options)
+    row = _core.settle_by_hand(folder, options.request, options.cost_usd, index)
     told = orjson.loads(row)
     if options.json:
         _json(told)
