@@ -26,6 +26,10 @@ impl Holds {
         self.shard(rid).lock().remove(&rid);
     }
 
+    pub fn has(&self, rid: RequestId) -> bool {
+        self.shard(rid).lock().contains_key(&rid)
+    }
+
     /// The holds that were taken before an instant, by tenant.
     pub fn older_than(&self, instant: Ticks) -> HashMap<Arc<str>, Vec<RequestId>> {
         let mut found: HashMap<Arc<str>, Vec<RequestId>> = HashMap::new();

@@ -11,7 +11,7 @@ use crate::store::redis::address::Address;
 use crate::store::redis::{self, Notice, Redis};
 use crate::truth::Record;
 use p402_core::config::Config;
-use p402_core::guard::{Limits, NODES_MAX};
+use p402_core::guard::Limits;
 use p402_core::id::RequestId;
 use p402_core::time::Now;
 use parking_lot::Mutex;
@@ -39,7 +39,7 @@ pub struct Home {
     pub ledger: Arc<Ledger>,
     /// Accounts of this node alone, for as long as the store is away.
     pub local: Memory,
-    /// Marks this process's holds among those of other nodes.
+    /// Marks this data directory's holds among those of other nodes.
     pub owner: u32,
     /// The ledger's reader, once somebody has asked.
     books: Mutex<Option<Books>>,
@@ -68,21 +68,21 @@ impl Home {
             other => HomeError::Failed(other.to_string()),
         })?;
         let ledger = Arc::new(ledger);
-        let owner = owner();
+        let owner = ledger.owner();
         if let Some(url) = &config.store.url {
             let notices = Arc::new(Notices::default());
             let store = elsewhere(config, url, (&ledger, owner), &notices);
             let store = Box::new(store.map_err(HomeError::Failed)?);
-            return Ok(Self { owner, notices, ..Self::new(store, ledger) });
+            return Ok(Self { notices, ..Self::new(store, ledger) });
         }
         let past = LedgerPast::read(Arc::clone(&ledger), limits, (owner, now.utc));
         let past = past.map_err(HomeError::Failed)?;
-        Ok(Self { owner, ..Self::new(Box::new(Memory::new(Box::new(past))), ledger) })
+        Ok(Self::new(Box::new(Memory::new(Box::new(past))), ledger))
     }
 
     pub fn new(store: Box<dyn Store>, ledger: Arc<Ledger>) -> Self {
-        let (books, notices) = (Mutex::new(None), Arc::default());
-        Self { store, ledger, local: Memory::default(), owner: owner(), books, notices }
+        let (books, notices, owner) = (Mutex::new(None), Arc::default(), ledger.owner());
+        Self { store, ledger, local: Memory::default(), owner, books, notices }
     }
 
     /// What the operator should hear of the store since the last call.
@@ -146,11 +146,6 @@ fn elsewhere(
     let greeter = greeter.map_err(|error| error.to_string())?;
     greeter.block_on(Redis::new(options.clone())?.greet())?;
     Redis::new(options)
-}
-
-fn owner() -> u32 {
-    // Never `ANYONE`.
-    (getrandom::u32().unwrap_or_default() % NODES_MAX).max(1)
 }
 
 fn durability(config: &Config) -> Result<Durability, String> {

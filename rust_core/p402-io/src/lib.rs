@@ -28,6 +28,8 @@ pub mod reservation;
 
 pub mod world;
 
+pub mod heir;
+
 pub mod node;
 
 pub mod turn;

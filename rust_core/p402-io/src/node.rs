@@ -3,6 +3,7 @@
 
 use crate::clock::Clock;
 use crate::emit::Emit;
+use crate::heir;
 use crate::holds::Holds;
 use crate::home::Home;
 use crate::meter::{Meter, count};
@@ -31,6 +32,9 @@ pub const IN_FLIGHT_MAX: usize = 8_192;
 const LEAVE_MAX: Duration = Duration::from_millis(500);
 /// Leases are renewed this often; a hold that is younger needs none yet.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
+
+/// Holds of nodes that do not come back are looked for once in so many renewals.
+const ADOPT_EVERY: u64 = 120;
 
 /// One gateway process: the world, the moving state of routing, and the ways out.
 pub struct Node {
@@ -145,11 +149,16 @@ impl Node {
     pub async fn tend(self: Arc<Self>) {
         if let Some(home) = &self.home {
             home.store.begin();
+            let (world, now) = (self.world.load_full(), self.clock.now().utc);
+            tokio::spawn(heir::take_up(Arc::clone(home), world, now));
         }
         let mut tick = tokio::time::interval(RENEW_EVERY);
-        loop {
+        for ticks in 1_u64.. {
             tick.tick().await;
             self.renew().await;
+            if let Some(home) = self.home.as_ref().filter(|_| ticks.is_multiple_of(ADOPT_EVERY)) {
+                heir::adopt(home, &self.world.load_full(), self.clock.now().utc).await;
+            }
         }
     }
 
@@ -167,8 +176,13 @@ impl Node {
                 }
                 let answer = home.store.call(&tenant, Op::Renew(batch), now.utc).answer().await;
                 let fates = answer.map(|reply| reply.fates).unwrap_or_default();
-                for _ in fates.iter().filter(|fate| **fate == Fate::Retaken) {
-                    count(&self.meter.slots_retaken);
+                for (rid, fate) in batch.iter().zip(fates) {
+                    match fate {
+                        Fate::Retaken => count(&self.meter.slots_retaken),
+                        // It runs here, and the account does not hold it.
+                        Fate::Unknown if self.holds.has(*rid) => home.store.doubt(&tenant),
+                        Fate::Unknown | Fate::Renewed => {}
+                    }
                 }
             }
         }

@@ -3,7 +3,8 @@
 
 use crate::ledger::{Books, Ledger, OpenRequest};
 use crate::store::redis::{Balances, Promise, Truth, Unread};
-use p402_core::guard::{ANYONE, Open};
+use p402_core::guard::{Open, Told};
+use p402_core::id::RequestId;
 use p402_core::time::Day;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -56,10 +57,17 @@ impl Truth for Record {
             })
         })
     }
+
+    fn told(&self, rids: Vec<RequestId>) -> Promise<'_, Vec<Told>> {
+        let books = Arc::clone(&self.books);
+        Box::pin(async move {
+            let read = spawn_blocking(move || books.lock().told(&rids)).await;
+            read.map_err(|_| Unread)?.map_err(|_| Unread)
+        })
+    }
 }
 
-/// A row does not say which node runs its request.
 fn open(request: &OpenRequest) -> Open {
-    let OpenRequest { rid, day, held, .. } = *request;
-    Open { rid, amount: held, day, owner: ANYONE, slice: false }
+    let OpenRequest { rid, day, held, owner, .. } = *request;
+    Open { rid, amount: held, day, owner, slice: false }
 }

@@ -4,7 +4,7 @@
 use super::breaker::calendar_day;
 use super::limits::{Limits, Period};
 use super::state::{Account, Header, RECORDS_MAX, bounded, counted, within};
-use super::{AMOUNT_MAX, ANYONE, Claim, Code, Fate, Fence, Kind, Op, RENEW_MAX, Reply};
+use super::{AMOUNT_MAX, Claim, Code, Fate, Fence, Kind, Op, RENEW_MAX, Reply};
 use crate::id::RequestId;
 use crate::money::Usd;
 use crate::time::{Day, Timestamp};
@@ -141,9 +141,7 @@ impl Account {
 
     fn settle(&mut self, of: (RequestId, u32), actual: i64, now: Timestamp) -> Reply {
         let (rid, owner) = of;
-        let owned = |at: &usize| {
-            self.records.get(*at).is_some_and(|found| [owner, ANYONE].contains(&found.node()))
-        };
+        let owned = |at: &usize| self.records.get(*at).is_some_and(|found| found.node() == owner);
         let Some(at) = self.find(rid).filter(owned) else {
             return self.reply(Code::Unknown, now);
         };

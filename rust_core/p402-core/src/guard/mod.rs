@@ -13,6 +13,7 @@ mod expiry;
 mod inflight;
 mod layout;
 mod limits;
+mod orphan;
 mod reservation;
 mod series;
 mod slice;
@@ -24,6 +25,7 @@ pub use bucket::Bucket;
 pub use inflight::{IN_FLIGHT_MAX, slot_retry_ms};
 pub use layout::{HEADER_BYTES, LAYOUT, LayoutError, RECORD_BYTES, REPLY_BYTES};
 pub use limits::{Limits, OnExpiry, OutagePolicy, Period, Rate, UnknownPrice};
+pub use orphan::{Heir, Rest, Told};
 pub use reservation::{CapRefusal, request_cap, tokens_within};
 pub use series::{Flag, Series, Watch};
 pub use slice::Slice;
@@ -70,9 +72,6 @@ pub struct Claim {
 
 /// Owners are numbered below this: the bits above it are the record's own marks.
 pub const NODES_MAX: u32 = 1 << 30;
-/// Owner of a hold that was found in a shared ledger, which does not say whose it is: whoever runs
-/// the request settles it.
-pub const ANYONE: u32 = 0;
 
 /// What a claim is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

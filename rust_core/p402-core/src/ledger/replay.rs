@@ -2,6 +2,7 @@
 //! Does not read rows from anywhere, and settles nothing: it says which row would.
 
 use super::row::{Flags, Kind, ROW_BYTES, Row, RowFault, Seq};
+use crate::guard::Told;
 use crate::id::RequestId;
 use crate::money::Usd;
 use crate::time::{Day, Timestamp};
@@ -152,6 +153,22 @@ impl Replay {
         let mut all: Vec<_> = self.open.iter().map(|(rid, open)| (*rid, open)).collect();
         all.sort_unstable_by_key(|(rid, _)| rid.bits());
         all
+    }
+
+    /// What the stretch tells of one request, its corrections included.
+    pub fn told(rows: &[Row<'_>]) -> Told {
+        let mut replay = Self::default();
+        let mut spent = Usd::ZERO;
+        for row in rows {
+            if replay.push(row) {
+                spent = spent.saturating_add(row.spent());
+            }
+        }
+        match (replay.closed.is_empty(), rows.iter().any(|row| row.kind.opens())) {
+            (false, _) => Told::Ended(spent),
+            (true, true) => Told::Open,
+            (true, false) => Told::Nothing,
+        }
     }
 
     /// Requests that ended here, those among them that began before the stretch included.

@@ -3,16 +3,17 @@
 
 use super::answers::Scope;
 use super::database::{Access, IndexError, Purpose};
-use super::folder::{JournalId, journal_id, journal_of, kept_damage};
+use super::folder::{JournalId, journal_id, journal_of, kept_damage, owner_of};
 use super::index::{Index, IndexAt, Positions};
 use super::tail::{self, Ends};
+use p402_core::guard::Told;
 use p402_core::id::RequestId;
 use p402_core::ledger::{
     Balance, GroupBy, Open, ROW_BYTES, Replay, Row, Seq, TENANT_BYTES_MAX, Tally, short_name,
 };
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,8 @@ pub struct OpenRequest {
     pub tenant: Box<str>,
     pub day: Day,
     pub held: Usd,
+    /// Whose hold it is in a shared store.
+    pub owner: u32,
     pub sent: bool,
     pub suspended: bool,
     pub since: Timestamp,
@@ -64,6 +67,7 @@ pub(super) struct Page<'a> {
     pub(super) index: &'a mut Index,
     positions: Positions,
     journal: &'a Path,
+    journal_id: Option<JournalId>,
 }
 
 impl Books {
@@ -120,7 +124,8 @@ impl Books {
                 Some(id) => index.positions(id)?,
                 None => Positions::new(),
             };
-            answer(&mut Page { index, positions, journal: &self.journal })
+            let (journal, journal_id) = (&*self.journal, self.journal_id);
+            answer(&mut Page { index, positions, journal, journal_id })
         })
     }
 
@@ -206,6 +211,24 @@ impl Books {
         })
     }
 
+    /// What the ledger tells of each of these requests.
+    pub fn told(&mut self, rids: &[RequestId]) -> Result<Vec<Told>, IndexError> {
+        self.ask(|page| {
+            let mut found: HashMap<RequestId, Found> =
+                rids.iter().map(|rid| (*rid, Found::default())).collect();
+            for (rid, rows) in &mut found {
+                page.index.rows_of(*rid, &mut |row| rows.keep(row))?;
+            }
+            page.tail(|row| {
+                if let Some(rows) = found.get_mut(&row.rid) {
+                    rows.keep(row);
+                }
+            })?;
+            let told = |rid| found.get(rid).map_or(Told::Nothing, Found::told);
+            Ok(rids.iter().map(told).collect())
+        })
+    }
+
     /// The instants of the first and the last row.
     pub fn span(&mut self) -> Result<Option<(Timestamp, Timestamp)>, IndexError> {
         self.ask(|page| {
@@ -242,6 +265,11 @@ struct Found {
 }
 
 impl Found {
+    fn told(&self) -> Told {
+        let rows = self.rows.iter().filter_map(|(.., bytes)| Row::decode(bytes).ok());
+        Replay::told(&rows.collect::<Vec<_>>())
+    }
+
     fn keep(&mut self, row: &Row<'_>) {
         let (rid, slot, attempt) = row.identity();
         if self.seen.insert((rid.bits(), slot, attempt)) {
@@ -297,20 +325,26 @@ impl Page<'_> {
     }
 
     fn open(&mut self, tail: &Replay) -> Result<Vec<OpenRequest>, Interrupted> {
-        let before = self.index.open()?.into_iter().map(|found| (found.rid, found.open));
-        let open = tail.outstanding(before);
-        Ok(open.iter().filter_map(|(rid, open)| OpenRequest::of(*rid, open)).collect())
+        let before = self.index.open()?;
+        let owners: HashMap<_, _> =
+            before.iter().map(|found| (found.rid, owner_of(found.journal))).collect();
+        let open = tail.outstanding(before.into_iter().map(|found| (found.rid, found.open)));
+        // What the index does not have is in this directory's journal alone.
+        let own = self.journal_id.map_or(0, owner_of);
+        let owner = |rid| owners.get(rid).copied().unwrap_or(own);
+        Ok(open.iter().filter_map(|(rid, open)| OpenRequest::of(*rid, open, owner(rid))).collect())
     }
 }
 
 impl OpenRequest {
-    fn of(rid: RequestId, open: &Open) -> Option<Self> {
+    fn of(rid: RequestId, open: &Open, owner: u32) -> Option<Self> {
         let row = open.row().ok()?;
         Some(Self {
             rid,
             tenant: row.tenant.into(),
             day: row.day,
             held: open.held,
+            owner,
             sent: open.sent,
             suspended: open.suspended,
             since: row.at,
@@ -320,7 +354,8 @@ impl OpenRequest {
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "request_id": self.rid.to_string(), "tenant": &*self.tenant,
-            "day": self.day.to_string(), "held_nano": self.held.nano(), "sent": self.sent,
+            "day": self.day.to_string(), "held_nano": self.held.nano(), "owner": self.owner,
+            "sent": self.sent,
             "suspended": self.suspended, "since_us": self.since.micros(),
         })
     }

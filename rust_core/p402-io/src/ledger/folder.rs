@@ -2,6 +2,7 @@
 //! Does not read or write a row.
 
 use super::LedgerError;
+use p402_core::guard::NODES_MAX;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -87,6 +88,13 @@ impl SegmentName {
         let writer = u8::from_str_radix(writer, 16).ok()?;
         Some(Self { number, writer })
     }
+}
+
+/// The number that holds of a journal's requests bear in a shared store, from 1 on: it outlives the
+/// process, as the data directory does.
+pub(super) const fn owner_of(journal: JournalId) -> u32 {
+    let [one, two, three, four, ..] = journal;
+    u32::from_le_bytes([one, two, three, four]) % (NODES_MAX - 1) + 1
 }
 
 pub(super) fn journal_of(root: &Path) -> PathBuf {

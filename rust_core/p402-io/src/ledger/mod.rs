@@ -25,7 +25,7 @@ pub use database::IndexError;
 pub use follow::IndexState;
 pub use index::IndexAt;
 pub use lane::Mark;
-pub use recover::Recovered;
+pub use recover::{Ended, Recovered};
 
 use folder::{Folder, drop_spares};
 use follow::{Follower, Sources};
@@ -100,6 +100,7 @@ pub struct Ledger {
     durability: Durability,
     index: IndexAt,
     recovered: Recovered,
+    owner: u32,
     folder: Folder,
 }
 
@@ -157,7 +158,8 @@ impl Ledger {
         };
         let follower = Follower::start(sources, index, before.positions).map_err(at)?;
         let Options { durability, index, .. } = options.clone();
-        Ok(Self { lanes, keeper, follower, durability, index, recovered, folder })
+        let owner = folder::owner_of(journal_id);
+        Ok(Self { lanes, keeper, follower, durability, index, recovered, owner, folder })
     }
 
     /// Writes the row into the journal: about a microsecond, one system call. What the row
@@ -215,6 +217,11 @@ impl Ledger {
     /// What the start found and ended.
     pub const fn recovered(&self) -> &Recovered {
         &self.recovered
+    }
+
+    /// Marks what this data directory's requests hold in a shared store, in every life.
+    pub const fn owner(&self) -> u32 {
+        self.owner
     }
 
     /// A reader of its own; its answers hold every row that was appended before they began.

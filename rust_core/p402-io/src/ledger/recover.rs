@@ -27,8 +27,19 @@ pub struct Recovered {
     pub settled_held: Usd,
     /// Requests that had not been sent.
     pub released: u64,
+    /// All of them.
+    pub ended: Vec<Ended>,
     /// Rows that did not read.
     pub damaged: u64,
+}
+
+/// A request that an earlier process left open, as it was ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub rid: RequestId,
+    /// As it stands in rows.
+    pub tenant: Box<str>,
+    pub spent: Usd,
 }
 
 /// What stands in the ledger when a process starts.
@@ -92,6 +103,8 @@ impl Before {
             // A row that opened a request was read before: it reads.
             let Ok(row) = open.end(now) else { continue };
             append(&row)?;
+            let spent = row.spent();
+            told.ended.push(Ended { rid: row.rid, tenant: row.tenant.into(), spent });
             if row.kind == Kind::Settle {
                 told.settled += 1;
                 told.settled_held = told.settled_held.saturating_add(row.wasted);

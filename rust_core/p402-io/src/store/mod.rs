@@ -11,12 +11,22 @@ use p402_core::money::Usd;
 use p402_core::time::Timestamp;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// Whose account is asked, and by which limits it answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Tenant<'a> {
     pub id: &'a str,
     pub limits: &'a Limits,
+}
+
+/// What a former life of this node left behind of one tenant.
+#[derive(Clone, Debug)]
+pub struct Former {
+    pub tenant: Arc<str>,
+    pub limits: Limits,
+    /// Requests that were open, and what the ledger ended them at.
+    pub ended: Vec<(RequestId, Usd)>,
 }
 
 /// What came of one trip.
@@ -52,6 +62,20 @@ pub trait Store: Send + Sync {
 
     /// Starts what the home does beside its calls, on the runtime that will make them.
     fn begin(&self) {}
+
+    /// Settles what a former life of this node still holds; `false` where the home did not answer
+    /// and has to be asked again.
+    fn take_up(&self, _former: Former) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        Box::pin(std::future::ready(true))
+    }
+
+    /// The account does not know a request that the ledger knows: it is read anew, soon.
+    fn doubt(&self, _tenant: &Tenant<'_>) {}
+
+    /// Whether this node is known to be alive.
+    fn hears(&self, _node: u32) -> bool {
+        true
+    }
 
     /// Gives back what this node has leased, and says what it still owes.
     fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod breaker;
 mod fleet;
+mod former;
 mod home;
 mod link;
 mod mend;
@@ -16,10 +17,10 @@ mod server;
 mod slices;
 pub mod wire;
 
-use super::{Store, Tenant, Trip};
+use super::{Former, Store, Tenant, Trip};
 use address::{Address, Tag};
 use home::{Asked, Home};
-use p402_core::guard::{Op, Open};
+use p402_core::guard::{Op, Open, Told};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
@@ -41,6 +42,8 @@ pub trait Truth: Send + Sync {
     /// What was spent on `day`, on the day before and since `from`, and what is dispatched and
     /// open.
     fn read(&self, tenant: &str, day: Day, from: Day) -> Promise<'_, Balances>;
+    /// What it tells of each of these requests; all that this node has journalled counts.
+    fn told(&self, rids: Vec<RequestId>) -> Promise<'_, Vec<Told>>;
 }
 
 /// An answer of the ledger, under way.
@@ -102,6 +105,10 @@ pub struct Counters {
     pub ghosts_released: AtomicU64,
     /// Settlements there was no room to keep.
     pub owed_dropped: AtomicU64,
+    /// Holds that a former life or a node that is gone had left, and that the ledger ended.
+    pub orphans_settled: AtomicU64,
+    /// Accounts read anew because they did not know what the ledger knows.
+    pub rereads: AtomicU64,
 }
 
 /// Accounts kept in Redis.
@@ -145,6 +152,19 @@ impl Store for Redis {
 
     fn begin(&self) {
         self.home.begin();
+    }
+
+    fn take_up(&self, former: Former) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        let home = self.home.clone();
+        Box::pin(async move { home.take_up(&former).await })
+    }
+
+    fn doubt(&self, tenant: &Tenant<'_>) {
+        self.home.seats.doubt(&Tag::of(tenant.id));
+    }
+
+    fn hears(&self, node: u32) -> bool {
+        self.home.peers.hears(node)
     }
 
     fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {

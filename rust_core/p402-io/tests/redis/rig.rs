@@ -1,7 +1,7 @@
 //! Nodes of a gateway around one store: each with its own journal, all with one ledger, one bill.
 //! Does not speak HTTP; the provider's bill is kept here, apart from every counter under test.
 
-use p402_core::guard::{ANYONE, Claim, Code, Kind, Limits, Op, Open, Reply};
+use p402_core::guard::{Claim, Code, Kind, Limits, Op, Open, Reply, Told};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
@@ -27,6 +27,7 @@ enum Row {
         rid: RequestId,
         day: Day,
         held: Usd,
+        owner: u32,
     },
     /// A release is one at zero.
     Settle {
@@ -43,6 +44,7 @@ pub(crate) struct Ledger {
 
 /// One node's journal before the ledger.
 pub(crate) struct Journal {
+    node: u32,
     ledger: Arc<Ledger>,
     tail: Mutex<Vec<Row>>,
 }
@@ -94,8 +96,8 @@ impl World {
     }
 
     pub(crate) async fn node(&self, url: &str, number: u32, limits: Limits) -> Node {
-        let journal =
-            Arc::new(Journal { ledger: self.ledger.clone(), tail: Mutex::new(Vec::new()) });
+        let (ledger, tail) = (self.ledger.clone(), Mutex::default());
+        let journal = Arc::new(Journal { node: number, ledger, tail });
         let notices = Arc::new(Mutex::new(Vec::new()));
         let heard = notices.clone();
         let options = Options {
@@ -211,9 +213,10 @@ impl Node {
 
 impl Journal {
     pub(crate) fn dispatch(&self, rid: RequestId, day: Day, held: Usd) {
-        self.tail.lock().unwrap().push(Row::Dispatch { rid, day, held });
+        let owner = self.node;
+        self.tail.lock().unwrap().push(Row::Dispatch { rid, day, held, owner });
     }
-    fn settle(&self, rid: RequestId, actual: Usd) {
+    pub(crate) fn settle(&self, rid: RequestId, actual: Usd) {
         self.tail.lock().unwrap().push(Row::Settle { rid, actual });
     }
 }
@@ -238,11 +241,8 @@ impl Truth for Journal {
             let mut balances = Balances::default();
             for row in rows {
                 match row {
-                    Row::Dispatch { rid, day, held } => {
-                        open.insert(
-                            rid,
-                            Open { rid, amount: held, day, owner: ANYONE, slice: false },
-                        );
+                    Row::Dispatch { rid, day, held, owner } => {
+                        open.insert(rid, Open { rid, amount: held, day, owner, slice: false });
                     }
                     Row::Settle { rid, actual } => {
                         let Some(hold) = open.remove(&rid) else { continue };
@@ -260,6 +260,22 @@ impl Truth for Journal {
             }
             balances.open = open.into_values().collect();
             Ok(balances)
+        })
+    }
+
+    fn told(&self, rids: Vec<RequestId>) -> Promise<'_, Vec<Told>> {
+        Box::pin(async move {
+            let mut rows = self.ledger.rows.lock().unwrap().clone();
+            rows.extend(self.tail.lock().unwrap().iter());
+            let tell = |asked: RequestId| {
+                let row = |row: &Row| match *row {
+                    Row::Settle { rid, actual } if rid == asked => Some(Told::Ended(actual)),
+                    Row::Dispatch { rid, .. } if rid == asked => Some(Told::Open),
+                    _ => None,
+                };
+                rows.iter().rev().find_map(row).unwrap_or(Told::Nothing)
+            };
+            Ok(rids.into_iter().map(tell).collect())
         })
     }
 }

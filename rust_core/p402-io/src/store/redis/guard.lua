@@ -15,7 +15,6 @@ local RENEW_MAX = 256
 local DAY_US = 86400e6
 local PARKED_RETRY_MS = 1000
 local NODES_MAX = 2 ^ 30
-local ANYONE = 0
 local SUSPENDED = 2 ^ 30
 local SLICE = 2 ^ 31
 local LAYOUT = 1
@@ -459,8 +458,7 @@ local function settle(s, a, now, packed)
   end
   local r = read(s[RECORDS], at)
   local actual, owner = struct.unpack('<dI4', packed, a[REST] + 16)
-  local node = r.owner % NODES_MAX
-  if node ~= owner and node ~= ANYONE then
+  if r.owner % NODES_MAX ~= owner then
     return reply(s, UNKNOWN, now)
   end
   s[RECORDS] = replace(s[RECORDS], at, '')

@@ -16,6 +16,7 @@ use crate::store::{Answer, StoreError, Tenant};
 use ::redis::{FromRedisValue, Pipeline};
 use p402_core::guard::{Code, Fence, Limits, Op, Reply};
 use p402_core::id::RequestId;
+use p402_core::money::Usd;
 use p402_core::time::Timestamp;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -66,8 +67,8 @@ pub(super) struct Asked {
 pub(super) enum Kind {
     /// It may have been admitted: to be released.
     Admit(RequestId, u32),
-    /// To be said again.
-    Settle(RequestId),
+    /// To be said again; whether something was spent.
+    Settle(RequestId, bool),
     /// May not be said twice.
     Adjust,
     Other,
@@ -79,15 +80,20 @@ impl Asked {
         Self::of(tag, id, tenant.limits, op)
     }
 
-    fn of(tag: Tag, tenant: Arc<str>, limits: &Limits, op: Op<'_>) -> Self {
+    pub(super) fn of(tag: Tag, tenant: Arc<str>, limits: &Limits, op: Op<'_>) -> Self {
         let kind = match op {
             Op::Admit(claim) => Kind::Admit(claim.rid, claim.owner),
-            Op::Settle { rid, .. } => Kind::Settle(rid),
+            Op::Settle { rid, actual, .. } => Kind::Settle(rid, actual > Usd::ZERO),
             Op::Adjust { .. } => Kind::Adjust,
             Op::Extend { .. } | Op::Renew(_) => Kind::Other,
         };
         let call = Call::new(&OPEN_FENCE, op, limits);
         Self { tenant, tag, limits: *limits, call, kind }
+    }
+
+    /// About an account, for those who do not know what will be asked of it.
+    pub(super) fn about(tag: Tag, tenant: Arc<str>, limits: &Limits) -> Self {
+        Self::of(tag, tenant, limits, Op::Renew(&[]))
     }
 
     /// Another operation on the same account.
@@ -146,9 +152,9 @@ impl Home {
         if let Kind::Admit(rid, _) = asked.kind {
             self.owed.forget(rid);
         }
-        for _ in 0..ROUNDS_MAX {
+        for round in 0..ROUNDS_MAX {
             let generation = self.seats.generation(&asked.tag);
-            let reply = self.tried(asked).await?;
+            let (reply, again) = self.tried(asked).await?;
             if matches!(reply.code, Code::Recover | Code::Cold) {
                 let cold = u64::from(reply.code == Code::Cold);
                 self.counters.cold.fetch_add(cold, Ordering::Relaxed);
@@ -157,12 +163,18 @@ impl Home {
                 }
             } else if asked.kind == Kind::Adjust || self.seats.generation(&asked.tag) == generation
             {
+                let spent = matches!(asked.kind, Kind::Settle(_, true));
+                if spent && reply.code == Code::Unknown && round == 0 && !again {
+                    // Settled before, lapsed, or recovered without it: the ledger has its row.
+                    self.seats.doubt(&asked.tag);
+                }
                 return Ok(reply);
             }
             if asked.kind == Kind::Adjust {
                 // Its row was in the ledger that the account has just been read from.
                 let call = asked.another(Op::Renew(&[]));
-                return self.tried(&Asked { call, kind: Kind::Other, ..asked.clone() }).await;
+                let known = Asked { call, kind: Kind::Other, ..asked.clone() };
+                return self.tried(&known).await.map(|(reply, _)| reply);
             }
             // Recovered, or recovered while this was under way: asked again, which is idempotent.
         }
@@ -175,8 +187,8 @@ impl Home {
         Some(self.trip(&Asked::of(tag.clone(), tenant, &limits, op)).await)
     }
 
-    /// One trip within one deadline.
-    async fn tried(self: &Arc<Self>, asked: &Asked) -> Answer {
+    /// One trip within one deadline; whether it may have been executed once before.
+    async fn tried(self: &Arc<Self>, asked: &Asked) -> Result<(Reply, bool), StoreError> {
         if self.foreign.load(Ordering::Relaxed) {
             return Err(StoreError::Away);
         }
@@ -193,7 +205,7 @@ impl Home {
         match answer {
             Ok(reply) if reply.code != Code::Late => {
                 self.answered(asked, &reply).await;
-                Ok(reply)
+                Ok((reply, question.again))
             }
             Ok(_) => {
                 self.note_debt(asked, question.sent);
@@ -280,7 +292,7 @@ impl Home {
 
     /// A settlement to be said as soon as the store is healthy.
     pub(super) fn owe(self: &Arc<Self>, asked: &Asked) {
-        self.note_debt(asked, true);
+        self.note_debt(asked, false);
         self.pay_soon();
     }
 

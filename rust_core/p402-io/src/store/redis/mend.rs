@@ -44,11 +44,13 @@ impl Home {
                 let release = Op::Settle { rid, owner, actual: Usd::ZERO };
                 (rid, asked.another(release))
             }
-            Kind::Settle(rid) => (rid, asked.call.clone()),
+            Kind::Settle(rid, _) => (rid, asked.call.clone()),
             Kind::Admit(..) | Kind::Adjust | Kind::Other => return,
         };
         let is_release = matches!(asked.kind, Kind::Admit(..));
-        if !self.owed.push(Debt { tag: asked.tag.clone(), rid, call, is_release }) {
+        let is_release = is_release || asked.kind == Kind::Settle(rid, false);
+        let heard = sent.then(|| self.seats.generation(&asked.tag));
+        if !self.owed.push(Debt { tag: asked.tag.clone(), rid, call, is_release, heard }) {
             self.counters.owed_dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -67,12 +69,15 @@ impl Home {
     /// Says what is owed, oldest first, until it is all said or one of it fails.
     pub(super) async fn pay(self: &Arc<Self>) {
         while let Some(debt) = self.owed.first() {
-            let mut question = Question::new(debt.tag, debt.call);
+            let mut question = Question::new(debt.tag.clone(), debt.call.clone());
             let until = Instant::now() + self.ways.deadline;
             match self.ask(&mut question, until).await {
                 Ok(reply) if reply.code != Code::Late => {
                     let ghost = debt.is_release && reply.code == Code::Done;
                     self.counters.ghosts_released.fetch_add(u64::from(ghost), Ordering::Relaxed);
+                    if reply.code == Code::Unknown && debt.surprises(&self.seats) {
+                        self.seats.doubt(&debt.tag);
+                    }
                     self.owed.forget(debt.rid);
                 }
                 _ => return,

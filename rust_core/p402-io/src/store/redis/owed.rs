@@ -2,6 +2,7 @@
 //! Does not decide when to say it; the home does, on the next healthy connection.
 
 use super::address::Tag;
+use super::seats::Seats;
 use super::wire::Call;
 use p402_core::id::RequestId;
 use parking_lot::Mutex;
@@ -18,6 +19,16 @@ pub(super) struct Debt {
     pub(super) rid: RequestId,
     pub(super) call: Call,
     pub(super) is_release: bool,
+    /// It may have been heard: that the store does not know the request is no surprise, unless
+    /// the account was recovered since (`Seats::generation`).
+    pub(super) heard: Option<u64>,
+}
+
+impl Debt {
+    /// Whether the store should have known the request.
+    pub(super) fn surprises(&self, seats: &Seats) -> bool {
+        !self.is_release && self.heard.is_none_or(|then| then != seats.generation(&self.tag))
+    }
 }
 
 /// The list, oldest first.

@@ -18,9 +18,11 @@ use tokio::time::MissedTickBehavior;
 pub(super) const HEARD_MAX: usize = 1_024;
 /// Nodes of one store.
 const PEERS_MAX: usize = 1_024;
-const BEAT: Duration = Duration::from_secs(1);
+pub(super) const BEAT: Duration = Duration::from_secs(1);
 /// Slices are looked after once in so many beats.
 const SLICE_BEATS: u64 = 5;
+/// Holds that nobody renews are looked at once in so many beats.
+pub(super) const LOOK_BEATS: u64 = 60;
 const GONE_MS: i64 = 3_000;
 const FORGOTTEN_MS: i64 = 60_000;
 /// Answers to a barrier stay readable for so long.
@@ -75,6 +77,10 @@ impl Peers {
         self.seen.lock().keys().copied().filter(|node| *node != own).collect()
     }
 
+    pub(super) fn hears(&self, node: u32) -> bool {
+        self.seen.lock().contains_key(&node)
+    }
+
     fn note(&self, own: u32, alive: &[u32], now: Ticks) {
         let mut seen = self.seen.lock();
         seen.retain(|_, at| now.since(*at) < GONE_MS as u64 * 1_000);
@@ -93,6 +99,11 @@ impl Home {
             beat.tick().await;
             let Some(home) = weak.upgrade() else { return };
             home.beat().await;
+            home.pay_soon();
+            home.reread_doubted().await;
+            if beats.is_multiple_of(LOOK_BEATS) {
+                home.look_after().await;
+            }
             if beats.is_multiple_of(SLICE_BEATS) {
                 home.tend_slices().await;
             }

@@ -41,10 +41,10 @@ pub(super) struct Recoveries {
 }
 
 /// What the store has of an account.
-struct Found {
-    epoch: i64,
-    now: Timestamp,
-    value: Vec<u8>,
+pub(super) struct Found {
+    pub(super) epoch: i64,
+    pub(super) now: Timestamp,
+    pub(super) value: Vec<u8>,
 }
 
 impl Default for Recoveries {
@@ -75,7 +75,7 @@ impl Home {
         let (home, asked) = (self.clone(), asked.clone());
         tokio::spawn(async move {
             let _place = home.recoveries.places.acquire().await;
-            let done = timeout(RECOVERY, home.recover(&asked)).await;
+            let done = timeout(RECOVERY, home.recover(&asked, false)).await;
             home.recoveries.waiting.lock().remove(&asked.tag);
             // Nobody waits any more: the account is there for whoever asks next.
             let _ = told.send(Some(matches!(done, Ok(Ok(())))));
@@ -83,13 +83,24 @@ impl Home {
         waiting
     }
 
-    async fn recover(self: &Arc<Self>, asked: &Asked) -> Result<(), Failure> {
+    /// An account that is there is dropped first and read anew: from here on nobody is admitted
+    /// until it is back. The lock keeps out readings that were made before.
+    pub(super) async fn reread(self: &Arc<Self>, asked: &Asked) -> bool {
+        let done = timeout(RECOVERY, self.recover(asked, true)).await;
+        matches!(done, Ok(Ok(())))
+    }
+
+    async fn recover(self: &Arc<Self>, asked: &Asked, anew: bool) -> Result<(), Failure> {
         loop {
-            let found = self.peek(&asked.tag).await?;
-            if self.is_current(&found, asked) {
+            let mut found = self.peek(&asked.tag).await?;
+            if !anew && self.is_current(&found, asked) {
                 return Ok(());
             }
             if self.lock(&asked.tag).await? {
+                if anew {
+                    self.drop_account(&asked.tag).await?;
+                    found.value.clear();
+                }
                 let seeded = self.reseed(&found, asked).await;
                 self.unlock(&asked.tag).await?;
                 if seeded? {
@@ -101,7 +112,13 @@ impl Home {
         }
     }
 
-    async fn peek(self: &Arc<Self>, tag: &Tag) -> Result<Found, Failure> {
+    async fn drop_account(self: &Arc<Self>, tag: &Tag) -> Result<(), Failure> {
+        let mut drop = pipe();
+        drop.cmd("DEL").arg(tag.key("acct"));
+        self.on(tag, drop).await
+    }
+
+    pub(super) async fn peek(self: &Arc<Self>, tag: &Tag) -> Result<Found, Failure> {
         let mut question = Question::new(tag.clone(), Call::peek());
         let heard = self.hear(&mut question, Instant::now() + self.ways.deadline).await?;
         let (now, value) = wire::peeked(&heard.bytes).ok_or(Failure::Garbled)?;

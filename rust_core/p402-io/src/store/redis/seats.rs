@@ -27,6 +27,8 @@ pub(super) struct Seat {
     pub(super) slice: Option<Leased>,
     /// Rises with every recovery: reservations of an earlier one are void until dispatched.
     pub(super) generation: u64,
+    /// Its account does not know a request that the ledger knows.
+    pub(super) doubted: bool,
 }
 
 /// By tag.
@@ -51,7 +53,15 @@ impl Seats {
         if seats.len() < SEATS_MAX {
             let (last, slice) = (None, None);
             let (tenant, generation) = (tenant.into(), self.unseated.load(Ordering::Acquire));
-            let seat = Seat { tenant, limits: *limits, used: now, last, slice, generation };
+            let seat = Seat {
+                tenant,
+                limits: *limits,
+                used: now,
+                last,
+                slice,
+                generation,
+                doubted: false,
+            };
             seats.insert(tag.clone(), seat);
         }
         0
@@ -106,9 +116,27 @@ impl Seats {
 
     /// Tenants whose slices somebody must look after.
     pub(super) fn active(&self, now: Ticks) -> Vec<Tag> {
+        self.chosen(|seat| seat.slice.is_some() || now.since(seat.used) < ACTIVE_US)
+    }
+
+    /// The account is to be read anew.
+    pub(super) fn doubt(&self, tag: &Tag) {
+        self.with(tag, |seat| seat.doubted = true);
+    }
+
+    /// Those whose accounts are to be read anew.
+    pub(super) fn doubted(&self) -> Vec<Tag> {
+        self.chosen(|seat| seat.doubted)
+    }
+
+    /// Those of whom something is held that nobody renews.
+    pub(super) fn suspended(&self) -> Vec<Tag> {
+        self.chosen(|seat| seat.last.as_ref().is_some_and(|last| last.suspense > Usd::ZERO))
+    }
+
+    fn chosen(&self, wanted: impl Fn(&Seat) -> bool) -> Vec<Tag> {
         let seats = self.by_tag.lock();
-        let mine = |seat: &Seat| seat.slice.is_some() || now.since(seat.used) < ACTIVE_US;
-        seats.iter().filter(|(_, seat)| mine(seat)).map(|(tag, _)| tag.clone()).collect()
+        seats.iter().filter(|(_, seat)| wanted(seat)).map(|(tag, _)| tag.clone()).collect()
     }
 
     pub(super) fn with<T>(&self, tag: &Tag, change: impl FnOnce(&mut Seat) -> T) -> Option<T> {

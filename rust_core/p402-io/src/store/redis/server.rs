@@ -50,6 +50,8 @@ pub(super) struct Question {
     pub(super) repeats: bool,
     /// It has been sent: without an answer it may have been executed or not.
     pub(super) sent: bool,
+    /// It has been sent a second time: the first may have been executed.
+    pub(super) again: bool,
     /// The connection that it was sent on last.
     link: Option<u64>,
 }
@@ -69,7 +71,8 @@ impl Ways {
 
 impl Question {
     pub(super) const fn new(tag: Tag, call: Call) -> Self {
-        Self { tag, call, version: 0, asking: false, repeats: true, sent: false, link: None }
+        let (asking, repeats, sent, again) = (false, true, false, false);
+        Self { tag, call, version: 0, asking, repeats, sent, again, link: None }
     }
 }
 
@@ -153,6 +156,7 @@ impl Server {
         let answer = timeout_at(until, async {
             match self.send(question, None, until).await {
                 Err(Failure::Lost) if question.repeats || !question.sent => {
+                    question.again = question.sent;
                     self.send(question, question.link, until).await
                 }
                 answer => answer,

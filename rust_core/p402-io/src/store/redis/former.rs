@@ -1,0 +1,108 @@
+//! Decides nothing of its own: asks the ledger about holds that nobody works on, and says its answer.
+//! Does not write a row, and leaves alone what the core's `Heir` leaves alone.
+
+use super::address::Tag;
+use super::home::{Asked, Home};
+use super::link::Failure;
+use super::peers::{BEAT, LOOK_BEATS};
+use crate::store::{Former, Tenant};
+use p402_core::guard::{Account, Heir, Limits, Op, Record, Rest};
+use p402_core::id::RequestId;
+use p402_core::time::Timestamp;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Home {
+    /// Says how the requests of a former life ended, then looks for what it held beside them;
+    /// whether the store has answered.
+    pub(super) async fn take_up(self: &Arc<Self>, former: &Former) -> bool {
+        let Former { tenant: id, limits, ended } = former;
+        let tag = Tag::of(id);
+        self.seats.enter(&tag, id, limits, self.ways.ticks());
+        let tenant = Tenant { id, limits };
+        if self.peek(&tag).await.is_err() {
+            return false;
+        }
+        for (rid, actual) in ended {
+            let settle = Op::Settle { rid: *rid, owner: self.node, actual: *actual };
+            // Without an answer it is owed.
+            let _ = self.trip(&Asked::new(&tenant, settle)).await;
+        }
+        // The store's clock when this process began.
+        let began = |now: Timestamp| now.micros() - self.ways.ticks().micros() as i64;
+        self.look(&tag, |now| Timestamp::from_micros(began(now))).await.is_ok()
+    }
+
+    /// Looks at every account in which something is held that nobody renews.
+    pub(super) async fn look_after(self: &Arc<Self>) {
+        for tag in self.seats.suspended() {
+            // What is not answered now is looked at again.
+            let _ = self.look(&tag, |_| Timestamp::from_micros(0)).await;
+        }
+    }
+
+    /// Reads the accounts anew that did not know what the ledger knows.
+    pub(super) async fn reread_doubted(self: &Arc<Self>) {
+        for tag in self.seats.doubted() {
+            let seen = self.seats.with(&tag, |seat| (seat.tenant.clone(), seat.limits));
+            let Some((tenant, limits)) = seen else { continue };
+            self.seats.with(&tag, |seat| seat.doubted = false);
+            if self.reread(&Asked::about(tag.clone(), tenant, &limits)).await {
+                self.counters.rereads.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.seats.doubt(&tag);
+            }
+        }
+    }
+
+    /// One account: what the ledger has ended is settled. `since` makes the instant that a former
+    /// life ended before of the store's clock.
+    async fn look(
+        self: &Arc<Self>,
+        tag: &Tag,
+        since: impl FnOnce(Timestamp) -> Timestamp,
+    ) -> Result<(), Failure> {
+        let seen = self.seats.with(tag, |seat| (seat.tenant.clone(), seat.limits));
+        let Some((tenant, limits)) = seen else { return Ok(()) };
+        let found = self.peek(tag).await?;
+        let Ok(account) = Account::decode(&found.value) else { return Ok(()) };
+        if account.header().epoch != found.epoch {
+            // It is recovered by whoever asks it next.
+            return Ok(());
+        }
+        let every_ms = (BEAT.as_millis() as u64 * LOOK_BEATS) as i64;
+        let heir = Heir { owner: self.node, since: since(found.now), now: found.now, every_ms };
+        let doubtful: Vec<&Record> =
+            account.records().iter().filter(|record| heir.doubts(record, &limits)).collect();
+        if doubtful.is_empty() {
+            return Ok(());
+        }
+        let rids: Vec<RequestId> = doubtful.iter().map(|record| record.rid).collect();
+        let unread = |_| Failure::Unfit("LEDGER".to_owned());
+        let told = self.truth.told(rids).await.map_err(unread)?;
+        for (record, told) in doubtful.into_iter().zip(told) {
+            self.lay_to_rest((tag, &tenant, &limits), record, heir.rest(record, told, &limits))
+                .await;
+        }
+        Ok(())
+    }
+
+    async fn lay_to_rest(
+        self: &Arc<Self>,
+        (tag, id, limits): (&Tag, &Arc<str>, &Limits),
+        record: &Record,
+        rest: Rest,
+    ) {
+        match rest {
+            Rest::Leave => {}
+            Rest::Reread => self.seats.doubt(tag),
+            Rest::Settle(actual) => {
+                let settle = Op::Settle { rid: record.rid, owner: record.node(), actual };
+                let tenant = Tenant { id, limits };
+                // Without an answer it is owed.
+                let _ = self.trip(&Asked::new(&tenant, settle)).await;
+                self.counters.orphans_settled.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
