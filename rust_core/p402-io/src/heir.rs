@@ -66,17 +66,24 @@ pub async fn adopt(home: &Arc<Home>, world: &World, now: Timestamp) {
     for request in open {
         let limits = world.tenant(&request.tenant).limits;
         let of_others = request.owner != home.owner && !home.store.hears(request.owner);
-        if !of_others || !is_over(&limits, request.since, now) {
+        // A slice may be drawn from for as long as its day lasts.
+        let drawable = request.slice && request.day >= now.utc_day();
+        if !of_others || drawable || !is_over(&limits, request.since, now) {
             continue;
         }
+        let cost = request.slice.then_some(Usd::ZERO);
         let (ledger, rid) = (Arc::clone(&home.ledger), request.rid);
         let written =
-            tokio::task::spawn_blocking(move || ledger.settle_by_hand(rid, None, now)).await;
+            tokio::task::spawn_blocking(move || ledger.settle_by_hand(rid, cost, now)).await;
         // Another node may have been faster.
         let Ok(Ok(row)) = written else { continue };
         let actual = Row::decode(&row).map_or(Usd::ZERO, |row| row.spent());
         let settle = Op::Settle { rid, owner: request.owner, actual };
         let tenant = Tenant { id: &request.tenant, limits: &limits };
+        if request.slice {
+            home.store.doubt(&tenant);
+            continue;
+        }
         // Without an answer it is owed.
         let _ = home.store.call(&tenant, settle, now).answer().await;
     }

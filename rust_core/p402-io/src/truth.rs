@@ -3,9 +3,11 @@
 
 use crate::ledger::{Books, Ledger, OpenRequest};
 use crate::store::redis::{Balances, Promise, Truth, Unread};
-use p402_core::guard::{Open, Told};
+use p402_core::guard::{Open, Slice, Told};
 use p402_core::id::RequestId;
-use p402_core::time::Day;
+use p402_core::money::Usd;
+use p402_core::ledger::{Flags, Kind, Row};
+use p402_core::time::{Day, Timestamp};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +60,17 @@ impl Truth for Record {
         })
     }
 
+    fn note_slice(&self, tenant: &str, slice: &Slice, step: (bool, Timestamp)) -> bool {
+        let (opens, now) = step;
+        let (kind, held) = if opens {
+            (Kind::Dispatch, slice.granted)
+        } else {
+            (Kind::Release, Usd::ZERO)
+        };
+        let row = Row::new(kind, slice.rid, tenant, slice.day, now);
+        self.ledger.append(&Row { held, flags: Flags::SLICE, ..row }).is_ok()
+    }
+
     fn told(&self, rids: Vec<RequestId>) -> Promise<'_, Vec<Told>> {
         let books = Arc::clone(&self.books);
         Box::pin(async move {
@@ -68,6 +81,6 @@ impl Truth for Record {
 }
 
 fn open(request: &OpenRequest) -> Open {
-    let OpenRequest { rid, day, held, owner, .. } = *request;
-    Open { rid, amount: held, day, owner, slice: false }
+    let OpenRequest { rid, day, held, owner, slice, .. } = *request;
+    Open { rid, amount: held, day, owner, slice }
 }

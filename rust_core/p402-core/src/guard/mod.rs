@@ -25,7 +25,7 @@ pub use bucket::Bucket;
 pub use inflight::{IN_FLIGHT_MAX, slot_retry_ms};
 pub use layout::{HEADER_BYTES, LAYOUT, LayoutError, RECORD_BYTES, REPLY_BYTES};
 pub use limits::{Limits, OnExpiry, OutagePolicy, Period, Rate, UnknownPrice};
-pub use orphan::{Heir, Rest, Told};
+pub use orphan::{Heir, Rest, Told, is_reseeded};
 pub use reservation::{CapRefusal, request_cap, tokens_within};
 pub use series::{Flag, Series, Watch};
 pub use slice::Slice;

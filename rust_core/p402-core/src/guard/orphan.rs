@@ -39,21 +39,31 @@ pub enum Rest {
     Reread,
 }
 
+/// Operations between two replies that one node sees; an account that was seeded meanwhile is
+/// further on, since a seed's version is the instant of its reading in microseconds.
+const OPERATIONS_MAX: i64 = 50_000;
+
+/// Whether an account was seeded between two of its versions.
+pub const fn is_reseeded(before: i64, after: i64) -> bool {
+    after - before > OPERATIONS_MAX
+}
+
 impl Heir {
     /// Whether the ledger has to be asked about a record: its owner's former life left it, or
     /// nobody has renewed it for a money lease.
     pub fn doubts(&self, record: &Record, limits: &Limits) -> bool {
-        self.is_former(record, limits) || record.is_suspended()
+        self.is_former(record, limits) || self.is_lapsed(record)
     }
 
     /// What becomes of a doubtful record.
     pub fn rest(&self, record: &Record, told: Told, limits: &Limits) -> Rest {
-        let over = self.is_former(record, limits) || self.is_last_look(record);
+        let former = self.is_former(record, limits);
         match told {
-            _ if record.is_slice() && over => Rest::Reread,
-            Told::Ended(cost) if !record.is_slice() => Rest::Settle(cost),
-            Told::Nothing if over => Rest::Settle(Usd::ZERO),
-            _ => Rest::Leave,
+            _ if record.is_slice() && former => Rest::Reread,
+            Told::Ended(_) if record.is_slice() => Rest::Reread,
+            Told::Ended(cost) => Rest::Settle(cost),
+            Told::Nothing if former || self.is_last_look(record, limits) => Rest::Settle(Usd::ZERO),
+            Told::Nothing | Told::Open => Rest::Leave,
         }
     }
 
@@ -63,8 +73,14 @@ impl Heir {
         record.node() == self.owner && leased_ms < self.since.millis()
     }
 
+    fn is_lapsed(&self, record: &Record) -> bool {
+        record.is_suspended() || record.money_expiry_ms <= self.now.millis()
+    }
+
     /// The account would count it as spent before this process looks again.
-    fn is_last_look(&self, record: &Record) -> bool {
-        record.is_suspended() && record.money_expiry_ms - self.now.millis() <= 2 * self.every_ms
+    fn is_last_look(&self, record: &Record, limits: &Limits) -> bool {
+        let suspense_ms = if record.is_suspended() { 0 } else { limits.suspense_ms };
+        let left_ms = record.money_expiry_ms + suspense_ms - self.now.millis();
+        self.is_lapsed(record) && left_ms <= 2 * self.every_ms
     }
 }

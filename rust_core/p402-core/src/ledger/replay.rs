@@ -221,7 +221,8 @@ impl Open {
     pub fn end(&self, now: Timestamp) -> Result<Row<'_>, RowFault> {
         let row = self.row()?;
         let base = Row { at: now, attempt: 0, seq: Seq::default(), held: self.held, ..row };
-        if !self.sent {
+        if !self.sent || row.flags.has(Flags::SLICE) {
+            // What was drawn from a slice has rows of its own.
             return Ok(Row { kind: Kind::Release, ..base });
         }
         let late = Flags::LATE.when(self.suspended);

@@ -138,6 +138,7 @@ impl Flags {
     pub const LATE: Self = Self(1 << 3);
     pub const IMPLAUSIBLE: Self = Self(1 << 4);
     pub const UNPRICED: Self = Self(1 << 5);
+    /// A node's share for an outage, not a request.
     pub const SLICE: Self = Self(1 << 6);
     /// Answered from the cache.
     pub const CACHED: Self = Self(1 << 7);

@@ -81,9 +81,9 @@ impl GroupBy {
 }
 
 impl Sums {
-    /// What a row adds; `None` where it reports no end and no correction.
+    /// What a row adds; `None` where it reports no end of a request and no correction.
     pub fn of(row: &Row<'_>) -> Option<Self> {
-        let ends = row.kind.closes();
+        let ends = row.kind.closes() && !row.flags.has(Flags::SLICE);
         (ends || row.kind == Kind::Adjust).then(|| Self {
             requests: u64::from(ends),
             cached: u64::from(ends && row.flags.has(Flags::CACHED)),

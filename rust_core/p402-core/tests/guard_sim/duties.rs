@@ -2,7 +2,7 @@
 //! Does not begin requests (requests.rs) or bring accounts back (recovery.rs).
 
 use crate::node::State;
-use crate::world::{FLUSH_BOUND, MS, Outcome, TENANTS, World, owner};
+use crate::world::{BEAT, FLUSH_BOUND, LOOK, MS, Outcome, TENANTS, World};
 use p402_core::guard::{Code, Fate, Op};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
@@ -32,12 +32,19 @@ impl World {
         self.correct(node);
         for tenant in 0..TENANTS {
             self.return_slice(node, tenant);
-            self.insist(node, tenant);
-            if self.switches.replay {
-                self.notice_seeding(node, tenant);
+            if self.nodes[node].former[tenant] && self.rng.one_in(8) {
+                self.take_up(node, tenant);
             }
-            if self.nodes[node].replay[tenant] && self.rng.one_in(8) {
-                self.replay(node, tenant);
+        }
+        if self.now >= self.nodes[node].next_beat {
+            self.nodes[node].next_beat = self.now + BEAT;
+            self.reread_doubted(node);
+        }
+        if self.now >= self.nodes[node].next_look && self.switches.heirs {
+            self.nodes[node].next_look = self.now + LOOK;
+            for tenant in 0..TENANTS {
+                self.look(node, tenant, 0);
+                self.adopt(node, tenant);
             }
         }
         if self.now >= self.nodes[node].next_renew && (self.switches.suspense || self.calm) {
@@ -49,7 +56,8 @@ impl World {
     }
 
     pub fn flush(&mut self, node: usize) {
-        self.ledger.flush(node, &mut self.nodes[node].journal);
+        let owner = self.nodes[node].owner;
+        self.ledger.flush(node, owner, &mut self.nodes[node].journal);
     }
 
     fn pay(&mut self, node: usize) {
@@ -57,19 +65,27 @@ impl World {
             return;
         }
         let at = self.rng.below(self.nodes[node].debts.len());
-        let debt = self.nodes[node].debts.swap_remove(at);
+        let mut debt = self.nodes[node].debts.swap_remove(at);
         if debt.seq == 0 && self.nodes[node].open.iter().any(|open| open.rid == debt.rid) {
             // Given up once and admitted after all.
             return;
         }
         let (rid, actual) = (RequestId::from_bits(debt.rid), Usd::from_nano(debt.actual));
-        let op = Op::Settle { rid, owner: owner(node), actual };
+        let (owner, generation) = (debt.owner, self.nodes[node].seen[debt.tenant].generation);
+        let op = Op::Settle { rid, owner, actual };
         match self.call(node, debt.tenant, op) {
             Outcome::Reply(reply) if reply.code == Code::Unknown => {
                 self.check_counted(node, debt.tenant, (debt.version, debt.seq));
+                if debt.actual > 0 && debt.heard.is_none_or(|then| then != generation) {
+                    self.nodes[node].doubted[debt.tenant] = true;
+                }
             }
             Outcome::Reply(_) => {}
-            Outcome::Need | Outcome::Lost => self.nodes[node].debts.push(debt),
+            Outcome::Need => self.nodes[node].debts.push(debt),
+            Outcome::Lost => {
+                debt.heard = debt.heard.or(Some(generation));
+                self.nodes[node].debts.push(debt);
+            }
         }
     }
 
@@ -98,7 +114,10 @@ impl World {
         let Some(request) = found else { return };
         let (version, seq) = (request.version, request.seq);
         match request.state {
-            State::Running { .. } => self.check_counted(node, tenant, (version, seq)),
+            State::Running { .. } => {
+                self.nodes[node].doubted[tenant] = true;
+                self.check_counted(node, tenant, (version, seq));
+            }
             _ => request.state = State::Wanted,
         }
     }

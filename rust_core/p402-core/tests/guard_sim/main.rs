@@ -5,6 +5,7 @@
 #![expect(unreachable_pub, reason = "one test binary: its modules have no outside")]
 
 mod duties;
+mod heirs;
 mod ledger;
 mod node;
 mod oracle;
@@ -76,6 +77,7 @@ fn assert_sound(all: &Oracle) {
     let reached = [all.admitted, all.refused[2], all.refused[3], all.refused[6], all.draws];
     assert!(reached.iter().all(|count| *count >= 100), "{reached:?}");
     assert!(all.corrections >= 10, "{}", all.corrections);
+    assert!(all.lost_nodes >= 10 && all.adopted >= 10, "{} {}", all.lost_nodes, all.adopted);
 }
 
 #[test]
@@ -138,7 +140,10 @@ fn what_tells_that_state_was_lost_is_needed() {
 #[test]
 fn what_ends_a_hold_is_needed() {
     without("- suspense and renewal", Switches { suspense: false, ..FULL }, 60, overspends);
-    without("- replay", Switches { replay: false, ..FULL }, 60, |all| all.stuck);
+    let unheard = Switches { heirs: false, ..FULL };
+    without("- heirs", unheard, 60, |all| all.stuck + all.mismatched);
+    let sure = Switches { doubts: false, storm: 3, ..FULL };
+    without("- doubts", sure, 60, |all| all.mismatched + all.undercounted);
     without("- deadline in the command", Switches { deadline: false, ..FULL }, 60, |all| {
         all.ghosts
     });

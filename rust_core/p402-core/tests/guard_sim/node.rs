@@ -3,7 +3,9 @@
 
 use crate::ledger::Journal;
 use crate::world::TENANTS;
-use p402_core::guard::Slice;
+use p402_core::guard::{Slice, is_reseeded};
+use p402_core::id::RequestId;
+use p402_core::money::Usd;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -37,6 +39,10 @@ pub struct Debt {
     pub actual: i64,
     pub version: i64,
     pub seq: u64,
+    /// Whose record it is.
+    pub owner: u32,
+    /// It may have been heard; the generation of the account then.
+    pub heard: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +54,20 @@ pub struct Leased {
     pub returning: bool,
 }
 
+impl Leased {
+    pub fn is_touched(&self) -> bool {
+        self.slice.spent() != Usd::ZERO || self.slice.held() != Usd::ZERO
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
     pub version: i64,
     pub tat_us: i64,
+    /// Rises with every recovery that this node takes part in.
+    pub generation: u64,
+    /// One of those has not shown in a version yet.
+    pub expects_seed: bool,
 }
 
 /// A request that was settled at its hold after a crash.
@@ -66,7 +82,11 @@ pub struct Estimate {
 
 #[derive(Default)]
 pub struct Node {
+    /// Marks its holds; kept in its data directory, as the journal is.
+    pub owner: u32,
     pub dead_until: Option<i64>,
+    /// When this life began.
+    pub since: i64,
     pub frozen_until: i64,
     pub cut_until: i64,
     /// The store did not answer: the node is on its own until a probe succeeds.
@@ -79,12 +99,14 @@ pub struct Node {
     pub next_renew: i64,
     /// Requests settled at their holds whose truth is still to come.
     pub estimated: Vec<Estimate>,
-    /// A row that the next reading of each tenant must have seen; 0 for none.
-    pub reread: [u64; TENANTS],
-    /// The last seeding of each tenant that this node has looked at.
-    pub seedings: [i64; TENANTS],
-    /// Tenants whose records are to be compared with the journal.
-    pub replay: [bool; TENANTS],
+    /// Accounts that do not know what the ledger knows.
+    pub doubted: [bool; TENANTS],
+    /// Tenants of whom a former life may still hold something.
+    pub former: [bool; TENANTS],
+    /// The first row of each tenant that a former life had not shared.
+    pub unshared: [Option<i64>; TENANTS],
+    pub next_beat: i64,
+    pub next_look: i64,
 }
 
 impl Node {
@@ -95,7 +117,38 @@ impl Node {
     /// What kill −9 leaves: the journal.
     pub fn crash(&mut self, until: i64) {
         let journal = std::mem::take(&mut self.journal);
-        *self = Self { journal, dead_until: Some(until), ..Self::default() };
+        let owner = self.owner;
+        *self = Self { journal, owner, dead_until: Some(until), ..Self::default() };
+    }
+
+    /// A settlement is to be said.
+    pub fn owe(&mut self, tenant: usize, rid: u128, actual: i64) {
+        let (version, seq, owner, heard) = (i64::MAX, 0, self.owner, None);
+        self.debts.push(Debt { tenant, rid, actual, version, seq, owner, heard });
+    }
+
+    /// The same for a record of another's, or of a former life.
+    pub fn owe_for(&mut self, owner: u32, tenant: usize, rid: RequestId, actual: Usd) {
+        self.owe(tenant, rid.bits(), actual.nano());
+        if let Some(debt) = self.debts.last_mut() {
+            debt.owner = owner;
+        }
+    }
+
+    /// An answer has come; replies come in order here.
+    pub fn note(&mut self, tenant: usize, version: i64, tat_us: i64) {
+        let seen = &mut self.seen[tenant];
+        if seen.version > 0 && is_reseeded(seen.version, version) {
+            self.doubted[tenant] |= !std::mem::take(&mut seen.expects_seed);
+        }
+        seen.version = seen.version.max(version);
+        seen.tat_us = seen.tat_us.max(tat_us);
+    }
+
+    /// A recovery begins that this node takes part in.
+    pub fn bar(&mut self, tenant: usize) {
+        self.seen[tenant].generation += 1;
+        self.seen[tenant].expects_seed = true;
     }
 
     /// Takes the slice's draws over as requests of their own.

@@ -12,6 +12,9 @@ pub struct Oracle {
     pub admitted: u64,
     pub refused: [u64; 7],
     pub crashes: u64,
+    pub lost_nodes: u64,
+    /// Holds that a node left for good, ended by another.
+    pub adopted: u64,
     pub rollbacks: u64,
     pub wipes: u64,
     pub evictions: u64,
@@ -33,6 +36,7 @@ pub struct Oracle {
     truth: BTreeMap<u128, i64>,
     billed: [BTreeMap<i64, i64>; TENANTS],
     allowed: [BTreeMap<i64, i64>; TENANTS],
+    lost: [BTreeMap<i64, i64>; TENANTS],
 }
 
 impl Oracle {
@@ -66,6 +70,16 @@ impl Oracle {
     /// A stated limit: rows of a dead node that no reading could see.
     pub fn allow(&mut self, tenant: usize, day: i64, nano: i64) {
         *self.allowed[tenant].entry(day).or_default() += nano;
+    }
+
+    /// A stated limit: rows that went with a node's disk before they were shared.
+    pub fn lose(&mut self, tenant: usize, day: i64, nano: i64) {
+        self.allow(tenant, day, nano);
+        *self.lost[tenant].entry(day).or_default() += nano;
+    }
+
+    pub fn lost_on(&self, tenant: usize, day: i64) -> i64 {
+        self.lost[tenant].get(&day).copied().unwrap_or(0)
     }
 
     /// After every step of the machine: I2, I3, I7, I8.
@@ -117,6 +131,8 @@ impl Oracle {
             *sum += more;
         }
         self.crashes += other.crashes;
+        self.lost_nodes += other.lost_nodes;
+        self.adopted += other.adopted;
         self.rollbacks += other.rollbacks;
         self.wipes += other.wipes;
         self.evictions += other.evictions;

@@ -1,9 +1,9 @@
 //! Decides how an account comes back: one barrier, one reading of the ledger, one writing.
-//! And how a node comes back after a crash: its journal says what became of its records.
+//! Does not end what a dead node left (heirs.rs).
 
 use crate::ledger::{Kind, Row, Seeding};
-use crate::node::{Debt, Estimate, State};
-use crate::world::{BARRIER, NODES, Outcome, READING, Recovery, TENANTS, World, owner};
+use crate::node::{Estimate, State};
+use crate::world::{BARRIER, NODES, Outcome, READING, Recovery, TENANTS, World};
 use p402_core::guard::{Account, Op};
 use p402_core::time::{Day, Timestamp};
 
@@ -59,6 +59,7 @@ impl World {
     fn answer(&mut self, node: usize, tenant: usize, recovery: &mut Recovery) {
         recovery.answered[node] = true;
         if self.switches.barrier || node == recovery.by {
+            self.nodes[node].bar(tenant);
             self.drop_slice(node, tenant);
             self.flush(node);
             for request in &mut self.nodes[node].open {
@@ -92,46 +93,9 @@ impl World {
         let seen = (recovery.seen.version, recovery.seen.tat_us);
         let seed = self.ledger.read(tenant, self.today(), self.store.epoch, seen);
         let version = seed.version.max(self.now) + 1;
-        let (marks, answered) = (self.ledger.marks, recovery.answered);
-        let seeding = Seeding { version, marks, answered };
+        let seeding = Seeding { version, marks: self.ledger.marks };
         self.ledger.seedings[tenant] = Some(seeding);
         recovery.reading = Some((self.now, seed, seeding));
-    }
-
-    pub fn restart(&mut self, node: usize) {
-        self.nodes[node].dead_until = None;
-        self.nodes[node].next_renew = self.now;
-        if !self.switches.replay {
-            self.flush(node);
-            return;
-        }
-        self.nodes[node].replay = [true; TENANTS];
-        self.flush(node);
-        let (mut rows, mut estimated) = (Vec::new(), Vec::new());
-        for (tenant, entries) in self.ledger.tenants.iter().enumerate() {
-            let mine =
-                entries.iter().filter(|(_, entry)| entry.node == node && entry.cost.is_none());
-            for (rid, entry) in mine {
-                // Settled at the hold: the truth is not known.
-                let (kind, nano) = if entry.is_slice {
-                    (Kind::SliceClose, self.ledger.drawn(tenant, *rid))
-                } else {
-                    (Kind::Settle, entry.hold)
-                };
-                let (rid, day, at) = (*rid, entry.day, self.now);
-                let (slice, version) = (entry.slice, i64::MAX);
-                if !entry.is_slice && self.rng.one_in(4) {
-                    let owed = None;
-                    estimated.push(Estimate { tenant, rid, day, owed });
-                }
-                rows.push(Row { seq: 0, rid, tenant, kind, nano, day, slice, version, at });
-            }
-        }
-        for row in rows {
-            self.nodes[node].journal.write(row);
-        }
-        self.nodes[node].estimated = estimated;
-        self.flush(node);
     }
 
     /// The truth about a request that was settled at its hold comes in: first into the ledger,
@@ -162,69 +126,13 @@ impl World {
             self.oracle.corrections += 1;
         }
         if self.switches.corrections_reread {
-            self.nodes[node].reread[tenant] = self.ledger.marks[node];
+            self.nodes[node].doubted[tenant] = true;
             return;
         }
         let op = Op::Adjust { day: Day::from_days(day as i32), nano: delta };
         if !matches!(self.call(node, tenant, op), Outcome::Reply(_)) {
             estimate.owed = Some(delta);
             self.nodes[node].estimated.push(estimate);
-        }
-    }
-
-    /// A seeding that this node took no part in may hold what it had settled already.
-    pub fn notice_seeding(&mut self, node: usize, tenant: usize) {
-        let Some(seeding) = self.ledger.seedings[tenant] else { return };
-        let known = &mut self.nodes[node].seedings[tenant];
-        if *known < seeding.version {
-            *known = seeding.version;
-            self.nodes[node].replay[tenant] |= !seeding.answered[node];
-        }
-    }
-
-    /// Settles what the store still holds for this node's former life.
-    pub fn replay(&mut self, node: usize, tenant: usize) {
-        if !self.reaches(node) {
-            return;
-        }
-        let account = self.store.accounts[tenant].as_ref();
-        let current = account
-            .filter(|account| account.header().epoch == self.store.epoch || !self.switches.epoch);
-        let Some(account) = current else { return self.need(node, tenant) };
-        let known = |rid: u128| {
-            let node = &self.nodes[node];
-            let leased = node.slices[tenant].is_some_and(|leased| leased.slice.rid.bits() == rid);
-            leased
-                || node.open.iter().any(|open| open.rid == rid)
-                || node.debts.iter().any(|debt| debt.rid == rid)
-        };
-        let orphans: Vec<u128> = account
-            .records()
-            .iter()
-            .filter(|record| record.node() == owner(node) && !known(record.rid.bits()))
-            .map(|record| record.rid.bits())
-            .collect();
-        for rid in orphans {
-            let entry = self.ledger.tenants[tenant].get(&rid);
-            // Without a row it was never dispatched, or never drawn from.
-            let actual = match entry {
-                Some(entry) if entry.is_slice => self.ledger.drawn(tenant, rid),
-                Some(entry) => entry.cost.unwrap_or(entry.hold),
-                None => 0,
-            };
-            let debt = Debt { tenant, rid, actual, version: i64::MAX, seq: 0 };
-            self.nodes[node].debts.push(debt);
-        }
-        self.nodes[node].replay[tenant] = false;
-        let (mark, version) = self.mark(node, tenant);
-        let rows = self.nodes[node].journal.rows.iter().skip(mark as usize);
-        let missed = rows.filter(|row| {
-            let spends = matches!(row.kind, Kind::Dispatch | Kind::Adjust);
-            row.tenant == tenant && spends && row.version < version
-        });
-        if let Some(row) = missed.max_by_key(|row| row.seq) {
-            self.oracle.unheld += u64::from(row.kind == Kind::Dispatch);
-            self.nodes[node].reread[tenant] = row.seq;
         }
     }
 
@@ -235,22 +143,20 @@ impl World {
     }
 
     /// A dispatched request the account does not know: was it there when the account was seeded?
-    /// If not, the account is wrong, and is read anew.
     pub fn check_counted(&mut self, node: usize, tenant: usize, (version, seq): (i64, u64)) {
         let (mark, seeded) = self.mark(node, tenant);
-        if seq > mark && version < seeded {
-            self.oracle.unheld += 1;
-            self.nodes[node].reread[tenant] = seq;
-        }
+        self.oracle.unheld += u64::from(seq > mark && version < seeded);
     }
 
-    /// Forgets the account until a reading has seen the row that this node knows to be missing.
-    pub fn insist(&mut self, node: usize, tenant: usize) {
-        let wanted = self.nodes[node].reread[tenant];
-        if wanted <= self.mark(node, tenant).0 {
-            self.nodes[node].reread[tenant] = 0;
-        } else if self.recoveries[tenant].is_none() && self.reaches(node) {
-            self.need(node, tenant);
+    /// Reads those accounts anew that do not know what the ledger knows.
+    pub fn reread_doubted(&mut self, node: usize) {
+        for tenant in 0..TENANTS {
+            let doubted = self.nodes[node].doubted[tenant] && self.switches.doubts;
+            let free = self.recoveries[tenant].is_none() && self.reaches(node);
+            if doubted && free {
+                self.need(node, tenant);
+            }
+            self.nodes[node].doubted[tenant] = doubted && !free;
         }
     }
 }

@@ -2,8 +2,8 @@
 //! Does not know why a call had no answer; world.rs loses it.
 
 use crate::ledger::{Kind, Row};
-use crate::node::{Debt, Request, State};
-use crate::world::{MS, NODES, Outcome, SECOND, TENANTS, World, owner};
+use crate::node::{Request, State};
+use crate::world::{MS, NODES, Outcome, SECOND, TENANTS, World};
 use p402_core::guard::{Claim, Code, Fate, Kind as Ask, Op};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
@@ -36,7 +36,7 @@ impl World {
         let claim = Claim {
             rid: RequestId::from_bits(request.rid),
             amount: Usd::from_nano(request.claim),
-            owner: owner(node),
+            owner: self.nodes[node].owner,
             kind: Ask::Request,
         };
         match self.call(node, request.tenant, Op::Admit(claim)) {
@@ -69,7 +69,7 @@ impl World {
             _ => {}
         }
         let (tenant, rid) = (request.tenant, request.rid);
-        self.nodes[node].debts.push(Debt { tenant, rid, actual: 0, version: i64::MAX, seq: 0 });
+        self.nodes[node].owe(tenant, rid, 0);
     }
 
     /// The store is away: only the slice may be spent.
@@ -189,6 +189,9 @@ impl World {
 
     pub fn owe(&mut self, node: usize, request: &Request, actual: i64) {
         let Request { tenant, rid, version, seq, .. } = *request;
-        self.nodes[node].debts.push(Debt { tenant, rid, actual, version, seq });
+        self.nodes[node].owe(tenant, rid, actual);
+        if let Some(debt) = self.nodes[node].debts.last_mut() {
+            (debt.version, debt.seq) = (version, seq);
+        }
     }
 }

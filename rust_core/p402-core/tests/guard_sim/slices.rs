@@ -2,8 +2,8 @@
 //! Does not compute their size; `guard::Slice` does.
 
 use crate::ledger::{Kind, Row};
-use crate::node::{Debt, Leased};
-use crate::world::{NODES, Outcome, World, owner};
+use crate::node::Leased;
+use crate::world::{NODES, Outcome, World};
 use p402_core::guard::{Claim, Code, Fate, Kind as Ask, Op, Reply, Slice};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
@@ -33,7 +33,7 @@ impl World {
         }
         self.rids += 1;
         let rid = RequestId::from_bits(self.rids);
-        let claim = Claim { rid, amount, owner: owner(node), kind: Ask::Slice };
+        let claim = Claim { rid, amount, owner: self.nodes[node].owner, kind: Ask::Slice };
         match self.call(node, tenant, Op::Admit(claim)) {
             Outcome::Reply(reply) if reply.code == Code::Done => {
                 let slice = Slice::new(rid, amount, reply.admitted);
@@ -44,11 +44,7 @@ impl World {
                     self.flush(node);
                 }
             }
-            Outcome::Lost => {
-                let rid = rid.bits();
-                let debt = Debt { tenant, rid, actual: 0, version: i64::MAX, seq: 0 };
-                self.nodes[node].debts.push(debt);
-            }
+            Outcome::Lost => self.nodes[node].owe(tenant, rid.bits(), 0),
             _ => {}
         }
     }
@@ -80,13 +76,14 @@ impl World {
     pub fn drop_slice(&mut self, node: usize, tenant: usize) {
         let Some(leased) = self.nodes[node].slices[tenant].take() else { return };
         if self.switches.slice_rows {
-            let spent = leased.slice.spent().nano();
-            self.write_slice(node, tenant, &leased.slice, (Kind::SliceClose, spent));
+            self.write_slice(node, tenant, &leased.slice, (Kind::SliceClose, 0));
         }
+        self.nodes[node].doubted[tenant] |= leased.is_touched();
         self.nodes[node].convert_draws(leased.slice.rid.bits());
     }
 
-    /// Nothing drawn is open: the slice goes back at what was spent.
+    /// Nothing drawn is open: the slice goes back. Where anything was drawn, the account is read
+    /// anew: draws have rows of their own.
     pub fn give_back(&mut self, node: usize, tenant: usize) {
         let Some(leased) = self.nodes[node].slices[tenant] else { return };
         if leased.slice.held() != Usd::ZERO {
@@ -94,8 +91,9 @@ impl World {
             return;
         }
         self.drop_slice(node, tenant);
-        let (rid, actual) = (leased.slice.rid.bits(), leased.slice.spent().nano());
-        self.nodes[node].debts.push(Debt { tenant, rid, actual, version: i64::MAX, seq: 0 });
+        if !leased.is_touched() {
+            self.nodes[node].owe(tenant, leased.slice.rid.bits(), 0);
+        }
     }
 
     pub fn return_slice(&mut self, node: usize, tenant: usize) {
@@ -116,8 +114,7 @@ impl World {
     pub fn come_back(&mut self, node: usize) {
         self.nodes[node].away = false;
         for leased in self.nodes[node].slices.iter_mut().flatten() {
-            let drawn = leased.slice.spent() != Usd::ZERO || leased.slice.held() != Usd::ZERO;
-            leased.returning |= drawn;
+            leased.returning |= leased.is_touched();
         }
     }
 }

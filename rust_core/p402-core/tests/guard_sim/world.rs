@@ -30,10 +30,10 @@ pub const READING: i64 = SECOND;
 /// the flush bound, so that what a silent node still dispatches is in the ledger when it is read.
 const RESERVATION: i64 = SECOND;
 
-/// How a node marks its holds; 0 is the mark of nobody in particular.
-pub const fn owner(node: usize) -> u32 {
-    node as u32 + 1
-}
+/// Holds that nobody renews are looked at this often.
+pub const LOOK: i64 = 5 * SECOND;
+/// Accounts are read anew this often, where need be.
+pub const BEAT: i64 = SECOND;
 
 /// The mechanisms of the design, each of which can be taken out.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,10 @@ pub struct Switches {
     pub version: bool,
     /// Renewal, and suspense instead of release.
     pub suspense: bool,
-    pub replay: bool,
+    /// A start takes up what its former life left, and somebody what a node left for good.
+    pub heirs: bool,
+    /// An account that does not know a request that the ledger knows is read anew.
+    pub doubts: bool,
     pub deadline: bool,
     pub barrier: bool,
     /// A slice is written to the ledger before it may be drawn from.
@@ -67,7 +70,8 @@ pub const FULL: Switches = Switches {
     epoch: true,
     version: true,
     suspense: true,
-    replay: true,
+    heirs: true,
+    doubts: true,
     deadline: true,
     barrier: true,
     slice_rows: true,
@@ -120,6 +124,7 @@ fn limits(switches: &Switches) -> [Limits; TENANTS] {
         slot_lease_ms: 6_000,
         renew_every_ms: 2_000,
         hold_lease_ms: 12_000,
+        suspense_ms: 30_000,
         slice_max: Usd::from_nano(if switches.slices { 200_000 } else { 0 }),
         on_expiry: if switches.suspense { OnExpiry::Suspense } else { OnExpiry::Release },
         ..Limits::default()
@@ -131,11 +136,15 @@ impl World {
         let mut rng = Rng::new(seed);
         let now = MIDNIGHT - rng.range(5, 120) * SECOND;
         let limits = limits(&switches);
+        let mut nodes: [Node; NODES] = Default::default();
+        for (number, node) in nodes.iter_mut().enumerate() {
+            node.owner = number as u32 + 1;
+        }
         Self {
             switches,
             rng,
             now,
-            nodes: Default::default(),
+            nodes,
             store: Store::new(&limits, now),
             ledger: Ledger::default(),
             oracle: Oracle::default(),
@@ -206,6 +215,9 @@ impl World {
             if once_in(&mut self.rng, 400) {
                 self.nodes[node].crash(self.now + long);
                 self.oracle.crashes += 1;
+                if self.rng.one_in(4) {
+                    self.lose(node);
+                }
             } else if once_in(&mut self.rng, 800) {
                 self.nodes[node].frozen_until = self.now + long;
             } else if once_in(&mut self.rng, 1_000) {
@@ -269,9 +281,7 @@ impl World {
         }
         match answer {
             Ok(reply) => {
-                let seen = &mut self.nodes[node].seen[tenant];
-                seen.version = seen.version.max(reply.version);
-                seen.tat_us = seen.tat_us.max(reply.tat_us);
+                self.nodes[node].note(tenant, reply.version, reply.tat_us);
                 Outcome::Reply(reply)
             }
             Err(Code::Late) => Outcome::Lost,
@@ -330,8 +340,8 @@ impl World {
     fn is_at_rest(&self) -> bool {
         let rests = |node: &Node| {
             let settled = node.open.is_empty() && node.debts.is_empty();
-            let noticed = !node.replay.contains(&true)
-                && node.reread == [0; TENANTS]
+            let noticed = !node.former.contains(&true)
+                && !node.doubted.contains(&true)
                 && node.slices.iter().all(Option::is_none);
             settled && noticed && node.estimated.is_empty() && node.journal.tail().is_empty()
         };
@@ -354,7 +364,7 @@ impl World {
             {
                 let booked = self.ledger.spent(tenant, |on| on == day);
                 self.oracle.mismatched += u64::from(booked != spent);
-                let billed = self.oracle.billed_on(tenant, day);
+                let billed = self.oracle.billed_on(tenant, day) - self.oracle.lost_on(tenant, day);
                 self.oracle.undercounted += u64::from(spent < billed);
             }
             if self.limits[tenant].period == Period::Total {

@@ -9,7 +9,7 @@ use super::tail::{self, Ends};
 use p402_core::guard::Told;
 use p402_core::id::RequestId;
 use p402_core::ledger::{
-    Balance, GroupBy, Open, ROW_BYTES, Replay, Row, Seq, TENANT_BYTES_MAX, Tally, short_name,
+    Balance, Flags, GroupBy, Open, ROW_BYTES, Replay, Row, Seq, TENANT_BYTES_MAX, Tally, short_name,
 };
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
@@ -52,6 +52,8 @@ pub struct OpenRequest {
     pub tenant: Box<str>,
     pub day: Day,
     pub held: Usd,
+    /// A node's share for an outage, not a request.
+    pub slice: bool,
     /// Whose hold it is in a shared store.
     pub owner: u32,
     pub sent: bool,
@@ -344,6 +346,7 @@ impl OpenRequest {
             tenant: row.tenant.into(),
             day: row.day,
             held: open.held,
+            slice: row.flags.has(Flags::SLICE),
             owner,
             sent: open.sent,
             suspended: open.suspended,
@@ -355,8 +358,8 @@ impl OpenRequest {
         serde_json::json!({
             "request_id": self.rid.to_string(), "tenant": &*self.tenant,
             "day": self.day.to_string(), "held_nano": self.held.nano(), "owner": self.owner,
-            "sent": self.sent,
-            "suspended": self.suspended, "since_us": self.since.micros(),
+            "slice": self.slice, "sent": self.sent, "suspended": self.suspended,
+            "since_us": self.since.micros(),
         })
     }
 }

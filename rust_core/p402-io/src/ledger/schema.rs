@@ -115,13 +115,14 @@ pub(super) fn usage(by: GroupBy, one_tenant: bool) -> String {
     let column = by.name();
     let (settle, release, adjust) = (Kind::Settle as u8, Kind::Release as u8, Kind::Adjust as u8);
     let ends = format!("kind IN ({settle}, {release})");
+    let requests = format!("(flags & {}) = 0", Flags::SLICE.bits());
     let cached = format!("{ends} AND (flags & {}) <> 0", Flags::CACHED.bits());
     let sum = |what: &str| format!("CAST(SUM({what}) AS BIGINT)");
     let count = |what: &str| sum(&format!("CASE WHEN {what} THEN 1 ELSE 0 END"));
     let figures = ["input_tokens", "output_tokens", "cost_nano", "direct_nano", "wasted_nano"];
     format!(
         "SELECT {column}, {}, {}, {} FROM ledger_rows WHERE day BETWEEN $1 AND $2 {tenant} \
-         AND kind IN ({settle}, {release}, {adjust}) GROUP BY {column}",
+         AND kind IN ({settle}, {release}, {adjust}) AND {requests} GROUP BY {column}",
         count(&ends),
         count(&cached),
         figures.map(sum).join(", "),

@@ -20,7 +20,7 @@ pub mod wire;
 use super::{Former, Store, Tenant, Trip};
 use address::{Address, Tag};
 use home::{Asked, Home};
-use p402_core::guard::{Op, Open, Told};
+use p402_core::guard::{Op, Open, Slice, Told};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
@@ -42,6 +42,8 @@ pub trait Truth: Send + Sync {
     /// What was spent on `day`, on the day before and since `from`, and what is dispatched and
     /// open.
     fn read(&self, tenant: &str, day: Day, from: Day) -> Promise<'_, Balances>;
+    /// A slice is leased (`true`) or over, at an instant; whether that is journalled.
+    fn note_slice(&self, tenant: &str, slice: &Slice, step: (bool, Timestamp)) -> bool;
     /// What it tells of each of these requests; all that this node has journalled counts.
     fn told(&self, rids: Vec<RequestId>) -> Promise<'_, Vec<Told>>;
 }

@@ -1,7 +1,7 @@
 //! Nodes of a gateway around one store: each with its own journal, all with one ledger, one bill.
 //! Does not speak HTTP; the provider's bill is kept here, apart from every counter under test.
 
-use p402_core::guard::{Claim, Code, Kind, Limits, Op, Open, Reply, Told};
+use p402_core::guard::{Claim, Code, Kind, Limits, Op, Open, Reply, Slice, Told};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
@@ -27,6 +27,10 @@ enum Row {
         rid: RequestId,
         day: Day,
         held: Usd,
+        owner: u32,
+    },
+    Slice {
+        slice: Slice,
         owner: u32,
     },
     /// A release is one at zero.
@@ -244,6 +248,9 @@ impl Truth for Journal {
                     Row::Dispatch { rid, day, held, owner } => {
                         open.insert(rid, Open { rid, amount: held, day, owner, slice: false });
                     }
+                    Row::Slice { slice: Slice { rid, granted: amount, day, .. }, owner } => {
+                        open.insert(rid, Open { rid, amount, day, owner, slice: true });
+                    }
                     Row::Settle { rid, actual } => {
                         let Some(hold) = open.remove(&rid) else { continue };
                         let add = |sum: &mut Usd| *sum = Usd::from_nano(sum.nano() + actual.nano());
@@ -263,6 +270,16 @@ impl Truth for Journal {
         })
     }
 
+    fn note_slice(&self, _: &str, slice: &Slice, (opens, _): (bool, Timestamp)) -> bool {
+        if opens {
+            let row = Row::Slice { slice: *slice, owner: self.node };
+            self.tail.lock().unwrap().push(row);
+        } else {
+            self.settle(slice.rid, Usd::ZERO);
+        }
+        true
+    }
+
     fn told(&self, rids: Vec<RequestId>) -> Promise<'_, Vec<Told>> {
         Box::pin(async move {
             let mut rows = self.ledger.rows.lock().unwrap().clone();
@@ -271,6 +288,7 @@ impl Truth for Journal {
                 let row = |row: &Row| match *row {
                     Row::Settle { rid, actual } if rid == asked => Some(Told::Ended(actual)),
                     Row::Dispatch { rid, .. } if rid == asked => Some(Told::Open),
+                    Row::Slice { slice, .. } if slice.rid == asked => Some(Told::Open),
                     _ => None,
                 };
                 rows.iter().rev().find_map(row).unwrap_or(Told::Nothing)

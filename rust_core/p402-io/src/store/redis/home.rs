@@ -152,7 +152,8 @@ impl Home {
         if let Kind::Admit(rid, _) = asked.kind {
             self.owed.forget(rid);
         }
-        for round in 0..ROUNDS_MAX {
+        let first = self.seats.generation(&asked.tag);
+        for _ in 0..ROUNDS_MAX {
             let generation = self.seats.generation(&asked.tag);
             let (reply, again) = self.tried(asked).await?;
             if matches!(reply.code, Code::Recover | Code::Cold) {
@@ -164,8 +165,8 @@ impl Home {
             } else if asked.kind == Kind::Adjust || self.seats.generation(&asked.tag) == generation
             {
                 let spent = matches!(asked.kind, Kind::Settle(_, true));
-                if spent && reply.code == Code::Unknown && round == 0 && !again {
-                    // Settled before, lapsed, or recovered without it: the ledger has its row.
+                if spent && reply.code == Code::Unknown && generation == first && !again {
+                    // Settled before, lapsed, or recovered without this node: the ledger has it.
                     self.seats.doubt(&asked.tag);
                 }
                 return Ok(reply);
@@ -302,6 +303,7 @@ impl Home {
             self.give_back(&tag).await;
         }
         self.pay().await;
+        self.reread_doubted().await;
     }
 }
 

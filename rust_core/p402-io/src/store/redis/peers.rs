@@ -150,7 +150,7 @@ impl Home {
                 Word::CallIn(tag) => self.give_back(&tag).await,
                 Word::Barrier(_, id) if id >> 32 == u64::from(self.node) => {}
                 // First the generation, then the flush: see `Store::generation`.
-                Word::Barrier(tag, id) => marks.push((self.seats.bar(&tag), tag, id)),
+                Word::Barrier(tag, id) => marks.push((self.bar(&tag), tag, id)),
             }
         }
         if marks.is_empty() || self.truth.flush().await.is_err() {

@@ -175,7 +175,7 @@ impl Home {
     /// All live nodes make their undispatched reservations void and write down what they know;
     /// the greatest arrival time and version that any of them has seen.
     async fn barrier(self: &Arc<Self>, tag: &Tag) -> (i64, i64) {
-        let mut greatest = self.seats.bar(tag);
+        let mut greatest = self.bar(tag);
         let others = self.peers.others(self.node);
         let id = (u64::from(self.node) << 32) | (self.count() & 0xffff_ffff);
         let until = Instant::now() + BARRIER;

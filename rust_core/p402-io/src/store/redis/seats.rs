@@ -3,7 +3,7 @@
 
 use super::address::Tag;
 use super::slices::Leased;
-use p402_core::guard::{Limits, Reply};
+use p402_core::guard::{Limits, Reply, Slice, is_reseeded};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
 use p402_core::time::{Ticks, Timestamp};
@@ -27,7 +27,9 @@ pub(super) struct Seat {
     pub(super) slice: Option<Leased>,
     /// Rises with every recovery: reservations of an earlier one are void until dispatched.
     pub(super) generation: u64,
-    /// Its account does not know a request that the ledger knows.
+    /// A recovery that this node takes part in has not shown in a version yet.
+    expects_seed: bool,
+    /// Its account does not know what the ledger knows.
     pub(super) doubted: bool,
 }
 
@@ -60,6 +62,7 @@ impl Seats {
                 last,
                 slice,
                 generation,
+                expects_seed: false,
                 doubted: false,
             };
             seats.insert(tag.clone(), seat);
@@ -70,23 +73,29 @@ impl Seats {
     /// What the account answered; replies may come out of order.
     pub(super) fn note(&self, tag: &Tag, reply: &Reply) {
         self.with(tag, |seat| {
-            if seat.last.as_ref().is_none_or(|last| last.version <= reply.version) {
+            let before = seat.last.as_ref().map_or(reply.version, |last| last.version);
+            if before <= reply.version {
+                if is_reseeded(before, reply.version) {
+                    // Without this node, its last rows may not have been read.
+                    seat.doubted |= !std::mem::take(&mut seat.expects_seed);
+                }
                 seat.last = Some(Reply { fates: Vec::new(), ..reply.clone() });
             }
         });
     }
 
-    /// A recovery begins: undispatched reservations are void, the slice is gone. What this node
-    /// has seen: arrival time and version.
-    pub(super) fn bar(&self, tag: &Tag) -> (i64, i64) {
+    /// A recovery begins: undispatched reservations are void, the slice is over and comes back.
+    /// What this node has seen: arrival time and version.
+    pub(super) fn bar(&self, tag: &Tag) -> ((i64, i64), Option<(Arc<str>, Slice)>) {
         let seen = self.with(tag, |seat| {
             seat.generation += 1;
-            seat.slice = None;
-            seat.last.as_ref().map_or((0, 0), |last| (last.tat_us, last.version))
+            seat.expects_seed = true;
+            let slice = seat.slice.take().map(|leased| (seat.tenant.clone(), leased.slice));
+            (seat.last.as_ref().map_or((0, 0), |last| (last.tat_us, last.version)), slice)
         });
         seen.unwrap_or_else(|| {
             self.unseated.fetch_add(1, Ordering::AcqRel);
-            (0, 0)
+            ((0, 0), None)
         })
     }
 

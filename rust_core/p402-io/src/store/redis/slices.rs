@@ -16,8 +16,11 @@ const DRAWS_MAX: usize = 4_096;
 /// A slice and the requests drawn from it.
 #[derive(Debug)]
 pub(super) struct Leased {
-    slice: Slice,
+    pub(super) slice: Slice,
     draws: HashMap<RequestId, Usd>,
+    /// Its row is shared, and the account still had it after that: a recovery that does not hear
+    /// this node any more finds the slice in the ledger.
+    usable: bool,
     /// The store is back: nothing more is drawn, and it is settled once its requests have ended.
     closing: bool,
 }
@@ -28,7 +31,7 @@ enum Care {
     Nothing,
     Lease(Usd),
     Renew(RequestId),
-    Settle(RequestId, Usd),
+    Settle(RequestId),
 }
 
 impl Leased {
@@ -36,7 +39,7 @@ impl Leased {
         let held = self.draws.get(&rid).copied().unwrap_or(Usd::ZERO);
         let more = amount.saturating_sub(held);
         let fits = more <= Usd::ZERO
-            || (!self.closing && self.draws.len() < DRAWS_MAX && self.slice.draw(more, today));
+            || (self.usable && !self.closing && self.draws.len() < DRAWS_MAX && self.slice.draw(more, today));
         if fits {
             self.draws.insert(rid, amount.max(held));
         }
@@ -48,15 +51,18 @@ impl Leased {
         drawn.inspect(|claim| self.slice.settle(*claim, actual)).is_some()
     }
 
+    fn is_touched(&self) -> bool {
+        self.slice.spent() > Usd::ZERO || !self.draws.is_empty()
+    }
+
     /// The store answers. An untouched slice that is too large, or of another day, goes back; a
     /// touched one is closed and goes back when its last request has ended.
     fn care(&mut self, left: Usd, nodes: u32, today: Day) -> Care {
-        let touched = self.slice.spent() > Usd::ZERO || !self.draws.is_empty();
         let whole = Usd::from_nano(left.nano().saturating_add(self.slice.granted.nano()));
-        let over = touched || self.slice.day != today || self.slice.is_too_large(whole, nodes);
+        let over = self.is_touched() || self.slice.day != today || self.slice.is_too_large(whole, nodes);
         self.closing |= over;
         if self.closing && self.draws.is_empty() {
-            Care::Settle(self.slice.rid, self.slice.spent())
+            Care::Settle(self.slice.rid)
         } else {
             Care::Renew(self.slice.rid)
         }
@@ -73,10 +79,23 @@ fn left(reply: &Reply, limits: &Limits) -> Usd {
 }
 
 impl Home {
-    /// Looks after every slice of this node once.
+    /// Looks after every slice of this node once; one flush shares the rows of all new ones.
     pub(super) async fn tend_slices(self: &Arc<Self>) {
+        let mut leased = Vec::new();
         for tag in self.seats.active(self.ways.ticks()) {
-            self.tend_slice(&tag).await;
+            let rid = self.tend_slice(&tag).await;
+            leased.extend(rid.map(|rid| (tag, rid)));
+        }
+        if leased.is_empty() {
+            return;
+        }
+        let shared = self.truth.flush().await.is_ok();
+        for (tag, rid) in leased {
+            if shared {
+                self.renew_slice(&tag, rid).await;
+            } else {
+                self.settle_slice(&tag, rid).await;
+            }
         }
     }
 
@@ -85,15 +104,15 @@ impl Home {
         let unused = self.seats.with(tag, |seat| {
             let leased = seat.slice.as_mut()?;
             leased.closing = true;
-            let rid = leased.slice.rid;
-            leased.draws.is_empty().then_some((rid, leased.slice.spent()))
+            leased.draws.is_empty().then_some(leased.slice.rid)
         });
-        if let Some((rid, spent)) = unused.flatten() {
-            self.settle_slice(tag, rid, spent).await;
+        if let Some(rid) = unused.flatten() {
+            self.settle_slice(tag, rid).await;
         }
     }
 
-    async fn tend_slice(self: &Arc<Self>, tag: &Tag) {
+    /// What is leased by it, if anything is.
+    async fn tend_slice(self: &Arc<Self>, tag: &Tag) -> Option<RequestId> {
         let nodes = self.peers.nodes();
         let care = self.seats.with(tag, |seat| {
             let Some(last) = &seat.last else { return Care::Nothing };
@@ -107,43 +126,80 @@ impl Home {
             }
         });
         match care.unwrap_or(Care::Nothing) {
-            Care::Lease(amount) if amount > Usd::ZERO => self.lease_slice(tag, amount).await,
+            Care::Lease(amount) if amount > Usd::ZERO => return self.lease_slice(tag, amount).await,
             Care::Renew(rid) => self.renew_slice(tag, rid).await,
-            Care::Settle(rid, spent) => self.settle_slice(tag, rid, spent).await,
+            Care::Settle(rid) => self.settle_slice(tag, rid).await,
             Care::Lease(_) | Care::Nothing => {}
         }
+        None
     }
 
-    async fn lease_slice(self: &Arc<Self>, tag: &Tag, amount: Usd) {
+    async fn lease_slice(self: &Arc<Self>, tag: &Tag, amount: Usd) -> Option<RequestId> {
         let rid = self.draw_id();
         let claim = Claim { rid, amount, owner: self.node, kind: Kind::Slice };
-        let Some(Ok(reply)) = self.call(tag, Op::Admit(claim)).await else { return };
-        self.seats.with(tag, |seat| {
-            if reply.code == Code::Done {
-                let slice = Slice::new(rid, amount, reply.day);
-                seat.slice = Some(Leased { slice, draws: HashMap::new(), closing: false });
-            }
+        let reply = self.call(tag, Op::Admit(claim)).await?.ok()?;
+        if reply.code != Code::Done {
+            return None;
+        }
+        let slice = Slice::new(rid, amount, reply.day);
+        let noted = self.seats.with(tag, |seat| {
+            let (draws, usable, closing) = (HashMap::new(), false, false);
+            seat.slice = Some(Leased { slice, draws, usable, closing });
+            self.truth.note_slice(&seat.tenant, &slice, (true, reply.now))
         });
+        if noted != Some(true) {
+            self.settle_slice(tag, rid).await;
+        }
+        Some(rid)
     }
 
+    /// The account has it, and its row is shared.
     async fn renew_slice(self: &Arc<Self>, tag: &Tag, rid: RequestId) {
         let Some(Ok(reply)) = self.call(tag, Op::Renew(&[rid])).await else { return };
         if reply.fates.first() == Some(&Fate::Unknown) {
             self.drop_slice(tag, rid);
+            return;
+        }
+        self.seats.with(tag, |seat| {
+            let mine = seat.slice.as_mut().filter(|leased| leased.slice.rid == rid);
+            mine.map(|leased| leased.usable = true)
+        });
+    }
+
+    /// A recovery of this tenant begins; what this node has seen of it.
+    pub(super) fn bar(&self, tag: &Tag) -> (i64, i64) {
+        let (seen, slice) = self.seats.bar(tag);
+        if let Some((tenant, slice)) = slice {
+            self.end_slice(tag, &tenant, &slice);
+        }
+        seen
+    }
+
+    fn end_slice(&self, tag: &Tag, tenant: &str, slice: &Slice) {
+        let now = self.instant(tag).unwrap_or_default();
+        // Without its row it stays parked in the ledger until this process has ended.
+        let _ = self.truth.note_slice(tenant, slice, (false, now));
+    }
+
+    async fn settle_slice(self: &Arc<Self>, tag: &Tag, rid: RequestId) {
+        // What cannot be said now is owed (home.rs): the slice is over in either case.
+        if !self.drop_slice(tag, rid) {
+            let settle = Op::Settle { rid, owner: self.node, actual: Usd::ZERO };
+            let _ = self.call(tag, settle).await;
         }
     }
 
-    async fn settle_slice(self: &Arc<Self>, tag: &Tag, rid: RequestId, spent: Usd) {
-        // What cannot be said now is owed (home.rs): the slice is over in either case.
-        self.drop_slice(tag, rid);
-        let _ = self.call(tag, Op::Settle { rid, owner: self.node, actual: spent }).await;
-    }
-
-    fn drop_slice(&self, tag: &Tag, rid: RequestId) {
-        self.seats.with(tag, |seat| {
-            if seat.slice.as_ref().is_some_and(|leased| leased.slice.rid == rid) {
-                seat.slice = None;
-            }
+    /// Ends it here; whether anything was drawn. That has rows of its own, which a recovery that
+    /// this node did not hear of may have read or not: the account is read anew.
+    fn drop_slice(&self, tag: &Tag, rid: RequestId) -> bool {
+        let dropped = self.seats.with(tag, |seat| {
+            let mine = seat.slice.take_if(|leased| leased.slice.rid == rid)?;
+            let touched = mine.is_touched();
+            seat.doubted |= touched;
+            Some((seat.tenant.clone(), mine.slice, touched))
         });
+        let Some((tenant, slice, touched)) = dropped.flatten() else { return false };
+        self.end_slice(tag, &tenant, &slice);
+        touched
     }
 }
