@@ -1,7 +1,9 @@
 //! Decides what may be asked about spending: days, a bucket, filters; and what is wrong with it.
 //! Does not answer: an index and the rows beyond it do.
 
-use super::name::{MODEL_BYTES_MAX, PROVIDER_BYTES_MAX, TENANT_BYTES_MAX, session_hash, short_name};
+use super::name::{
+    MODEL_BYTES_MAX, PROVIDER_BYTES_MAX, TENANT_BYTES_MAX, session_hash, short_name,
+};
 use super::row::Row;
 use super::tally::GroupBy;
 use crate::route::Mode;

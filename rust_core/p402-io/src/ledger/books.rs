@@ -8,8 +8,7 @@ use super::index::{Index, IndexAt, Positions};
 use super::tail::{self, Ends};
 use p402_core::id::RequestId;
 use p402_core::ledger::{
-    Balance, Open, Question, ROW_BYTES, Replay, Row, Seq, TENANT_BYTES_MAX, Tally, Used,
-    short_name,
+    Balance, Open, Question, ROW_BYTES, Replay, Row, Seq, TENANT_BYTES_MAX, Tally, Used, short_name,
 };
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};

@@ -134,7 +134,7 @@ pub(super) fn usage(question: &Question) -> (String, Vec<Value<'_>>) {
             let _ = write!(filters, " AND {name} = ${}", values.len());
         }
     }
-    if only.session.is_some() {
+    if only.session.is_some_and(|session| session != 0) {
         // Says that the sessions' own index may be used: it holds no row without one.
         filters.push_str(" AND session <> 0");
     }
