@@ -51,8 +51,8 @@ class Books:
         """`index` is a PostgreSQL URL or a file; without it `ledger.sqlite` in the directory."""
     def ledger_id(self) -> str:
         """The ledger's own id."""
-    def usage(self, tenant: str | None, days: tuple[str, str], group_by: str) -> bytes:
-        """The `data` of `GET /usage`: sums by bucket over UTC days, both included."""
+    def usage(self, params: Sequence[tuple[str, str]]) -> bytes:
+        """The body of `GET /usage` as the operator may ask for it, without limits."""
     def request(self, id: str) -> bytes:
         """The rows of one request as a JSON array, in the order they were written."""
     def open_requests(self) -> bytes:
@@ -132,10 +132,18 @@ class Gateway:
         """The reply to `GET /models/{id}`."""
     def explain(self, tenant: str, headers: _Headers, body: bytes, all: bool) -> _Answer:
         """The reply to `POST /route`: the decision, without calling anyone."""
-    def request(self, tenant: str, id: str) -> _Answer:
-        """The reply to `GET /requests/{id}` for this tenant, as far as this node remembers it."""
-    def booked_request(self, tenant: str, id: str) -> _Answer:
-        """The same from the ledger: it waits for a database, so not on the loop that serves."""
+    def request(self, tenant: str, id: str) -> _Answer | None:
+        """The reply to `GET /requests/{id}` for this tenant; None for what this node does not
+        remember."""
+    def booked_request(self, tenant: str, headers: _Headers, id: str) -> Reply:
+        """The same from the ledger."""
+    def usage(
+        self, tenant: str | None, headers: _Headers, params: Sequence[tuple[str, str]]
+    ) -> Reply:
+        """The reply to `GET /usage`: to a tenant what it spent, to the operator (None) what
+        everybody did."""
+    def standing(self, tenant: str) -> _Headers:
+        """What is left to a tenant, as headers."""
     def price(
         self,
         offer: str,
@@ -152,5 +160,6 @@ class Gateway:
         """Alarms since the last call, as JSON bodies for a webhook."""
     def metrics(self) -> str:
         """The guard's counters in Prometheus' text format."""
-    def refusal(self, code: str, message: str, param: str | None = None) -> _Answer:
-        """The error reply of a stable code. ValueError where the table has no such code."""
+    def refusal(self, code: str, message: str, headers: _Headers) -> _Answer:
+        """The error reply of a stable code, in the form that the request's headers accept.
+        ValueError where the table has no such code."""

@@ -9,11 +9,13 @@ import asyncio
 import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
-from p402.auth import Authenticator
+from p402.auth import Authenticator, Operator
 from p402.body import Bodies, Bounds, Refused
 from p402.log import LOGGER, EventLog
+from p402.scrape import Listener
+from p402.watch import Watch, Watched
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -33,9 +35,10 @@ _CHAT = BASE + "/chat/completions"
 _BASES = (BASE + "/v1", BASE, "/v1")
 HEADERS_MAX = 100
 HEADERS_BYTES_MAX = 64 * 1024
-# How often replies that are waited for are looked at. A client that leaves is listened for from the
-# second look on, within the 100 ms bound; a request answered sooner needs no listener at all.
-WATCH_EVERY_S = 0.03
+# Parameters of a URL that are read at all; more of them are no question.
+PARAMS_MAX = 32
+# Metrics that are being written out at once.
+SCRAPES_MAX = 2
 _JSON = (b"content-type", b"application/json")
 
 
@@ -63,9 +66,12 @@ class App:
         self.settings = settings
         self._log = EventLog(gateway, settings.alerts)
         self._tenant = authenticate or Authenticator.from_settings(settings).tenant
+        self._operator = Operator(settings)
+        self._listener = Listener(settings.operator.listen, self._scraped)
+        self._scrapes = 0
         self._bounds = bounds or Bounds(settings.limits.body_bytes)
         self._bodies = Bodies(self._bounds)
-        self._watched = _Watched()
+        self._watched = Watched()
         self._drain_ms = int(settings.server.drain_s * 1000)
         self._origins = frozenset(origin.encode() for origin in settings.cors.origins)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -95,7 +101,7 @@ class App:
             self._loop.remove_reader(descriptor)
         loop.add_reader(descriptor, self.gateway.drain)
         # Their timers belong to the loop they were started on.
-        self._bodies, self._watched = Bodies(self._bounds), _Watched()
+        self._bodies, self._watched = Bodies(self._bounds), Watched()
         self._log.start(loop)
         self._loop = loop
 
@@ -104,6 +110,7 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self._attach()
+                await self._listener.start()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 self.gateway.refuse_new()
@@ -118,6 +125,7 @@ class App:
         while self.gateway.in_flight and loop.time() < deadline:
             await asyncio.sleep(0.02)
         await loop.run_in_executor(None, self.gateway.stop, 0)
+        await self._listener.stop()
         self._log.stop()
         loop.remove_reader(self.gateway.wake_fd)
         self._loop = None
@@ -127,14 +135,16 @@ class App:
         try:
             answer = await self._route(request, scope["path"])
         except Refused as refused:
-            answer = self._refusal(refused)
+            answer = self._refusal(refused, scope["headers"])
         if answer is not None:
             await self._send(request.send, answer, scope)
 
     async def _route(self, request: _Request, path: str) -> Answer | None:
-        """The one table of exact routes; default deny. Every path but two asks for a key first."""
+        """The one table of exact routes; default deny. Every path asks for a key first but health,
+        the document, and metrics where nobody has one."""
         scope = request.scope
         method: str = scope["method"]
+        headers: Headers = scope["headers"]
         name = _name(scope, path)
         if name in ("/healthz", "/readyz") or path in ("/healthz", "/readyz"):
             return self._health(method)
@@ -143,8 +153,25 @@ class App:
             return 200, [_JSON, _length(self._openapi)], self._openapi
         if method == "OPTIONS" and self._origins:
             return 204, [], b""
-        headers: Headers = scope["headers"]
+        _bounded(headers)
+        if name == "/metrics" or path == "/metrics":
+            _only("GET", method)
+            return await self._metrics(headers, is_open=self.settings.metrics_open)
+        if name == "/usage" and self._operator.knows(headers):
+            return await self._usage(request, None)
         tenant = self._known(headers)
+        try:
+            answer = await self._of_tenant(request, tenant, name or "")
+        except Refused as refused:
+            answer = self._refusal(refused, headers)
+        if answer is not None:
+            answer[1].extend(self.gateway.standing(tenant))
+        return answer
+
+    async def _of_tenant(self, request: _Request, tenant: str, name: str) -> Answer | None:
+        """The paths of tenants; None where the reply has been written out."""
+        scope = request.scope
+        method, headers = scope["method"], scope["headers"]
         if name == "/chat/completions":
             _only("POST", method)
             await self._chat(request)
@@ -154,20 +181,6 @@ class App:
             body = await self._bodies.read(headers, request.receive)
             wants_all = scope.get("query_string", b"") == b"all=1"
             return self.gateway.explain(tenant, headers, body, wants_all)
-        if name is not None:
-            answer = self._look_up(name, tenant, method)
-            if answer[0] == 404 and name.startswith("/requests/"):
-                asked = name.removeprefix("/requests/")
-                answer = await asyncio.to_thread(self.gateway.booked_request, tenant, asked)
-            return answer
-        raise Refused("unknown_url", f"no such URL: {method} {_shown(path)}")
-
-    def _look_up(self, name: str, tenant: str, method: str) -> Answer:
-        """The paths that only read: models, metrics, and one request of the caller's own."""
-        if name == "/metrics":
-            _only("GET", method)
-            text = self.gateway.metrics().encode()
-            return 200, [(b"content-type", b"text/plain; version=0.0.4"), _length(text)], text
         if name == "/models":
             _only("GET", method)
             listing = self.gateway.models()
@@ -175,10 +188,61 @@ class App:
         if name.startswith("/models/"):
             _only("GET", method)
             return self.gateway.model(name.removeprefix("/models/"))
+        if name == "/usage":
+            return await self._usage(request, tenant)
         if name.startswith("/requests/") and name.count("/") == 2:
             _only("GET", method)
-            return self.gateway.request(tenant, name.removeprefix("/requests/"))
-        raise Refused("unknown_url", f"no such URL: {method} {_shown(name)}")
+            asked = name.removeprefix("/requests/")
+            found = self.gateway.request(tenant, asked)
+            return found or await self._whole(
+                request, self.gateway.booked_request(tenant, headers, asked)
+            )
+        raise Refused("unknown_url", f"no such URL: {method} {_shown(scope['path'])}")
+
+    async def _usage(self, request: _Request, tenant: str | None) -> Answer | None:
+        """What was spent: a tenant's own, or anybody's to the operator."""
+        scope = request.scope
+        _only("GET", scope["method"])
+        query = scope.get("query_string", b"").decode("latin-1")
+        try:
+            params = parse_qsl(query, keep_blank_values=True, max_num_fields=PARAMS_MAX)
+        except ValueError:
+            raise Refused("invalid_value", f"more than {PARAMS_MAX} parameters") from None
+        return await self._whole(request, self.gateway.usage(tenant, scope["headers"], params))
+
+    async def _whole(self, request: _Request, reply: _core.Reply) -> Answer | None:
+        """A reply that comes in one piece; None where its client has left."""
+        watch = Watch(request.receive, reply, self._watched)
+        try:
+            part = await watch.next()
+        finally:
+            watch.stop()
+            reply.close()
+        return None if part is None else (part[0], part[1], part[2])
+
+    async def _metrics(self, headers: Headers, *, is_open: bool) -> Answer:
+        """All counters, to the operator."""
+        if not (is_open or self._operator.knows(headers)):
+            raise Refused("invalid_api_key", "metrics are the operator's: send its key")
+        if self._scrapes == SCRAPES_MAX:
+            raise Refused("overloaded", f"{SCRAPES_MAX} scrapes are under way")
+        self._scrapes += 1
+        try:
+            text = (await asyncio.to_thread(self.gateway.metrics)).encode()
+        finally:
+            self._scrapes -= 1
+        return 200, [(b"content-type", b"text/plain; version=0.0.4"), _length(text)], text
+
+    async def _scraped(self, method: str, path: str, headers: Headers) -> Answer:
+        """A request on the metrics' own address, which is this machine's or asks for a key."""
+        if path.partition("?")[0] != "/metrics":
+            refused = Refused("unknown_url", "this address answers GET /metrics alone")
+            return self._refusal(refused, headers)
+        try:
+            _only("GET", method)
+            return await self._metrics(headers, is_open=not self.settings.operator.keyed)
+        except Refused as refused:
+            return self._refusal(refused, headers)
 
     def _health(self, method: str) -> Answer:
         _only("GET", method)
@@ -188,15 +252,7 @@ class App:
 
     def _known(self, headers: Headers) -> str:
         """The tenant of this request; header bounds come first, the body is read later."""
-        if len(headers) > HEADERS_MAX:
-            text = f"more than {HEADERS_MAX} headers"
-            raise Refused("headers_too_large", text, closes=True)
-        size = 0
-        for name, value in headers:
-            size += len(name) + len(value)
-        if size > HEADERS_BYTES_MAX:
-            text = f"more than {HEADERS_BYTES_MAX} bytes of headers"
-            raise Refused("headers_too_large", text, closes=True)
+        _bounded(headers)
         tenant = self._tenant(headers)
         if tenant is None:
             raise Refused(
@@ -213,22 +269,26 @@ class App:
     async def _chat(self, request: _Request) -> None:
         scope, receive, send, received = request
         headers: Headers = scope["headers"]
+        tenant = None
         try:
             tenant = self._known(headers)
             body = await self._bodies.read(headers, receive)
             self._stay_open()
         except Refused as refused:
-            await self._send(send, self._refusal(refused), scope)
+            answer = self._refusal(refused, headers)
+            if tenant is not None:
+                answer[1].extend(self.gateway.standing(tenant))
+            await self._send(send, answer, scope)
             return
         reply = self.gateway.chat(tenant, headers, body, received)
-        watch = _Watch(receive, reply, self._watched)
+        watch = Watch(receive, reply, self._watched)
         try:
             await self._forward(send, scope, watch)
         finally:
             watch.stop()
             reply.close()
 
-    async def _forward(self, send: Send, scope: Scope, watch: _Watch) -> None:
+    async def _forward(self, send: Send, scope: Scope, watch: Watch) -> None:
         """Writes one reply: its head with what is there of its body, then batches to the last."""
         part = await watch.next()
         if part is None:
@@ -246,8 +306,8 @@ class App:
                 return
             body, more = part
 
-    def _refusal(self, refused: Refused) -> Answer:
-        status, headers, body = self.gateway.refusal(refused.code, refused.message)
+    def _refusal(self, refused: Refused, asked: Headers) -> Answer:
+        status, headers, body = self.gateway.refusal(refused.code, refused.message, asked)
         if refused.closes:
             headers.append((b"connection", b"close"))
         return status, headers, body
@@ -275,83 +335,21 @@ class App:
         await send({"type": "http.response.body", "body": shown})
 
 
-class _Watched:
-    """Replies that are waited for. One timer looks after all of them, and only while there are."""
-
-    __slots__ = ("_since", "_timer")
-
-    def __init__(self) -> None:
-        self._since: dict[_Watch, float] = {}
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, watch: _Watch, loop: asyncio.AbstractEventLoop) -> None:
-        self._since[watch] = loop.time()
-        if self._timer is None:
-            self._timer = loop.call_later(WATCH_EVERY_S, self._sweep, loop)
-
-    def remove(self, watch: _Watch) -> None:
-        self._since.pop(watch, None)
-
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        before = loop.time() - WATCH_EVERY_S
-        for watch in [each for each, since in self._since.items() if since <= before]:
-            del self._since[watch]
-            watch.begin()
-        waiting = bool(self._since)
-        self._timer = loop.call_later(WATCH_EVERY_S, self._sweep, loop) if waiting else None
-
-
-class _Watch:
-    """Takes a reply part by part, and notices that its client has left (compat.md § 4.5)."""
-
-    __slots__ = ("_future", "_left", "_receive", "_reply", "_seen", "_task", "_watched")
-
-    def __init__(self, receive: Receive, reply: _core.Reply, watched: _Watched) -> None:
-        self._receive = receive
-        self._reply = reply
-        self._watched = watched
-        self._future: asyncio.Future[Any] | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._seen = False
-        self._left = False
-
-    async def next(self) -> Any | None:
-        """The reply's next part; None once the client has left."""
-        if self._left:
-            return None
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        part = self._reply.next(future)
-        if part is not None:
-            return part
-        if not self._seen:
-            self._seen = True
-            self._watched.add(self, loop)
-        self._future = future
-        return await future
-
-    def begin(self) -> None:
-        """Listens for the client's leave from now on."""
-        self._task = asyncio.ensure_future(self._wait())
-
-    async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._left = True
-        self._reply.close()
-        # What nobody reads may never come; whoever waits for it must not wait for ever.
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
-
-    def stop(self) -> None:
-        self._watched.remove(self)
-        if self._task is not None:
-            self._task.cancel()
-
-
 def _only(allowed: str, method: str) -> None:
     if method != allowed and not (allowed == "GET" and method == "HEAD"):
         raise Refused("method_not_allowed", f"this URL answers {allowed}, not {method}")
+
+
+def _bounded(headers: Headers) -> None:
+    if len(headers) > HEADERS_MAX:
+        text = f"more than {HEADERS_MAX} headers"
+        raise Refused("headers_too_large", text, closes=True)
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+    if size > HEADERS_BYTES_MAX:
+        text = f"more than {HEADERS_BYTES_MAX} bytes of headers"
+        raise Refused("headers_too_large", text, closes=True)
 
 
 def _name(scope: Scope, path: str) -> str | None:

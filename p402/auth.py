@@ -11,10 +11,12 @@ import secrets
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from p402.settings import Tenant
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from p402.settings import Settings, Tenant
+    from p402.settings import Settings
 
 DEFAULT_TENANT = "default"
 KEY_BYTES_MAX = 512
@@ -80,6 +82,27 @@ class Authenticator:
             return None
         self._seen[seen] = held[1]
         return held[1]
+
+
+class Operator:
+    """Knows the operator by its key. Without one nobody is the operator."""
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, settings: Settings) -> None:
+        self._keys = Authenticator([_operator(settings)])
+
+    def admit(self, settings: Settings) -> None:
+        """Takes these keys in place of all known ones (reload)."""
+        self._keys.admit([_operator(settings)])
+
+    def knows(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        """The request carries one of its keys."""
+        return self._keys.tenant(headers) is not None
+
+
+def _operator(settings: Settings) -> Tenant:
+    return Tenant(id="operator", digests=settings.operator.digests)
 
 
 def _bearer(value: bytes) -> bytes | None:

@@ -117,10 +117,12 @@ class _Served(App):
             say(f"reload refused, nothing changed: {error}")
         else:
             self._authenticator.admit(settings.tenants)
+            self._operator.admit(settings)
             self._log.alert(settings.alerts)
             moved = settings.store != self.settings.store or settings.ledger != self.settings.ledger
+            moved = moved or settings.operator.listen != self.settings.operator.listen
             self.settings = settings
-            say("reloaded" + "; [store] and [ledger] change at the next start" * moved)
+            say("reloaded" + "; [store], [ledger] and addresses change at the next start" * moved)
 
     async def _leave(self) -> None:
         """SIGUSR1, the parent's first word on its way out: refuse what is new, finish what runs."""
@@ -164,6 +166,8 @@ def serve(settings: Settings, config: str | None, started: float) -> int:
     from p402.sandbox_child import SandboxChild
 
     host, port = claim_address(settings.server.host, settings.server.port)
+    if settings.operator.listen is not None:
+        claim_address(*settings.operator.listen, key="operator.metrics_listen")
     child = None
     if settings.sandbox.enabled and settings.sandbox.url is None:
         child = SandboxChild(settings.sandbox.speed)
@@ -238,7 +242,7 @@ def _server(host: str, port: int, settings: Settings) -> Any:
     )
 
 
-def claim_address(host: str, port: int) -> tuple[str, int]:
+def claim_address(host: str, port: int, key: str = "server.port") -> tuple[str, int]:
     """The numeric address to listen on; refuses one that is taken.
 
     granian binds with SO_REUSEPORT, so two gateways on one port would silently share its callers.
@@ -252,8 +256,8 @@ def claim_address(host: str, port: int) -> tuple[str, int]:
     except OSError as error:
         raise SettingsError(
             f"cannot listen on {host}:{port}: {error.strerror or error}",
-            key="server.port",
-            mend="stop what listens there, or choose another with --port",
+            key=key,
+            mend="stop what listens there, or choose another port",
         ) from None
 
 

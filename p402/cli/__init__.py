@@ -29,6 +29,7 @@ TASKS = (
     "chat",
     "instruction",
 )
+BUCKETS = ("day", "model", "provider", "mode", "session", "key", "tenant")
 USAGE_ERROR = 2
 
 _TOP = """\
@@ -77,6 +78,7 @@ _USAGE = """\
 examples:
   p402 usage --data-dir /var/lib/p402
   p402 usage --data-dir /var/lib/p402 --tenant acme --by model --since 2026-11-01 --json
+  p402 usage --session-id sess_xyz --by model          what one conversation cost, and saved
 """
 
 _LEDGER_STEPS = {
@@ -247,8 +249,15 @@ def _usage(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _days(made)
     made.add_argument("--tenant", metavar="ID", help="one tenant's (default: everybody's)")
     made.add_argument(
-        "--by", choices=("day", "model", "provider", "mode", "session"), default="day"
+        "--by", choices=BUCKETS, default="day", help="one line for each (%(default)s)"
     )
+    made.add_argument("--model", metavar="NAME", help="only what this model served")
+    made.add_argument("--provider", metavar="NAME", help="only what this provider served")
+    made.add_argument("--mode", choices=MODES)
+    made.add_argument("--session-id", metavar="ID", help="only this conversation")
+    made.add_argument("--session", metavar="HASH", help="the same, as --by session shows it")
+    made.add_argument("--key", metavar="HASH", help="only this API key, as --by key shows it")
+    made.add_argument("--limit", metavar="N", help="at most so many lines, the dearest")
 
 
 def _ledger(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -8,40 +8,47 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from p402.cli.ledger import REFUSED, books
 from p402.cli.paper import console, table
 
-DAYS_SHOWN = 30
+# What narrows the question, as the HTTP path calls it, too.
+FILTERS = ("tenant", "model", "provider", "mode", "session_id", "session", "key", "limit")
 _FIGURES = ("requests", "cached", "input_tokens", "output_tokens")
 _MONEY = ("cost_usd", "direct_cost", "savings", "wasted_usd")
 
 
 def run(options: argparse.Namespace) -> int:
     """Sums; 2 where the ledger cannot be read."""
-    today = datetime.now(UTC).date()
-    since = options.since or str(today - timedelta(days=DAYS_SHOWN - 1))
-    until = options.until or str(today)
+    asked = {"group_by": options.by, "from": options.since, "to": options.until}
+    asked |= {name: getattr(options, name) for name in FILTERS}
     try:
-        told = books(options).usage(options.tenant, (since, until), options.by)
+        told = books(options).usage([(name, text) for name, text in asked.items() if text])
     except (OSError, ValueError) as error:
         sys.stderr.write(f"p402: {error}\n")
         return REFUSED
     if options.json:
-        sys.stdout.write('{"object":"usage","data":' + told.decode() + "}\n")
+        sys.stdout.write(told.decode() + "\n")
     else:
-        buckets = json.loads(told, parse_float=Decimal)  # money is never a float
-        _show(options.by, f"{since} to {until} (UTC)", buckets)
+        _show(json.loads(told, parse_float=Decimal))  # money is never a float
     return 0
 
 
-def _show(by: str, when: str, buckets: list[dict[str, Any]]) -> None:
-    made = table(when, (by,), ("requests", "cached", "tokens in", "out", *_MONEY))
-    for bucket in buckets:
-        figures = (f"{bucket[name]:,}" for name in _FIGURES)
-        money = (f"{Decimal(bucket[name]):f}" for name in _MONEY)
-        made.add_row(bucket["bucket"] or "–", *figures, *money)
-    console().print(made)
+def _show(told: dict[str, Any]) -> None:
+    when = f"{told['from']} to {told['to']} (UTC)"
+    made = table(when, (told["group_by"],), ("requests", "cached", "tokens in", "out", *_MONEY))
+    for bucket in told["data"]:
+        made.add_row(bucket["bucket"] or "–", *_figures(bucket))
+    made.add_section()
+    made.add_row("total", *_figures(told["total"]))
+    paper = console()
+    paper.print(made)
+    if told["has_more"]:
+        paper.print(f"the {len(told['data'])} dearest are shown; the total is over all")
+
+
+def _figures(sums: dict[str, Any]) -> list[str]:
+    money = (f"{Decimal(sums[name]):f}" for name in _MONEY)
+    return [*(f"{sums[name]:,}" for name in _FIGURES), *money]

@@ -8,6 +8,7 @@ from p402.settings.guard import limits
 from p402.settings.keys import Secret
 from p402.settings.model import (
     Alerts,
+    Operator,
     Sandbox,
     Settings,
     Tenant,
@@ -18,6 +19,7 @@ from p402.settings.sources import bare_environment, load
 
 __all__ = [
     "Alerts",
+    "Operator",
     "Sandbox",
     "Secret",
     "Settings",

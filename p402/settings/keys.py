@@ -61,6 +61,11 @@ class Secret:
         raise TypeError("a secret is not written anywhere")
 
 
+def words(value: str | list[str] | None) -> list[str]:
+    """One word or several, as a file may say it."""
+    return [] if value is None else [value] if isinstance(value, str) else value
+
+
 class BadKeyError(ValueError):
     """A key that no header can carry; the text never names it."""
 

@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from p402.settings.keys import Secret
+from p402.settings.records import is_loopback
 from p402.settings.schema import (
     Cors,
     Guard,
@@ -40,6 +41,15 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     digests: tuple[bytes, ...] = ()
     options: dict[str, Any] = {}
     guard: Guard = Guard()
+
+
+class Operator(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may look in, by which keys, and the address where metrics are told besides."""
+
+    # A key is asked for, whether or not its variable is set.
+    keyed: bool = False
+    digests: tuple[bytes, ...] = ()
+    listen: tuple[str, int] | None = None
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path = Path()
     sandbox: Sandbox = Sandbox()
     tenants: tuple[Tenant, ...] = ()
+    operator: Operator = Operator()
     providers: tuple[Live, ...] = ()
     records: tuple[dict[str, Any], ...] = ()
     refresh_file: str | None = None
@@ -113,6 +124,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def open(self) -> bool:
         """No tenant is configured: every caller is `default`."""
         return not self.tenants
+
+    @property
+    def metrics_open(self) -> bool:
+        """Whoever reaches the main address may read metrics: it is this machine alone, nobody has
+        a key, and the operator asks for none."""
+        return self.open and not self.operator.keyed and is_loopback(self.server.host)
 
     def with_sandbox(self, url: str) -> Settings:
         """The same settings, with the sandbox answering at `url`."""

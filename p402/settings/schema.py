@@ -147,6 +147,14 @@ class Ledger(Struct, frozen=True):
     denials: bool | UnsetType = UNSET
 
 
+class Operator(Struct, frozen=True):
+    """`[operator]`: who may read everybody's metrics and usage, and where metrics are besides."""
+
+    key_env: Words | None = None
+    key_sha256: Words | None = None
+    metrics_listen: str | None = None
+
+
 class Alerts(Struct, frozen=True):
     """`[alerts]`: who is told when a tenant's money behaves unusually."""
 
@@ -272,6 +280,7 @@ class File(Struct, frozen=True):
     store: Store = Store()
     ledger: Ledger = Ledger()
     alerts: Alerts = Alerts()
+    operator: Operator = Operator()
     provider: dict[str, Provider] = {}
     model: tuple[Model, ...] = ()
     tenant: tuple[Tenant, ...] = ()

@@ -6,7 +6,6 @@ Does not start anything and opens no connection.
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,13 @@ from p402.settings import keys, model, records, schema
 from p402.settings.errors import SettingsError
 from p402.settings.guard import GuardCheck
 from p402.settings.parse import Document
+from p402.settings.people import People
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONFIG_BYTES_MAX = 4 << 20
 KEY_FILE_BYTES_MAX = 64 << 10
-_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def load(
@@ -49,7 +48,9 @@ class _Loader:
 
     def settings(self, host: str | None, port: int | None) -> model.Settings:
         server = self._server(host, port)
-        tenants = self._tenants()
+        people = People(self.doc, self.env, self.warnings)
+        tenants = people.tenants(self.file.tenant)
+        operator = people.operator(self.file.operator)
         GuardCheck(self.doc).file(self.file)
         self._refuse_open(server, tenants)
         live, extra = self._live()
@@ -76,6 +77,7 @@ class _Loader:
             data_dir=self._named_dir() or state_dir(self.env) / "data",
             sandbox=box,
             tenants=tenants,
+            operator=operator,
             providers=tuple(live[name] for name in sorted(live)),
             records=tuple(own),
             refresh_file=self._refresh_file(),
@@ -214,7 +216,7 @@ class _Loader:
         elif auth in {"none", "bearer_optional"}:
             live[name] = model.Live(id=name, keys=(), source="no key needed")
         else:
-            looked = _words(section.api_key_env) or record.get("env", [])
+            looked = keys.words(section.api_key_env) or record.get("env", [])
             self.warnings.append(
                 f"provider {name} has no key"
                 + (f": {' or '.join(looked)} is not set" * bool(looked))
@@ -237,12 +239,12 @@ class _Loader:
                     f"provider {name}: the key stands in the file; api_key_env or api_key_file "
                     "keep it out of backups and screens"
                 )
-                return "file", keys.secrets_of(_words(section.api_key))
+                return "file", keys.secrets_of(keys.words(section.api_key))
             if section.api_key_file is not None:
                 return section.api_key_file, self._key_file(path, section.api_key_file)
             if section.api_key_env is not None:
-                texts = [self.env.get(word, "") for word in _words(section.api_key_env)]
-                told = ", ".join(_words(section.api_key_env))
+                texts = [self.env.get(word, "") for word in keys.words(section.api_key_env)]
+                told = ", ".join(keys.words(section.api_key_env))
                 return told, keys.split_keys(",".join(texts))
             if section.auth == "none" or (section.auth is None and record.get("auth") == "none"):
                 return "", ()  # a local server's variable names its address, not a key
@@ -290,48 +292,6 @@ class _Loader:
         if not live:
             self.warnings.append(f"{told} belongs to a provider without a key")
 
-    def _tenants(self) -> tuple[model.Tenant, ...]:
-        seen: dict[bytes, str] = {}
-        found: dict[str, model.Tenant] = {}
-        for at, row in enumerate(self.file.tenant):
-            path = ("tenant", at)
-            if row.id in found:
-                self.doc.fail((*path, "id"), "stands twice", "give one tenant a list of keys")
-            digests = self._digests(at, row)
-            for digest in digests:
-                if digest in seen:
-                    self.doc.fail(path, f"shares a key with {seen[digest]}", "one key, one tenant")
-                seen[digest] = row.id
-            options = {
-                name: value
-                for name, value in msgspec.structs.asdict(row).items()
-                if value is not None and name not in {"id", "key_env", "key_sha256", "guard"}
-            }
-            found[row.id] = model.Tenant(
-                id=row.id, digests=digests, options=options, guard=row.guard
-            )
-        return tuple(found.values())
-
-    def _digests(self, at: int, row: schema.Tenant) -> tuple[bytes, ...]:
-        if row.key_env is None and row.key_sha256 is None:
-            self.doc.fail(("tenant", at), "has no key", 'add key_env = "NAME" or key_sha256 = "…"')
-        found: list[bytes] = []
-        for word in _words(row.key_sha256):
-            if not _DIGEST.fullmatch(word):
-                self.doc.fail(
-                    ("tenant", at, "key_sha256"), "is no SHA-256", "64 hex digits of the key's hash"
-                )
-            found.append(bytes.fromhex(word))
-        for word in _words(row.key_env):
-            try:
-                secrets = keys.split_keys(self.env.get(word, ""))
-            except keys.BadKeyError as error:
-                raise SettingsError(str(error), key=word, mend="write a plain key") from None
-            if not secrets:
-                self.warnings.append(f"tenant {row.id} cannot call: {word} is not set")
-            found.extend(secret.digest() for secret in secrets)
-        return tuple(found)
-
     def _refresh_file(self) -> str | None:
         named = self.file.catalog.refresh_file
         if named is not None:
@@ -366,10 +326,6 @@ def bare_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
         for name, value in whole.items()
         if name not in taken and not name.startswith("P402_")
     }
-
-
-def _words(value: str | list[str] | None) -> list[str]:
-    return [] if value is None else [value] if isinstance(value, str) else value
 
 
 def _read_config(path: Path) -> str:

@@ -4,26 +4,22 @@
 use crate::admission::admit;
 use crate::clock::Clock;
 use crate::dispatch::{self, Dispatched, Whole};
-use crate::heads::{Headers, guard_headers, headers, refusal, stream_head};
+use crate::heads::{guard_headers, headers, refusal, stream_head};
 use crate::home::Home;
+use crate::inquiry::stand;
 use crate::node::Node;
 use crate::outbox::{Head, Outbox};
 use crate::pump::{KEEPALIVE, Pump};
 use crate::rids::{InUse, Seen};
 use crate::settling::Settling;
-use crate::store::{Tenant, Trip};
 use crate::transport::Transport;
 use crate::turn::{Turn, Used};
 use crate::world::World;
 use bytes::Bytes;
 use p402_core::dialect::openai::{ChatStream, Seal};
 use p402_core::envelope::{Scan, scan};
-use p402_core::guard::Op;
 use p402_core::id::RequestId;
-use p402_core::ledger::{self, TENANT_BYTES_MAX, short_name};
-use p402_core::reply::{
-    ApiError, Standing, booked_json, idempotency_conflict, request_in_progress,
-};
+use p402_core::reply::{ApiError, idempotency_conflict, request_in_progress};
 use p402_core::route::{Ask, Options, Plan};
 use p402_core::time::{Now, Ticks};
 use ring::digest::{SHA256, digest};
@@ -104,7 +100,7 @@ impl Gateway {
         };
         if let Err(error) = outcome {
             let mut head = refusal(&error, id, problem);
-            self.stand(&tenant, &mut head.headers, now);
+            stand(&self.node, &tenant, &mut head.headers, now);
             outbox.head(head);
         }
     }
@@ -288,27 +284,13 @@ impl Gateway {
         outbox.head(head);
     }
 
-    /// What is left to a tenant, on a reply that no account was asked for or that it refused.
-    fn stand(&self, tenant: &str, headers: &mut Headers, now: Now) {
-        let world = self.node.world.load();
-        let limits = &world.tenant(tenant).limits;
-        let Some(home) = &self.node.home else { return };
-        let reading = Op::Renew(&[]);
-        let seen = match home.store.call(&Tenant { id: tenant, limits }, reading, now.utc) {
-            Trip::Made(answer) => answer.ok(),
-            Trip::Underway(_) => self.node.watches.with(tenant, now.utc, |seen| seen.last.clone()),
-        };
-        if let Some(reply) = seen {
-            Standing::of(&reply, limits, now.utc).headers(headers);
-        }
-    }
-
     /// The dry run: the live decision, told and not carried out (routing.md § 2.3).
     ///
     /// # Errors
     /// What the live request would be refused with.
     pub fn explain(&self, call: &Call, all: bool) -> Result<Vec<u8>, ApiError> {
         let now = self.node.clock.now();
+        self.node.pace.take(&call.tenant, now.ticks)?;
         let (scan, options) = Self::read(call)?;
         let ask = Ask {
             request: self.node.request_id(now),
@@ -328,15 +310,6 @@ impl Gateway {
     pub fn look_up(&self, tenant: &str, id: &str) -> Option<Vec<u8>> {
         let id = RequestId::parse(id)?;
         self.node.records.lock().get(id, tenant).map(crate::records::Row::to_json)
-    }
-
-    /// The same from the ledger. Waits for a database: not for a thread that serves.
-    pub fn look_up_booked(&self, tenant: &str, id: &str) -> Option<Vec<u8>> {
-        let rows = self.node.home.as_ref()?.rows_of(RequestId::parse(id)?).ok()?;
-        let rows: Vec<_> =
-            rows.iter().filter_map(|bytes| ledger::Row::decode(bytes).ok()).collect();
-        let own = short_name(tenant, TENANT_BYTES_MAX);
-        rows.iter().all(|row| row.tenant == own).then(|| booked_json(&rows))?
     }
 }
 

@@ -16,6 +16,7 @@ pub mod upstream;
 
 pub mod emit;
 pub mod holds;
+pub mod pace;
 pub mod past;
 pub mod records;
 pub mod rids;
@@ -23,6 +24,8 @@ pub mod truth;
 pub mod watch;
 
 pub mod home;
+
+pub mod desk;
 
 pub mod reservation;
 
@@ -45,6 +48,7 @@ pub mod exchange;
 pub mod dispatch;
 pub mod heads;
 
+pub mod inquiry;
 pub mod pump;
 
 pub mod gateway;

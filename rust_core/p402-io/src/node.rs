@@ -2,11 +2,13 @@
 //! Does not serve a request (gateway.rs).
 
 use crate::clock::Clock;
+use crate::desk::Desk;
 use crate::emit::Emit;
 use crate::heir;
 use crate::holds::Holds;
 use crate::home::Home;
 use crate::meter::{Meter, count};
+use crate::pace::Pace;
 use crate::records::Records;
 use crate::rids::Rids;
 use crate::store::Tenant;
@@ -30,6 +32,8 @@ use tokio::sync::{Notify, Semaphore};
 pub const IN_FLIGHT_MAX: usize = 8_192;
 /// Longest wait for a store that this node takes its leave of.
 const LEAVE_MAX: Duration = Duration::from_millis(500);
+/// Dry runs of one tenant in a second (routing.md § 2.3).
+pub const DRY_RUNS_PER_S: i64 = 10;
 /// Leases are renewed this often; a hold that is younger needs none yet.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
@@ -49,6 +53,10 @@ pub struct Node {
     /// What outlives requests; a gateway that only explains has none.
     pub home: Option<Arc<Home>>,
     pub holds: Holds,
+    /// Where questions about the past are answered.
+    pub desk: Desk,
+    /// Of dry runs.
+    pub pace: Pace,
     pub watches: Watches,
     pub rids: Arc<Rids>,
     pub meter: Arc<Meter>,
@@ -97,6 +105,8 @@ impl Node {
             clock,
             home,
             holds: Holds::default(),
+            desk: Desk::default(),
+            pace: Pace::per_second(DRY_RUNS_PER_S),
             watches: Watches::default(),
             rids: Arc::default(),
             meter: Arc::default(),

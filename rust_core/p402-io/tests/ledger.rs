@@ -5,7 +5,7 @@
 mod books;
 
 use books::{DAY, now, open, quick_folder, rids_of, row, settled, until};
-use p402_core::ledger::{GroupBy, Kind, ROW_BYTES, Row};
+use p402_core::ledger::{Asker, GroupBy, Kind, Question, ROW_BYTES, Row};
 use p402_core::money::Usd;
 use p402_core::time::Day;
 use p402_io::ledger::{Durability, Ledger, LedgerError, Options};
@@ -65,10 +65,11 @@ fn an_appended_row_is_in_the_answer_at_once() {
     let mut books = ledger.books().unwrap();
     for n in 1..=300 {
         ledger.append(&settled(n, 10, 1)).map(drop).unwrap();
-        let tally = books.usage(Some("acme"), (DAY, DAY), GroupBy::Model).unwrap();
-        let (name, sums) = tally.buckets().next().unwrap();
+        let asked = Question::of(Asker::Tenant("acme"), (DAY, DAY), GroupBy::Model);
+        let used = books.usage(&asked).unwrap();
+        let (name, sums) = used.buckets.first().unwrap();
         assert_eq!(
-            (name, sums.requests, sums.cost),
+            (name.as_str(), sums.requests, sums.cost),
             ("m", n as u64, Usd::from_nano(10 * n as i64))
         );
         let seed = books.seed("acme", DAY, DAY).unwrap();

@@ -8,7 +8,7 @@ mod cluster;
 
 use books::{DAY, now, open, rids_of, row, settled, until};
 use cluster::Cluster;
-use p402_core::ledger::{Flags, GroupBy, Kind, Row};
+use p402_core::ledger::{Asker, Flags, GroupBy, Kind, Only, Question, Row};
 use p402_core::money::Usd;
 use p402_core::route::Mode;
 use p402_core::time::{Day, Timestamp};
@@ -59,13 +59,36 @@ fn varied(n: u128) -> Row<'static> {
     }
 }
 
+/// Each filter by itself, and all of them.
+fn narrowed(only: &Only) -> Vec<Only> {
+    let row = varied(12);
+    let (provider, model) = (Some(row.provider.into()), Some(row.model.into()));
+    let each = [
+        Only { provider: provider.clone(), ..only.clone() },
+        Only { model: model.clone(), ..only.clone() },
+        Only { mode: row.mode, ..only.clone() },
+        Only { session: Some(row.session), ..only.clone() },
+        Only { key: Some(row.key), ..only.clone() },
+    ];
+    let (session, key) = (Some(row.session), Some(row.key));
+    let tenant = only.tenant.clone();
+    each.into_iter()
+        .chain([Only { tenant, provider, model, mode: row.mode, session, key }])
+        .collect()
+}
+
 /// All that can be asked, as text.
 fn answers(books: &mut Books) -> String {
     let days = (DAY, Day::from_days(DAY.days() + 9));
     let mut told = Vec::new();
     for tenant in [None, Some("acme"), Some("böb"), Some("nobody")] {
         for by in GroupBy::ALL {
-            told.push(books.usage(tenant, days, by).expect("usage").to_json());
+            let asked = Question::of(tenant.map_or(Asker::Operator, Asker::Tenant), days, by);
+            told.push(books.usage(&asked).expect("usage").members());
+            for only in narrowed(&asked.only) {
+                let asked = Question { only, most: 3, ..asked.clone() };
+                told.push(books.usage(&asked).expect("usage").members());
+            }
         }
     }
     told.push(format!("{:?}", books.balances(Day::from_days(0)).expect("balances")));

@@ -1,8 +1,8 @@
 //! Crosses the answers that need no upstream: models, dry run, look-up, refusals.
 //! Does not write JSON: core and io do.
 
-use crate::gateway::{PyGateway, call};
-use crate::reply::head_tuple;
+use crate::gateway::{PyGateway, accepts_problem, call};
+use crate::reply::{PyReply, head_tuple, header_list};
 use bytes::Bytes;
 use p402_core::catalog::{Charge, Resolved};
 use p402_core::id::RequestId;
@@ -10,10 +10,13 @@ use p402_core::reply::{ApiError, Code};
 use p402_core::time::Timestamp;
 use p402_core::usage::Usage;
 use p402_io::heads::refusal;
-use p402_io::outbox::Head;
+use p402_io::inquiry::{self, Inquirer};
+use p402_io::node::Node;
+use p402_io::outbox::{Head, Outbox};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
+use std::sync::Arc;
 
 #[pymethods]
 impl PyGateway {
@@ -35,7 +38,8 @@ impl PyGateway {
         } else {
             format!("no model is called `{id}`; near names: `{near}`")
         };
-        self.refuse(py, &ApiError::new(Code::ModelNotFound, text).with_param("model"))
+        let error = ApiError::new(Code::ModelNotFound, text).with_param("model");
+        self.refuse(py, &error, false)
     }
 
     /// The reply to `POST /route`: the whole decision, without calling anyone.
@@ -51,34 +55,49 @@ impl PyGateway {
         let call = call(tenant, headers, Bytes::copy_from_slice(body), self.ticks_now())?;
         match self.gateway.explain(&call, all) {
             Ok(body) => head_tuple(py, &json(body)),
-            Err(error) => self.refuse(py, &error),
+            Err(error) => self.refuse(py, &error, call.problem),
         }
     }
 
-    /// The reply to `GET /requests/{id}` for this tenant.
+    /// The reply to `GET /requests/{id}` for this tenant; `None` for what this node has forgotten.
     fn request<'py>(
         &self,
         py: Python<'py>,
         tenant: &str,
         id: &str,
-    ) -> PyResult<Bound<'py, PyTuple>> {
-        if let Some(body) = self.gateway.look_up(tenant, id) {
-            return head_tuple(py, &json(body));
-        }
-        self.unknown_request(py)
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let found = self.gateway.look_up(tenant, id);
+        found.map(|body| head_tuple(py, &json(body))).transpose()
     }
 
-    /// The same from the ledger; it waits for a database, so not on the loop that serves.
-    fn booked_request<'py>(
+    /// The same from the ledger.
+    fn booked_request(
         &self,
-        py: Python<'py>,
         tenant: &str,
-        id: &str,
-    ) -> PyResult<Bound<'py, PyTuple>> {
-        match py.detach(|| self.gateway.look_up_booked(tenant, id)) {
-            Some(body) => head_tuple(py, &json(body)),
-            None => self.unknown_request(py),
-        }
+        headers: &Bound<'_, PyList>,
+        id: String,
+    ) -> PyResult<PyReply> {
+        let by = inquirer(Some(tenant), headers)?;
+        self.reply(|node, outbox| inquiry::booked(node, by, id, outbox))
+    }
+
+    /// The reply to `GET /usage`, to a tenant or, for `None`, to the operator.
+    fn usage(
+        &self,
+        tenant: Option<&str>,
+        headers: &Bound<'_, PyList>,
+        params: Vec<(String, String)>,
+    ) -> PyResult<PyReply> {
+        let by = inquirer(tenant, headers)?;
+        self.reply(|node, outbox| inquiry::usage(node, by, params, outbox))
+    }
+
+    /// What is left to a tenant, as headers.
+    fn standing<'py>(&self, py: Python<'py>, tenant: &str) -> PyResult<Bound<'py, PyList>> {
+        let mut headers = Vec::new();
+        let node = &self.gateway.node;
+        inquiry::stand(node, tenant, &mut headers, node.clock.now());
+        header_list(py, &headers)
     }
 
     /// What usage costs at an offer, in nano-dollars: the one pricing function, for audits.
@@ -119,39 +138,49 @@ impl PyGateway {
     }
 
     /// An error reply by its stable code; `ValueError` for a code that is not in the table.
-    #[pyo3(signature = (code, message, param = None))]
     fn refusal<'py>(
         &self,
         py: Python<'py>,
         code: &str,
         message: &str,
-        param: Option<&str>,
+        headers: &Bound<'py, PyList>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let code = Code::parse(code)
             .ok_or_else(|| PyValueError::new_err(format!("no error has the code `{code}`")))?;
-        let mut error = ApiError::new(code, message);
-        if let Some(param) = param {
-            error = error.with_param(param);
-        }
-        self.refuse(py, &error)
+        let problem = accepts_problem(headers)?;
+        self.refuse(py, &ApiError::new(code, message), problem)
     }
 }
 
 impl PyGateway {
-    fn unknown_request<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let text = "no request of yours has this id";
-        self.refuse(py, &ApiError::new(Code::RequestNotFound, text).with_param("request_id"))
+    /// A task on the lane that gives one reply.
+    fn reply<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        task: impl FnOnce(Arc<Node>, Arc<Outbox>) -> F,
+    ) -> PyResult<PyReply> {
+        let outbox = Arc::new(Outbox::default());
+        self.lane()?.spawn(task(Arc::clone(&self.gateway.node), Arc::clone(&outbox)));
+        Ok(PyReply::new(outbox, Arc::clone(&self.wakeups)))
     }
 
-    fn refuse<'py>(&self, py: Python<'py>, error: &ApiError) -> PyResult<Bound<'py, PyTuple>> {
+    fn refuse<'py>(
+        &self,
+        py: Python<'py>,
+        error: &ApiError,
+        problem: bool,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let now = self.gateway.node.clock.now();
         let id: RequestId = self.gateway.node.request_id(now);
-        head_tuple(py, &refusal(error, id, false))
+        head_tuple(py, &refusal(error, id, problem))
     }
 
     fn ticks_now(&self) -> u64 {
         self.gateway.node.clock.now().ticks.micros()
     }
+}
+
+fn inquirer(tenant: Option<&str>, headers: &Bound<'_, PyList>) -> PyResult<Inquirer> {
+    Ok(Inquirer { tenant: tenant.map(Arc::from), problem: accepts_problem(headers)? })
 }
 
 fn json(body: Vec<u8>) -> Head {

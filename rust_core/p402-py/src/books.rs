@@ -2,8 +2,9 @@
 //! Does not compute: core and io do, and their JSON and CSV pass as bytes.
 
 use p402_core::id::RequestId;
-use p402_core::ledger::{CSV_HEAD, GroupBy, Row, row_csv, row_json};
+use p402_core::ledger::{Asker, CSV_HEAD, Question, Row, row_csv, row_json};
 use p402_core::money::Usd;
+use p402_core::reply::usage_json;
 use p402_core::time::{Day, Timestamp};
 use p402_io::clock::{Clock, SystemClock};
 use p402_io::ledger::{Books, IndexAt, Ledger, Options, RowBytes};
@@ -33,19 +34,17 @@ impl PyBooks {
         py.detach(|| self.0.lock().ledger_id()).map_err(failed)
     }
 
-    /// The `data` of `GET /usage`: sums by bucket over UTC days, both included.
+    /// The body of `GET /usage` as the operator may ask for it, without limits.
     fn usage<'py>(
         &self,
         py: Python<'py>,
-        tenant: Option<&str>,
-        days: (&str, &str),
-        group_by: &str,
+        params: Vec<(String, String)>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let days = (day(days.0)?, day(days.1)?);
-        let by = GroupBy::parse(group_by)
-            .ok_or_else(|| PyValueError::new_err(format!("nothing is grouped by `{group_by}`")))?;
-        let tally = py.detach(|| self.0.lock().usage(tenant, days, by)).map_err(failed)?;
-        Ok(PyBytes::new(py, tally.to_json().as_bytes()))
+        let today = SystemClock::default().now().utc.utc_day();
+        let question = Question::read(Asker::Operator, &params, today);
+        let question = question.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let used = py.detach(|| self.0.lock().usage(&question)).map_err(failed)?;
+        Ok(PyBytes::new(py, &usage_json(&question, &used, None)))
     }
 
     /// The rows of one request as a JSON array, in the order they were written.

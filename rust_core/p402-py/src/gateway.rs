@@ -20,12 +20,13 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 /// One gateway process.
 #[pyclass(name = "Gateway", module = "p402._core", frozen)]
 pub struct PyGateway {
     pub gateway: Gateway,
-    wakeups: Arc<Wakeups>,
+    pub wakeups: Arc<Wakeups>,
     lane: Mutex<Option<Lane>>,
 }
 
@@ -145,14 +146,20 @@ impl PyGateway {
         body: &Bound<'_, PyBytes>,
         received: u64,
     ) -> PyResult<PyReply> {
-        let lane = self.lane.lock();
-        let Some(lane) = lane.as_ref() else {
-            return Err(PyRuntimeError::new_err("the gateway has not been started"));
-        };
+        let lane = self.lane()?;
         let call = call(tenant, headers, Bytes::copy_from_slice(body.as_bytes()), received)?;
         let outbox = Arc::new(Outbox::default());
-        lane.handle.spawn(self.gateway.clone().serve(call, Arc::clone(&outbox)));
+        lane.spawn(self.gateway.clone().serve(call, Arc::clone(&outbox)));
         Ok(PyReply::new(outbox, Arc::clone(&self.wakeups)))
+    }
+}
+
+impl PyGateway {
+    /// Where tasks run.
+    pub fn lane(&self) -> PyResult<Handle> {
+        let lane = self.lane.lock();
+        let handle = lane.as_ref().map(|lane| lane.handle.clone());
+        handle.ok_or_else(|| PyRuntimeError::new_err("the gateway has not been started"))
     }
 }
 
@@ -161,6 +168,23 @@ type PyBackedLayer = pyo3::pybacked::PyBackedBytes;
 fn load(config: &[u8], layers: &[PyBackedLayer]) -> PyResult<World> {
     let layers: Vec<&[u8]> = layers.iter().map(|layer| &**layer).collect();
     World::load(config, &layers).map_err(PyValueError::new_err)
+}
+
+/// Errors are to be told as RFC 9457 has them.
+pub fn accepts_problem(headers: &Bound<'_, PyList>) -> PyResult<bool> {
+    for pair in headers.iter() {
+        let pair = pair.cast::<PyTuple>()?;
+        let (name, value) = (pair.get_item(0)?, pair.get_item(1)?);
+        if name.cast::<PyBytes>()?.as_bytes() == b"accept" {
+            return Ok(is_problem(value.cast::<PyBytes>()?.as_bytes()));
+        }
+    }
+    Ok(false)
+}
+
+fn is_problem(accepted: &[u8]) -> bool {
+    let wanted = b"application/problem+json";
+    accepted.windows(wanted.len()).any(|window| window == wanted)
 }
 
 /// Reads the few headers that say something to the core.
@@ -196,12 +220,15 @@ pub fn call(
                     let token = value.iter().position(|byte| *byte == b' ').map(|at| at + 1);
                     call.key = key_hash(value.get(token.unwrap_or(0)..).unwrap_or_default());
                 }
-                b"accept" => call.problem = text(&value)?.contains("application/problem+json"),
+                b"accept" => call.problem = is_problem(value.cast::<PyBytes>()?.as_bytes()),
+                b"api-key" => call.key = key_hash(value.cast::<PyBytes>()?.as_bytes()),
                 _ => {}
             }
             continue;
         }
-        if name.starts_with(b"x-p402-") {
+        if name == b"x-api-key" {
+            call.key = key_hash(value.cast::<PyBytes>()?.as_bytes());
+        } else if name.starts_with(b"x-p402-") {
             call.twins.push((String::from_utf8_lossy(name).into_owned(), text(&value)?));
         } else if name == b"x-stainless-read-timeout" {
             let seconds: Option<f64> = text(&value)?.parse().ok();

@@ -89,7 +89,7 @@ impl Waiting {
         }
         let Poll::Ready(head) = self.outbox.poll_head(&context) else { return Ok(None) };
         self.state.lock().headed = true;
-        let headers = header_list(py, &head)?;
+        let headers = head_list(py, &head)?;
         let bytes = match &head.body {
             Some(body) => PyBytes::new(py, body),
             // A stream's head leaves with the content that committed it.
@@ -123,14 +123,23 @@ impl Waiting {
 /// `(status, [(name, value), …], body | None)`, names and values as bytes.
 pub fn head_tuple<'py>(py: Python<'py>, head: &Head) -> PyResult<Bound<'py, PyTuple>> {
     let body = head.body.as_ref().map(|body| PyBytes::new(py, body));
-    (head.status, header_list(py, head)?, body).into_pyobject(py)
+    (head.status, head_list(py, head)?, body).into_pyobject(py)
 }
 
-fn header_list<'py>(py: Python<'py>, head: &Head) -> PyResult<Bound<'py, PyList>> {
-    let headers = PyList::empty(py);
-    for (name, value) in &head.headers {
-        headers.append((known(py, name), PyBytes::new(py, value.as_bytes())))?;
+/// Names and values as bytes.
+pub fn header_list<'py>(
+    py: Python<'py>,
+    headers: &[(&'static str, String)],
+) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for (name, value) in headers {
+        list.append((known(py, name), PyBytes::new(py, value.as_bytes())))?;
     }
+    Ok(list)
+}
+
+fn head_list<'py>(py: Python<'py>, head: &Head) -> PyResult<Bound<'py, PyList>> {
+    let headers = header_list(py, &head.headers)?;
     if let Some(body) = &head.body {
         let length = body.len().to_string();
         headers.append((known(py, "content-length"), PyBytes::new(py, length.as_bytes())))?;

@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod name;
+mod question;
 mod replay;
 mod row;
 mod tally;
@@ -10,7 +11,8 @@ mod text;
 
 pub use by_hand::{ByHandFault, by_hand};
 pub use name::{MODEL_BYTES_MAX, PROVIDER_BYTES_MAX, TENANT_BYTES_MAX, session_hash, short_name};
+pub use question::{Asker, BUCKETS_MAX, DAYS_MAX, Fault, Only, Question, Unclear};
 pub use replay::{Balance, Mismatch, Open, Replay, mismatches};
 pub use row::{Flags, Kind, ROW_BYTES, Row, RowFault, Seq};
-pub use tally::{GroupBy, Sums, Tally};
+pub use tally::{GroupBy, Sums, Tally, Used};
 pub use text::{CSV_HEAD, row_csv, row_json};

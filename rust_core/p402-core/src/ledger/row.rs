@@ -146,7 +146,8 @@ impl Flags {
     /// `direct` is the price of the model that the client named, not of the served one.
     pub const DIRECT_REQUESTED: Self = Self(1 << 9);
 
-    const NAMES: [(Self, &'static str); 10] = [
+    /// Every one of them, in the order of the bits.
+    pub const NAMES: [(Self, &'static str); 10] = [
         (Self::ESTIMATED, "estimated"),
         (Self::DISCONNECTED, "disconnected"),
         (Self::DEGRADED, "degraded"),

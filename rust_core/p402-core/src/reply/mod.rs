@@ -11,6 +11,7 @@ mod metadata;
 mod refusal;
 mod scrub;
 mod standing;
+mod usage;
 
 pub use booked::booked_json;
 pub use code::{Code, Row, TABLE};
@@ -23,3 +24,4 @@ pub use headers::{ReplyHeaders, VALUE_BYTES_MAX, dropped_warning};
 pub use metadata::{CostDetails, Metadata};
 pub use scrub::scrub;
 pub use standing::{Standing, anomaly_header, guard_json};
+pub use usage::{Left, usage_json};

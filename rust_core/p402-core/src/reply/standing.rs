@@ -11,11 +11,11 @@ use crate::time::Timestamp;
 pub struct Standing {
     limit: i64,
     window_s: i64,
-    remaining: i64,
+    pub(super) remaining: i64,
     /// Until the bucket is full again.
-    reset_s: i64,
-    daily: Usd,
-    budget: Option<Usd>,
+    pub(super) reset_s: i64,
+    pub(super) daily: Usd,
+    pub(super) budget: Option<Usd>,
 }
 
 impl Standing {

@@ -7,7 +7,7 @@ use super::folder::JournalId;
 use super::index::{Index, Positions, rid_bits};
 use super::schema;
 use p402_core::id::RequestId;
-use p402_core::ledger::{Balance, GroupBy, Open, ROW_BYTES, Row, Seq, Sums, Tally};
+use p402_core::ledger::{Balance, Open, Question, ROW_BYTES, Row, Seq, Sums, Tally};
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
 
@@ -72,25 +72,34 @@ impl Index {
     }
 
     /// Adds what is used by bucket to the tally.
-    pub(super) fn usage(&mut self, scope: Scope<'_>, tally: &mut Tally) -> Result<(), IndexError> {
-        let by = tally.by();
-        let sql = schema::usage(by, scope.tenant.is_some());
-        self.database.ask(&sql, &scope.values(), &mut |line| {
-            let bucket = match by {
-                GroupBy::Model | GroupBy::Provider => line.text(0)?.to_owned(),
-                GroupBy::Day | GroupBy::Mode | GroupBy::Session => by.bucket_of(line.int(0)?),
+    pub(super) fn usage(
+        &mut self,
+        question: &Question,
+        tally: &mut Tally,
+    ) -> Result<(), IndexError> {
+        let (sql, values) = schema::usage(question);
+        self.database.ask(&sql, &values, &mut |line| {
+            let bucket = if question.by.is_text() {
+                line.text(0)?.to_owned()
+            } else {
+                question.by.bucket_of(line.int(0)?)
             };
             let count = |at| line.int(at).map(i64::cast_unsigned);
             let money = |at| line.int(at).map(Usd::from_nano);
-            let sums = Sums {
+            let mut sums = Sums {
                 requests: count(1)?,
-                cached: count(2)?,
-                input_tokens: count(3)?,
+                input_tokens: count(2)?,
+                cached_tokens: count(3)?,
                 output_tokens: count(4)?,
-                cost: money(5)?,
-                direct: money(6)?,
-                wasted: money(7)?,
+                reasoning_tokens: count(5)?,
+                cost: money(6)?,
+                direct: money(7)?,
+                wasted: money(8)?,
+                ..Sums::default()
             };
+            for (at, marked) in sums.flags.iter_mut().enumerate() {
+                *marked = count(9 + at)?;
+            }
             tally.add(bucket, &sums);
             Ok(())
         })

@@ -9,18 +9,24 @@ use super::tail::{self, Ends};
 use p402_core::guard::Told;
 use p402_core::id::RequestId;
 use p402_core::ledger::{
-    Balance, Flags, GroupBy, Open, ROW_BYTES, Replay, Row, Seq, TENANT_BYTES_MAX, Tally, short_name,
+    Balance, Flags, Open, Question, ROW_BYTES, Replay, Row, Seq, TENANT_BYTES_MAX, Tally, Used,
+    short_name,
 };
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Tries of an answer whose segment was indexed and removed while it was being read.
 const TRIES_MAX: u32 = 5;
 /// Rows beyond the index that an answer still reads; further behind, it would be hours late.
 const TAIL_ROWS_MAX: u64 = 50_000_000;
+/// Rows beyond the index that are read between two looks at the time.
+const TAIL_STEP: u64 = 4_096;
+/// Buckets that the rows beyond the index may fill; more of them are more than anybody reads.
+const TAIL_BUCKETS_MAX: usize = 100_000;
 
 /// The ledger of a data directory, for reading.
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub struct Books {
     journal: PathBuf,
     /// `None` where no process has written there yet.
     journal_id: Option<JournalId>,
+    /// When whoever asks stops waiting.
+    until: Option<Instant>,
 }
 
 /// What a tenant's account starts from.
@@ -70,6 +78,7 @@ pub(super) struct Page<'a> {
     positions: Positions,
     journal: &'a Path,
     journal_id: Option<JournalId>,
+    until: Option<Instant>,
 }
 
 impl Books {
@@ -82,7 +91,12 @@ impl Books {
         }
         let index = Index::connect(at, folder, Access::Reader)?;
         let (at, folder) = (at.clone(), folder.to_owned());
-        Ok(Self { index: Some(index), at, folder, journal, journal_id })
+        Ok(Self { index: Some(index), at, folder, journal, journal_id, until: None })
+    }
+
+    /// Answers from now on come before this, or fail as late.
+    pub fn hurry(&mut self, until: Instant) {
+        self.until = Some(until);
     }
 
     /// The ledger's own id: nodes that share a store must share this.
@@ -109,6 +123,7 @@ impl Books {
                     return Ok(found);
                 }
                 Err(Interrupted::Moved) => self.index = Some(index),
+                Err(Interrupted::Failed(IndexError::Late)) => return Err(IndexError::Late),
                 Err(Interrupted::Failed(_)) if was_idle => {}
                 Err(Interrupted::Failed(error)) => return Err(error),
             }
@@ -121,13 +136,16 @@ impl Books {
         index: &mut Index,
         answer: &mut impl FnMut(&mut Page<'_>) -> Result<T, Interrupted>,
     ) -> Result<T, Interrupted> {
+        if let Some(until) = self.until {
+            index.database.hurry(until)?;
+        }
         index.within(Purpose::Read, |index| {
             let positions = match self.journal_id {
                 Some(id) => index.positions(id)?,
                 None => Positions::new(),
             };
-            let (journal, journal_id) = (&*self.journal, self.journal_id);
-            answer(&mut Page { index, positions, journal, journal_id })
+            let (journal, journal_id, until) = (&*self.journal, self.journal_id, self.until);
+            answer(&mut Page { index, positions, journal, journal_id, until })
         })
     }
 
@@ -174,28 +192,23 @@ impl Books {
         })
     }
 
-    /// What was used from `from` to `to` (UTC days, both included), of one tenant or of all.
-    pub fn usage(
-        &mut self,
-        tenant: Option<&str>,
-        (from, to): (Day, Day),
-        by: GroupBy,
-    ) -> Result<Tally, IndexError> {
-        let tenant = tenant.map(|tenant| short_name(tenant, TENANT_BYTES_MAX));
-        let tenant = tenant.as_deref();
+    /// What was used. Every row that was acknowledged by this process before the question is in
+    /// the answer; another node's, once it has brought them into the index.
+    pub fn usage(&mut self, question: &Question) -> Result<Used, IndexError> {
         self.ask(|page| {
-            let mut tally = Tally::new(by);
-            page.index.usage(Scope { tenant, from, to }, &mut tally)?;
+            let mut tally = Tally::new(question.by, question.most);
             // A request that ends twice ends once here, too.
             let mut seen = Replay::default();
             page.tail(|row| {
-                let fresh = seen.push(row);
-                let asked = tenant.is_none_or(|tenant| tenant == row.tenant);
-                if fresh && asked && (from..=to).contains(&row.day) {
+                if seen.push(row) && question.admits(row) && tally.waiting() <= TAIL_BUCKETS_MAX {
                     tally.push(row);
                 }
             })?;
-            Ok(tally)
+            if tally.waiting() > TAIL_BUCKETS_MAX {
+                return Err(IndexError::new("the index is too far behind the journal").into());
+            }
+            page.index.usage(question, &mut tally)?;
+            Ok(tally.finish())
         })
     }
 
@@ -291,13 +304,15 @@ pub(super) enum Interrupted {
 impl Page<'_> {
     /// Hands over the rows beyond the index.
     pub(super) fn tail(&mut self, mut each: impl FnMut(&Row<'_>)) -> Result<(), Interrupted> {
-        let mut rows = 0;
+        let (mut rows, mut late, until) = (0, false, self.until);
         let read = tail::rows(self.journal, &self.positions, Ends::Keep, |row, _| {
             rows += 1;
             each(row);
-            rows <= TAIL_ROWS_MAX
+            late = rows % TAIL_STEP == 0 && until.is_some_and(|until| Instant::now() > until);
+            rows <= TAIL_ROWS_MAX && !late
         });
         match read {
+            _ if late => Err(IndexError::Late.into()),
             Ok(_) if rows > TAIL_ROWS_MAX => {
                 Err(IndexError::new("the index is too far behind the journal").into())
             }

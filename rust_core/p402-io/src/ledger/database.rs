@@ -2,6 +2,7 @@
 //! Does not know a table; the two that answer know nothing else.
 
 use std::fmt;
+use std::time::Instant;
 
 /// A value on its way into a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,11 @@ pub(super) type Each<'a> = &'a mut dyn FnMut(&dyn Columns) -> Result<(), IndexEr
 
 /// Why the index did not answer. Its text holds no value of a row and no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexError(String);
+pub enum IndexError {
+    /// The answer would have come after it was wanted.
+    Late,
+    Failed(String),
+}
 
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,19 +65,24 @@ pub(super) trait Database: Send {
     fn commit(&mut self) -> Result<(), IndexError>;
     /// Ends a transaction that failed; a connection that is gone has ended it already.
     fn rollback(&mut self);
+    /// No statement runs beyond this from now on; one that would fails as late.
+    fn hurry(&mut self, until: Instant) -> Result<(), IndexError>;
     /// Makes what was committed outlive a power loss; `false` when it has to wait.
     fn flush(&mut self) -> Result<bool, IndexError>;
 }
 
 impl IndexError {
     pub(super) fn new(error: impl fmt::Display) -> Self {
-        Self(error.to_string())
+        Self::Failed(error.to_string())
     }
 }
 
 impl fmt::Display for IndexError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Late => f.write_str("the ledger's index did not answer in time"),
+            Self::Failed(why) => f.write_str(why),
+        }
     }
 }
 

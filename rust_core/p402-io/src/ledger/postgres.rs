@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -25,6 +26,8 @@ pub(super) struct Postgres {
     client: Client,
     runtime: Runtime,
     statements: HashMap<Box<str>, Statement>,
+    /// When whoever asks stops waiting.
+    until: Option<Instant>,
 }
 
 impl Postgres {
@@ -49,7 +52,12 @@ impl Postgres {
         let (client, connection) = bounded(&runtime, CONNECT_MAX, connect)?;
         // It ends with the client; what went wrong is told by the call that needed it.
         runtime.spawn(async move { drop(connection.await) });
-        Ok(Self { client, runtime, statements: HashMap::new() })
+        Ok(Self { client, runtime, statements: HashMap::new(), until: None })
+    }
+
+    fn left(&self) -> Duration {
+        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        left.map_or(ANSWER_MAX, |left| left.min(ANSWER_MAX))
     }
 
     fn statement(&mut self, sql: &str) -> Result<Statement, IndexError> {
@@ -59,7 +67,7 @@ impl Postgres {
         if self.statements.len() >= STATEMENTS_MAX {
             self.statements.clear();
         }
-        let made = bounded(&self.runtime, ANSWER_MAX, self.client.prepare(sql))?;
+        let made = bounded(&self.runtime, self.left(), self.client.prepare(sql))?;
         self.statements.insert(sql.into(), made.clone());
         Ok(made)
     }
@@ -71,7 +79,7 @@ impl Database for Postgres {
     }
 
     fn batch(&mut self, sql: &str) -> Result<(), IndexError> {
-        bounded(&self.runtime, ANSWER_MAX, self.client.batch_execute(sql))
+        bounded(&self.runtime, self.left(), self.client.batch_execute(sql))
     }
 
     fn ask(&mut self, sql: &str, values: &[Value<'_>], each: Each<'_>) -> Result<(), IndexError> {
@@ -85,7 +93,7 @@ impl Database for Postgres {
             })
             .collect();
         let answer = self.client.query(&statement, &values);
-        for row in bounded(&self.runtime, ANSWER_MAX, answer)? {
+        for row in bounded(&self.runtime, self.left(), answer)? {
             each(&row)?;
         }
         Ok(())
@@ -105,6 +113,13 @@ impl Database for Postgres {
     fn rollback(&mut self) {
         // A connection that is gone has taken its transaction with it.
         let _ = self.batch("ROLLBACK");
+    }
+
+    fn hurry(&mut self, until: Instant) -> Result<(), IndexError> {
+        self.until = Some(until);
+        // The server need not go on with what nobody waits for. Zero would be no bound at all.
+        let ms = self.left().as_millis().max(1);
+        self.batch(&format!("SET statement_timeout = {ms}"))
     }
 
     fn flush(&mut self) -> Result<bool, IndexError> {
@@ -137,8 +152,11 @@ fn bounded<T>(
     call: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, IndexError> {
     match runtime.block_on(async { tokio::time::timeout(most, call).await }) {
-        Ok(outcome) => outcome.map_err(|error| IndexError::new(told(&error))),
-        Err(_) => Err(IndexError::new("the database did not answer in time")),
+        Ok(outcome) => outcome.map_err(|error| match error.code() {
+            Some(&SqlState::QUERY_CANCELED) => IndexError::Late,
+            _ => IndexError::new(told(&error)),
+        }),
+        Err(_) => Err(IndexError::Late),
     }
 }
 

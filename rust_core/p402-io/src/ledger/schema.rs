@@ -2,8 +2,9 @@
 //! Does not run them.
 
 use super::columns::{INTEGERS, TEXTS};
-use super::database::Words;
-use p402_core::ledger::{Flags, GroupBy, Kind};
+use super::database::{Value, Words};
+use p402_core::ledger::{Flags, GroupBy, Kind, Question};
+use p402_core::time::Day;
 use std::fmt::Write;
 
 /// The layout's own number: another one is another release's.
@@ -57,6 +58,8 @@ pub(super) fn tables(words: Words) -> String {
          CREATE TABLE IF NOT EXISTS ledger_rows (rid {blob} NOT NULL, {integers} {integer} NOT NULL,
              {texts} TEXT NOT NULL, PRIMARY KEY (rid, slot, attempt)) {clustered};
          CREATE INDEX IF NOT EXISTS ledger_rows_by_tenant ON ledger_rows (tenant, day);
+         CREATE INDEX IF NOT EXISTS ledger_rows_by_session ON ledger_rows (tenant, session, day)
+             WHERE session <> 0;
          CREATE INDEX IF NOT EXISTS ledger_rows_by_time ON ledger_rows (at_us);
          CREATE TABLE IF NOT EXISTS ledger_totals (tenant TEXT NOT NULL, day {integer} NOT NULL,
              spent_nano {integer} NOT NULL, PRIMARY KEY (tenant, day)) {clustered};
@@ -109,25 +112,61 @@ pub(super) fn totals(one_tenant: bool) -> String {
     )
 }
 
-/// Sums by bucket over ended requests and corrections of the days `$1` to `$2`.
-pub(super) fn usage(by: GroupBy, one_tenant: bool) -> String {
-    let tenant = if one_tenant { "AND tenant = $3" } else { "" };
-    let column = by.name();
+/// Sums by bucket over ended requests and corrections, and the values that the statement takes.
+pub(super) fn usage(question: &Question) -> (String, Vec<Value<'_>>) {
+    let Question { from, to, by, only, .. } = question;
+    let day = |day: &Day| Value::Int(i64::from(day.days()));
+    let mut values = vec![day(from), day(to)];
+    let hash = |hash: u64| Value::Int(hash as i64);
+    let wanted = [
+        ("tenant", only.tenant.as_deref().map(Value::Text)),
+        ("session", only.session.map(hash)),
+        ("provider", only.provider.as_deref().map(Value::Text)),
+        ("model", only.model.as_deref().map(Value::Text)),
+        ("mode", only.mode.map(|mode| Value::Int(mode as i64))),
+        ("api_key", only.key.map(hash)),
+    ];
+    let mut filters = String::new();
+    for (name, value) in wanted {
+        if let Some(value) = value {
+            values.push(value);
+            // Writing to a string does not fail.
+            let _ = write!(filters, " AND {name} = ${}", values.len());
+        }
+    }
+    if only.session.is_some_and(|session| session != 0) {
+        // Says that the sessions' own index may be used: it holds no row without one.
+        filters.push_str(" AND session <> 0");
+    }
+    let column = if *by == GroupBy::Key { "api_key" } else { by.name() };
     let (settle, release, adjust) = (Kind::Settle as u8, Kind::Release as u8, Kind::Adjust as u8);
     let ends = format!("kind IN ({settle}, {release})");
+    // A slice's own row is what is drawn from it, request by request, told twice.
     let requests = format!("(flags & {}) = 0", Flags::SLICE.bits());
-    let cached = format!("{ends} AND (flags & {}) <> 0", Flags::CACHED.bits());
     let sum = |what: &str| format!("CAST(SUM({what}) AS BIGINT)");
     let count = |what: &str| sum(&format!("CASE WHEN {what} THEN 1 ELSE 0 END"));
-    let figures = ["input_tokens", "output_tokens", "cost_nano", "direct_nano", "wasted_nano"];
-    format!(
-        "SELECT {column}, {}, {}, {} FROM ledger_rows WHERE day BETWEEN $1 AND $2 {tenant} \
-         AND kind IN ({settle}, {release}, {adjust}) AND {requests} GROUP BY {column}",
+    let marked = |flag: Flags| count(&format!("{ends} AND (flags & {}) <> 0", flag.bits()));
+    let figures = FIGURES.map(sum).join(", ");
+    let flags = Flags::NAMES.map(|(flag, _)| marked(flag)).join(", ");
+    let sql = format!(
+        "SELECT {column}, {}, {figures}, {flags} FROM ledger_rows WHERE day BETWEEN $1 AND $2 \
+         {filters} AND kind IN ({settle}, {release}, {adjust}) AND {requests} \
+          GROUP BY {column}",
         count(&ends),
-        count(&cached),
-        figures.map(sum).join(", "),
-    )
+    );
+    (sql, values)
 }
+
+/// Columns of a row that are added up.
+const FIGURES: [&str; 7] = [
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost_nano",
+    "direct_nano",
+    "wasted_nano",
+];
 
 /// Rows of one request, in the order they were written.
 pub(super) fn rows_of() -> String {

@@ -4,13 +4,15 @@
 use super::database::{Access, Columns, Database, Each, IndexError, Purpose, Value, Words};
 use super::folder::private;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OpenFlags, Row, ToSql};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, ToSql};
 use std::io::ErrorKind;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest wait for another connection's lock.
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Steps of a statement, some tens of nanoseconds each, after which the time is looked at.
+const STEPS: i32 = 10_000;
 /// Prepared statements that are kept.
 const STATEMENTS_MAX: usize = 64;
 
@@ -72,8 +74,8 @@ impl Database for Sqlite {
     fn ask(&mut self, sql: &str, values: &[Value<'_>], each: Each<'_>) -> Result<(), IndexError> {
         let mut statement = self.connection.prepare_cached(sql).map_err(IndexError::new)?;
         let values = rusqlite::params_from_iter(values);
-        let mut rows = statement.query(values).map_err(IndexError::new)?;
-        while let Some(row) = rows.next().map_err(IndexError::new)? {
+        let mut rows = statement.query(values).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
             each(row)?;
         }
         Ok(())
@@ -95,6 +97,11 @@ impl Database for Sqlite {
         let _ = self.batch("ROLLBACK");
     }
 
+    fn hurry(&mut self, until: Instant) -> Result<(), IndexError> {
+        let late = move || Instant::now() > until;
+        self.connection.progress_handler(STEPS, Some(late)).map_err(IndexError::new)
+    }
+
     fn flush(&mut self) -> Result<bool, IndexError> {
         // It waits for no reader: what it could not move it will move another time.
         let mut whole = false;
@@ -103,6 +110,13 @@ impl Database for Sqlite {
             Ok(())
         })?;
         Ok(whole)
+    }
+}
+
+fn failed(error: rusqlite::Error) -> IndexError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => IndexError::Late,
+        _ => IndexError::new(error),
     }
 }
 
