@@ -76,7 +76,10 @@ impl Home {
     /// Looks after every slice of this node once.
     pub(super) async fn tend_slices(self: &Arc<Self>) {
         for tag in self.seats.active(self.ways.ticks()) {
-            self.tend_slice(&tag).await;
+            // While nobody answers, a slice that is drawn from is what it is there for.
+            if self.fleet.of(&tag).is_some_and(|server| !server.is_open()) {
+                self.tend_slice(&tag).await;
+            }
         }
     }
 
