@@ -17,6 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 const TENANTS: usize = 1_000;
+/// Requests of each row; `P402_REQUESTS` says otherwise.
 const REQUESTS: usize = 60_000;
 const EPOCH: i64 = 77;
 const PRICE: Usd = Usd::from_nano(1_000);
@@ -119,13 +120,18 @@ fn cpu_s(connection: &mut redis::Connection) -> f64 {
     names.map(|name| told(connection, "cpu", name).parse::<f64>().unwrap()).iter().sum()
 }
 
+fn requests() -> usize {
+    std::env::var("P402_REQUESTS").map_or(REQUESTS, |text| text.parse().unwrap())
+}
+
 fn measure(connection: &mut redis::Connection, keys: &[String], (holds, batch): (u64, usize)) {
+    let count = requests();
     furnish(connection, keys, holds);
     let _: () = redis::cmd("CONFIG").arg("RESETSTAT").query(connection).unwrap();
     let (began, cpu) = (Instant::now(), cpu_s(connection));
-    for from in (0..REQUESTS).step_by(batch) {
+    for from in (0..count).step_by(batch) {
         let of = |number: usize| (keys[number % TENANTS].as_str(), drawn(number as u64));
-        let range = from..(from + batch).min(REQUESTS);
+        let range = from..(from + batch).min(count);
         let requests: Vec<_> = range.map(of).collect();
         let admits: Vec<_> = requests.iter().map(|(key, rid)| (*key, admit(*rid))).collect();
         calls(connection, &admits);
@@ -135,12 +141,12 @@ fn measure(connection: &mut redis::Connection, keys: &[String], (holds, batch): 
     let cpu = cpu_s(connection) - cpu;
     let wall = began.elapsed().as_secs_f64();
     let percentiles = told(connection, "latencystats", "latency_percentiles_usec_fcall");
-    let per_request_us = cpu * 1e6 / REQUESTS as f64;
-    let per_core = 2.0 * REQUESTS as f64 / cpu;
+    let per_request_us = cpu * 1e6 / count as f64;
+    let per_core = 2.0 * count as f64 / cpu;
     println!(
         "{holds:>3} holds, {batch:>2} on the way: {per_request_us:5.1} µs CPU per request, \
          {per_core:7.0} calls/s per core, {:6.0} requests/s here, call µs {percentiles}",
-        REQUESTS as f64 / wall
+        count as f64 / wall
     );
 }
 

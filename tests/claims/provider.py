@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 READY = "PROVIDER ready"
+REFUSED = {"refuse": 500, "limit": 429, "gateway": 502}
 # Whole nano-dollars, so that no rounding can hide a difference.
 INPUT_NANO = 1_000
 OUTPUT_NANO = 2_000
@@ -24,6 +25,8 @@ INPUT_USD_PER_MTOK = "1"
 OUTPUT_USD_PER_MTOK = "2"
 WORD = " token"
 STREAM_STEP = 16
+# A base path whose every request has this end: no answer, or a proxy's page in its place.
+ALWAYS = {"/mute/": "hang", "/bad/": "gateway"}
 # Shares of the replies on /rough: refused unbilled, cut once the prompt was read, cut mid-stream.
 ROUGH = (("refuse", 0.08), ("limit", 0.04), ("cut", 0.06), ("break", 0.06))
 
@@ -127,7 +130,7 @@ class Ask:
 
 
 class Provider:
-    """Answers chat requests below any base path; `/rough/…` has mishaps."""
+    """Answers chat requests below any base path; `/rough/…` has mishaps, `/mute` nothing else."""
 
     def __init__(self, bill: Bill, seed: int, pause_ms: int) -> None:
         self._bill = bill
@@ -149,9 +152,15 @@ class Provider:
         length = next(
             int(line[15:]) for line in head.split("\r\n") if line.startswith("content-length:")
         )
-        ask = self._read(json.loads(await reader.readexactly(length)), "/rough/" in head)
-        if ask.mishap in ("refuse", "limit"):
-            status = 500 if ask.mishap == "refuse" else 429
+        path = head.split(" ", 2)[1]
+        ask = self._read(json.loads(await reader.readexactly(length)), path)
+        if ask.mishap == "hang":
+            # Until whoever asked gives up: the prompt was read, and is billed.
+            await self._bill.enter(ask.entry(0, "hung"))
+            await reader.read(1)
+            return False
+        if ask.mishap in REFUSED:
+            status = REFUSED[ask.mishap]
             await _send(writer, status, {"error": {"message": "not now", "type": ask.mishap}})
             return True
         if ask.mishap == "cut":
@@ -166,11 +175,12 @@ class Provider:
         await _send(writer, 200, _completion(ask))
         return True
 
-    def _read(self, body: dict[str, Any], rough: bool) -> Ask:
+    def _read(self, body: dict[str, Any], path: str) -> Ask:
         text = "".join(str(message["content"]) for message in body["messages"])
         most = body.get("max_completion_tokens") or body.get("max_tokens") or 256
-        roll, mishap = self._dice.random(), None
-        for name, share in ROUGH if rough else ():
+        roll = self._dice.random()
+        mishap = next((end for base, end in ALWAYS.items() if path.startswith(base)), None)
+        for name, share in ROUGH if path.startswith("/rough/") else ():
             if roll < share:
                 mishap = name
                 break

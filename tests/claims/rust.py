@@ -1,4 +1,4 @@
-"""Decides how a claim calls a test of the Rust crates, and reads what it printed.
+"""Decides how a claim calls a test or a kernel of the Rust crates, and reads what it printed.
 
 Does not judge: a test that fails raises, with its last lines.
 """
@@ -22,6 +22,13 @@ def cargo_test(crate: str, target: str, *words: str, **env: str) -> str:
         raise NotHereError(f"{crate} has no test {target}")
     command = ["cargo", "test", "--quiet", "--locked", "-p", crate, "--test", target, "--"]
     return _run([*command, "--nocapture", *words], env)
+
+
+def kernel(name: str, *words: str, release: bool, **env: str) -> str:
+    """Runs `cargo bench --bench NAME`, as it is released or as it is at hand; what it said."""
+    command = ["cargo", "bench", "--quiet", "--locked", "-p", "p402-benches", "--bench", name]
+    command += [] if release else ["--profile", "dev"]
+    return _run([*command, "--", *words], env)
 
 
 def found(pattern: str, text: str) -> tuple[str, ...]:

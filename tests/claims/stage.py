@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Self
@@ -27,8 +28,14 @@ from tests.serving import free_port
 ROOT = Path(__file__).parent.parent.parent
 START_S = 30.0
 END_S = 15.0
-# What the one process plays; those below /rough have mishaps.
-PROVIDERS = {"steady": "/steady", "rough": "/rough/a", "tough": "/rough/b"}
+# What the one process plays; those below /rough have mishaps, the last two nothing else.
+PROVIDERS = {
+    "steady": "/steady",
+    "rough": "/rough/a",
+    "tough": "/rough/b",
+    "mute": "/mute",
+    "bad": "/bad",
+}
 WIDE = "rate = { limit = 1000000, per_s = 1 }\n"
 
 
@@ -81,6 +88,8 @@ class Gate:
         self, config: Path, data: Path, noise: IO[bytes], env: dict[str, str] | None = None
     ) -> None:
         self._env = env or {}
+        # What its command line begins with: where it runs, if not here.
+        self.inside: list[str] = []
         self.port = free_port()
         self._config = config
         self._data = data
@@ -97,8 +106,8 @@ class Gate:
 
     def start(self) -> None:
         """Returns once it is ready."""
-        command = [sys.executable, "-m", "p402", "serve", "--config", str(self._config)]
-        command += ["--port", str(self.port)]
+        command = [*self.inside, sys.executable, "-m", "p402", "serve"]
+        command += ["--config", str(self._config), "--port", str(self.port)]
         own = {"P402_DATA_DIR": str(self._data), "PYTHONPATH": str(ROOT)}
         env = {**bare_environment(), **own, **self._env}
         began = time.monotonic()
@@ -143,6 +152,7 @@ class Stage:
     """A folder, a provider and gateways. `text` is the configuration beside the provider's own.
 
     `shared`: so many gateways keep their accounts in one Redis and their ledger in one PostgreSQL.
+    `inside`: makes a place for the data directory, and says how a command line gets there.
     """
 
     def __init__(
@@ -154,8 +164,12 @@ class Stage:
         provider_key: str = "sk-provider",
         env: dict[str, str] | None = None,
         shared: int = 0,
+        deadline_ms: int = 50,
+        inside: Callable[[Path], list[str]] | None = None,
     ) -> None:
+        self._inside = inside
         self._shared = shared
+        self._deadline_ms = deadline_ms
         self._provider_key = provider_key
         self._env = env
         self._text = text
@@ -175,6 +189,7 @@ class Stage:
             folders = [self.data, *(self.root / f"data-{n}" for n in range(1, self._shared))]
             self.gates = [Gate(self.config, each, self._noise, self._env) for each in folders]
             self.gate = self.gates[0]
+            self.gate.inside = self._inside(self.data) if self._inside else []
             with ThreadPoolExecutor() as starting:
                 list(starting.map(Gate.start, self.gates))
         except RuntimeError:
@@ -199,8 +214,8 @@ class Stage:
         self.servers.append(redis)
         postgres = Postgres(self.root)
         self.servers.append(postgres)
-        # The longest that may be said: everything here shares a few processors.
-        patience = "deadline_ms = 50\nseed_deadline_ms = 1000\n"
+        # By default the longest that may be said: everything here shares a few processors.
+        patience = f"deadline_ms = {self._deadline_ms}\nseed_deadline_ms = 1000\n"
         return f'[store]\nurl = "{redis.url}"\nledger = "{postgres.url}"\n{patience}'
 
     def configure(self, text: str) -> None:

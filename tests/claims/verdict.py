@@ -5,8 +5,11 @@ Does not measure anything.
 
 from __future__ import annotations
 
+import re
+import time
+import traceback
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 
 class NotHereError(Exception):
@@ -19,10 +22,18 @@ class Scale:
 
     seed: int = 402
     long: bool = False
+    # The share of the long form that there was time for.
+    part: float = 1.0
 
     def pick(self, short: int, long: int) -> int:
-        """The number for this form."""
-        return long if self.long else short
+        """The number for this form; a part of the long one is still no less than the short one."""
+        return max(short, round(long * self.part)) if self.long else short
+
+    def words(self) -> str:
+        """The form as it is asked for on the command line."""
+        if not self.long:
+            return ""
+        return " --long" + (f" --part {self.part:g}" if self.part != 1 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +62,39 @@ class Row:
         """The claim was tried and did not hold."""
         return self.state == "failed"
 
+    def line(self) -> str:
+        """The row as it is told while others are still to come."""
+        return f"{self.number:2} {self.state:6} {self.seconds:6.1f} s  {self.result}"
+
     def public(self) -> dict[str, Any]:
         """The row as it stands in results.json."""
         return asdict(self)
+
+
+class Script(Protocol):
+    """A claim's or a fault's module."""
+
+    TITLE: str
+    TARGET: str
+
+    def measure(self, scale: Scale, /) -> Verdict:
+        """Tries it."""
+
+
+def judged(script: Script, number: int, command: str, scale: Scale) -> Row:
+    """One script to its verdict; one that breaks has not held."""
+    began = time.monotonic()
+    try:
+        verdict = script.measure(scale)
+        state, result = ("held" if verdict.held else "failed"), verdict.result
+    except NotHereError as missing:
+        state, result = "absent", str(missing)
+    except Exception as error:  # noqa: BLE001  (the others are still to be told)
+        traceback.print_exc()
+        state, result = "failed", re.sub(r"\s+", " ", str(error))[:200] or repr(error)
+    seconds = round(time.monotonic() - began, 1)
+    title, target = script.TITLE, script.TARGET
+    return Row(number, title, target, state, result, command, scale.seed, seconds)
 
 
 COLUMNS = ("#", "claim", "target", "result", "command", "seed")

@@ -15,7 +15,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const FOLDER: &str = "P402_KILL_FOLDER";
 const FIRST: &str = "P402_KILL_FIRST";
@@ -23,8 +23,11 @@ const KILLS: u64 = 200;
 /// A recovered request is settled at its hold, so its bill is told from the one that was lost.
 const HELD: Usd = Usd::from_nano(1_000_000);
 const COST: Usd = Usd::from_nano(1);
-/// Requests of one victim: what it leaves behind must be read again by the next.
-const LIFE_MAX: u64 = 150;
+/// Requests of one victim: more than it has time for.
+const LIFE_MAX: u64 = 2_000;
+/// Between one request and the next nobody appends: a row that was held back, to be written with
+/// the one after it, is then only in the memory of a process that is about to die.
+const PAUSE: Duration = Duration::from_micros(20);
 
 fn small(folder: &Path) -> Options {
     // Small segments, so that turns, removals and spares are killed, too.
@@ -45,6 +48,10 @@ fn victim() {
         ledger.append(&Row { cost: COST, ..row(Kind::Settle, n.into()) }).map(drop).unwrap();
         if out.write_all(&n.to_le_bytes()).is_err() {
             return;
+        }
+        let until = Instant::now() + PAUSE;
+        while Instant::now() < until {
+            std::hint::spin_loop();
         }
     }
     // Idle, but for the index, until the end.
@@ -106,10 +113,10 @@ fn no_acknowledged_row_is_lost_and_none_is_there_twice() {
         seed ^= seed << 13;
         seed ^= seed >> 7;
         seed ^= seed << 17;
-        let death = if kill % 2 == 0 {
+        let death = if kill % 4 == 0 {
             Death::Started(Duration::from_micros(seed % 80_000))
         } else {
-            Death::Acknowledged(Duration::from_micros(seed % 4_000))
+            Death::Acknowledged(Duration::from_micros(seed % 3_000))
         };
         if let Some(last) = kill_one(folder.path(), next, death) {
             acknowledged.extend(next..=last);
@@ -144,5 +151,5 @@ fn no_acknowledged_row_is_lost_and_none_is_there_twice() {
         assert_eq!(rows.len(), 2);
     }
     eprintln!("{kills} kills, {} acknowledged requests, 0 lost", acknowledged.len());
-    assert!(acknowledged.len() as u64 >= kills / 2, "each second victim has acknowledged");
+    assert!(acknowledged.len() as u64 >= kills / 2, "three victims of four have acknowledged");
 }

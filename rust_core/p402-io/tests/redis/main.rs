@@ -7,6 +7,7 @@
 mod faults;
 mod nodes;
 mod rig;
+mod rolling;
 mod server;
 mod store;
 mod topology;

@@ -82,6 +82,21 @@ async fn an_outage_is_spent_from_slices_and_from_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_slice_lasts_as_long_as_the_outage() {
+    let server = Server::start();
+    let world = World::patient();
+    let nodes = settled_in(&world, &server, sliced(100_000_000, 1_000)).await;
+    server.signal("-STOP");
+    // Longer than a node takes to look after its slices.
+    let end = Instant::now() + Duration::from_secs(7);
+    while Instant::now() < end {
+        assert_eq!(nodes[0].request(PRICE).await.0, End::Drawn);
+        sleep(Duration::from_millis(100)).await;
+    }
+    server.signal("-CONT");
+}
+
+#[tokio::test]
 async fn a_tight_cap_is_kept_to_the_nano_through_an_outage() {
     let server = Server::start();
     let world = World::patient();

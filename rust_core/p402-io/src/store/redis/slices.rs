@@ -83,8 +83,11 @@ impl Home {
     pub(super) async fn tend_slices(self: &Arc<Self>) {
         let mut leased = Vec::new();
         for tag in self.seats.active(self.ways.ticks()) {
-            let rid = self.tend_slice(&tag).await;
-            leased.extend(rid.map(|rid| (tag, rid)));
+            // While nobody answers, a slice that is drawn from is what it is there for.
+            if self.fleet.of(&tag).is_some_and(|server| !server.is_open()) {
+                let rid = self.tend_slice(&tag).await;
+                leased.extend(rid.map(|rid| (tag, rid)));
+            }
         }
         if leased.is_empty() {
             return;

@@ -2,7 +2,7 @@
 //! Runs against real servers, one scenario at a time; the line's own faults are told over HTTP.
 
 mod network;
-mod proxy;
+pub(crate) mod proxy;
 mod scene;
 mod servers;
 

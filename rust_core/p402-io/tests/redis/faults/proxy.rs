@@ -25,7 +25,13 @@ pub(crate) enum Trouble {
     Noise,
     /// A reply that announces half a gigabyte.
     Oversized,
+    /// The functions that a client loads and calls bear the next release's names.
+    NextRelease,
 }
+
+/// How names of this release end, and those of the next.
+const OLD: &[u8] = b"_v1";
+const NEW: &[u8] = b"_v2";
 
 pub(crate) struct Proxy {
     port: u16,
@@ -92,15 +98,23 @@ async fn join(
     mut dice: u64,
 ) {
     let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
+    let mut rest = Vec::new();
     let _ = resets.borrow_and_update();
     loop {
         tokio::select! {
             read = client.read(&mut up) => {
                 let Ok(count @ 1..) = read else { return };
-                if *trouble.lock().unwrap() == Trouble::BlackHole {
+                let trouble = *trouble.lock().unwrap();
+                if trouble == Trouble::BlackHole {
                     std::future::pending::<()>().await;
                 }
-                if server.write_all(&up[..count]).await.is_err() { return }
+                rest.extend(&up[..count]);
+                let passed = if trouble == Trouble::NextRelease {
+                    renamed(&mut rest)
+                } else {
+                    std::mem::take(&mut rest)
+                };
+                if server.write_all(&passed).await.is_err() { return }
             }
             read = server.read(&mut down) => {
                 let Ok(count @ 1..) = read else { return };
@@ -119,10 +133,21 @@ async fn join(
     }
 }
 
+/// All but what may be the beginning of a name, with each `_v1` made a `_v2`.
+fn renamed(rest: &mut Vec<u8>) -> Vec<u8> {
+    let kept = [2, 1].into_iter().find(|&count| rest.ends_with(&OLD[..count])).unwrap_or(0);
+    let mut passed: Vec<u8> = rest.drain(..rest.len() - kept).collect();
+    let places = passed.windows(OLD.len()).enumerate().filter(|(_, word)| *word == OLD);
+    for at in places.map(|(at, _)| at).collect::<Vec<_>>() {
+        passed[at..at + OLD.len()].copy_from_slice(NEW);
+    }
+    passed
+}
+
 /// Passes the server's bytes on as the trouble wants it; whether the connection goes on.
 async fn pass(client: &mut TcpStream, bytes: &[u8], trouble: Trouble, dice: u64) -> bool {
     match trouble {
-        Trouble::None => client.write_all(bytes).await.is_ok(),
+        Trouble::None | Trouble::NextRelease => client.write_all(bytes).await.is_ok(),
         Trouble::Delay(delay) => {
             tokio::time::sleep(delay).await;
             client.write_all(bytes).await.is_ok()

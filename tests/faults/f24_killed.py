@@ -1,0 +1,88 @@
+"""Fault 24: the gateway is killed (-9) in the middle of streams; its next start ends them all.
+
+Each client has its first words; none of the streams has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from decimal import Decimal
+
+from tests.claims.books import Books
+from tests.claims.crowd import PATH, Caller
+from tests.claims.provider import read_bill
+from tests.claims.stage import WIDE, Stage, key_of, model, tenant
+from tests.claims.storm import rid_of, unbooked
+from tests.claims.verdict import Scale, Verdict
+
+TITLE = "gateway killed (-9) mid-stream: requests unsettled 2 s after its restart"
+TARGET = "0"
+NAME = "cut"
+STREAMS = 12
+RESTART_S = 2.0
+BUDGET_NANO = 1_000_000_000
+
+
+async def begun(stage: Stage, user: str) -> asyncio.StreamWriter:
+    """A stream whose first words have come."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", stage.gate.port)
+    chat = [{"role": "user", "content": "a long story"}]
+    body = {"model": "claims", "messages": chat, "max_tokens": 4_000, "stream": True, "user": user}
+    raw = json.dumps(body).encode()
+    lines = [f"POST {PATH} HTTP/1.1", "host: gateway", f"content-length: {len(raw)}"]
+    lines += [f"authorization: Bearer {key_of(NAME)}", f"idempotency-key: {user}"]
+    writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + raw)
+    await asyncio.wait_for(reader.readuntil(b"token"), 30)
+    return writer
+
+
+async def killed(stage: Stage, life: int) -> list[str]:
+    """All streams together, then the end; the requests' names."""
+    users = [f"{NAME}/{life}-{number}" for number in range(STREAMS)]
+    writers = await asyncio.gather(*(begun(stage, user) for user in users))
+    stage.gate.kill()
+    for writer in writers:
+        writer.transport.abort()
+    return users
+
+
+def unsettled(stage: Stage, users: list[str]) -> int:
+    """How many of them have not ended so long after a start."""
+    books, began = Books(stage.data), time.monotonic()
+    while True:
+        ends = books.ends()
+        missing = sum(rid_of(user) not in ends for user in users) + books.open()
+        if not missing or time.monotonic() - began > RESTART_S:
+            return missing
+        time.sleep(0.02)  # polls a foreign process's file
+
+
+async def left(stage: Stage) -> int:
+    """What the account says is left, in nano-dollars."""
+    caller = Caller(stage.gate.port, key_of(NAME))
+    told = await caller.ask({"model": "no-such-model", "messages": []})
+    caller.hang_up()
+    return int(Decimal(told.headers["x-p402-budget-remaining-usd"]).scaleb(9))
+
+
+def measure(scale: Scale) -> Verdict:
+    """Kills, starts, looks."""
+    guard = f'{WIDE}in_flight_max = 64\nbudget_usd = "1"\nbudget_period = "total"'
+    lives, missing, users = scale.pick(2, 20), 0, []
+    with Stage(model("claims", "steady") + tenant(NAME, guard), pause_ms=60_000) as stage:
+        for life in range(lives):
+            under_way = asyncio.run(killed(stage, life))
+            users += under_way
+            stage.gate.start()
+            missing += unsettled(stage, under_way)
+        books = Books(stage.data)
+        held = BUDGET_NANO - books.spent()[NAME] - asyncio.run(left(stage))
+        ends = books.ends()
+        stage.provider.stop()
+        unpaid = unbooked(read_bill(stage.provider.bill), ends)
+    return Verdict(
+        missing == 0 and held == 0 and not unpaid,
+        f"{missing} of {len(users)} streams; {held} nano held; {len(unpaid)} billed and not booked",
+    )
