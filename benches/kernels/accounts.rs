@@ -41,7 +41,7 @@ fn scattered(turn: u64) -> usize {
 
 fn told(name: &str, spread: &Histogram<u64>) {
     let [p50, p99, p999, most] = [0.5, 0.99, 0.999, 1.0].map(|at| spread.value_at_quantile(at));
-    eprintln!("decision/{name}: p50 {p50} ns, p99 {p99} ns, p99.9 {p999} ns, max {most} ns");
+    eprintln!("accounts/{name}: p50 {p50} ns, p99 {p99} ns, p99.9 {p999} ns, max {most} ns");
 }
 
 fn timed(spread: &mut Histogram<u64>, decide: impl FnOnce() -> bool) {
