@@ -56,8 +56,9 @@ test-rust: ## the tests of the Rust crates alone
 	else cargo test --workspace --locked --quiet; fi
 
 .PHONY: faults
-faults: ## break the store in twenty ways and hold every figure to the letter (needs a quiet machine)
-	P402_QUIET=1 cargo test --locked --quiet -p p402-io --test redis faults -- --test-threads=1 --nocapture
+faults: build $(STAMPS)/tests ## break things in thirty ways and hold every figure to the letter (needs a quiet machine)
+	P402_QUIET=1 cargo test --locked --quiet -p p402-io --test redis -- faults:: f19 --test-threads=1 --nocapture
+	$(BIN)/python -m tests.faults --long
 
 .PHONY: dev
 dev: $(STAMPS)/tests $(STAMPS)/dev ## a debug build in place, for work on the code

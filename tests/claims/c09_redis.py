@@ -9,7 +9,7 @@ import asyncio
 import time
 
 from tests.claims.crowd import Caller
-from tests.claims.rust import kernel
+from tests.claims.rust import found, kernel
 from tests.claims.servers import Redis
 from tests.claims.stage import WIDE, Stage, key_of, model, tenant
 from tests.claims.verdict import Scale, Verdict
@@ -54,6 +54,7 @@ def measure(scale: Scale) -> Verdict:
     requests = scale.pick(6_000, 60_000)
     told = kernel("store", release=scale.long, P402_REQUESTS=str(requests))
     row = next(line for line in told.splitlines() if line.startswith(f"  5 holds, {PIPELINED} on"))
+    floor_us = float(found(r"floor, .* way: +([\d.]+)", told)[0])
     cpu_us = float(row.partition("way:")[2].split()[0])
     per_core = float(row.partition("request,")[2].split()[0])
     spread = dict(part.split("=") for part in row.rpartition("call µs ")[2].split(","))
@@ -64,6 +65,6 @@ def measure(scale: Scale) -> Verdict:
     note = "" if scale.long else " (cost is judged by the long form)"
     return Verdict(
         few and (cheap if scale.long else sane),
-        f"{per_request:.2f}; {cpu_us:.1f} µs; {p50:.0f} / {p99:.0f} µs; "
-        f"{per_core / 1_000:.0f} k/s{note}",
+        f"{per_request:.2f}; {cpu_us:.1f} µs, of which {floor_us:.1f} for reading and writing; "
+        f"{p50:.0f} / {p99:.0f} µs; {per_core / 1_000:.0f} k/s{note}",
     )

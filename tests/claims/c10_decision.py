@@ -1,6 +1,6 @@
 """Claim 10: the guard in process decides in a fraction of a microsecond, on a slice as well.
 
-Percentiles of a million single decisions, two clock readings included, by the kernel `decision`.
+Percentiles of a million single decisions, two clock readings included, by the kernel `accounts`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ SANE = 100
 
 def measure(scale: Scale) -> Verdict:
     """Both, as released or as at hand."""
-    told = kernel("decision", release=scale.long)
+    told = kernel("accounts", release=scale.long)
     rows = {
-        name: tuple(map(int, found(rf"decision/{name}: p50 (\d+) ns, p99 (\d+) ns", told)))
+        name: tuple(map(int, found(rf"accounts/{name}: p50 (\d+) ns, p99 (\d+) ns", told)))
         for name in ("embedded admit", "slice draw")
     }
     times = 1 if scale.long else SANE

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.claims.stage import WIDE, Stage, model, tenant
@@ -24,7 +25,9 @@ def processes(leader: int) -> list[int]:
     found = [leader]
     for pid in found:
         for task in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(word) for word in (task / "children").read_text().split()]
+            # A thread may end while it is looked at.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found += [int(word) for word in (task / "children").read_text().split()]
     return found
 
 

@@ -20,6 +20,8 @@ NAME = "hostile"
 BUDGET_NANO = 10_000_000_000
 CHAT = '"messages":[{"role":"user","content":"hi"}],"user":"hostile/0"'
 NUMBERS = (str(1 << 63), str(1 << 64), "1e400", "-1", "-0", "0.5", "NaN", '"9"', "[]", "1" * 400)
+# Each choice fits; all of them together are dearer than a request may be.
+DEAR, TOO_DEAR = "8 × max_tokens", "request_cost_limit_exceeded"
 
 
 def bodies() -> list[tuple[str, bytes]]:
@@ -34,8 +36,9 @@ def bodies() -> list[tuple[str, bytes]]:
     made.append(("10 MB of text", f'{ask},"max_tokens":8000}}'.encode()))
     made.append(("40 MB of body", f'{ask},"x":"{"y" * (30 << 20)}"}}'.encode()))
     made.append(("nesting", b'{"model":"claims","messages":' + b"[" * 100_000))
-    many = f'{{"model":"claims",{CHAT},"n":128,"max_tokens":8000}}'
-    made.append(("n × max_tokens", many.encode()))
+    for choices in (8, 128):
+        many = f'{{"model":"claims",{CHAT},"n":{choices},"max_tokens":8000}}'
+        made.append((f"{choices} × max_tokens", many.encode()))
     return made
 
 
@@ -51,7 +54,7 @@ async def send(stage: Stage) -> list[tuple[str, Told]]:
 
 def measure(scale: Scale) -> Verdict:
     """Sends everything, then looks for money that is neither there nor spent."""
-    guard = f'{WIDE}budget_usd = "10"\nbudget_period = "total"\nrequest_cap_usd = "1"'
+    guard = f'{WIDE}budget_usd = "10"\nbudget_period = "total"\nrequest_cap_usd = "0.1"'
     with Stage(model("claims", "steady") + tenant(NAME, guard), seed=scale.seed) as stage:
         told = asyncio.run(send(stage))
         books = Books(stage.data)
@@ -62,6 +65,7 @@ def measure(scale: Scale) -> Verdict:
         left = Decimal(last.headers["x-p402-budget-remaining-usd"])
     held = BUDGET_NANO - spent - int(left.scaleb(9))
     wrong = [f"{name}: {one.status}" for name, one in told if one.status not in (400, 413)]
+    wrong += [one.code for name, one in told if name == DEAR and one.code != TOO_DEAR]
     return Verdict(
         held == 0 and not wrong,
         f"{held} nano; {len(wrong)} of {len(told)} {', '.join(wrong)}",

@@ -8,16 +8,21 @@ from __future__ import annotations
 import asyncio
 import time
 
+from tests.claims.crowd import Caller
 from tests.claims.provider import read_bill, totals
 from tests.claims.servers import Redis
-from tests.claims.stage import WIDE, Stage, model, tenant
+from tests.claims.stage import WIDE, Stage, key_of, model, tenant
 from tests.claims.storm import Storm
 from tests.claims.verdict import Scale, Verdict
 
 TITLE = "3 gateways, Redis hung under load, tight caps, `escrow`: overspend"
 TARGET = "0 nano-dollars, and not all refused"
-CAPS = {"budget": "0.60", "daily": "0.60"}
+CAPS = {"budget": "0.20", "daily": "0.20"}
 EACH = 9
+# Slices are leased by then; and so much of each cap is spent when Redis hangs: what is left is
+# less than what clients would spend in the outage if nothing stopped them.
+LEASED_S = 8.0
+SPENT = 0.75
 REFUSED_MIN = 20
 CALM_S = 40.0
 
@@ -31,6 +36,26 @@ def configuration() -> str:
     return "\n".join(sections)
 
 
+async def lease(stage: Stage) -> None:
+    """Every gateway has met every tenant, and leases a slice for it."""
+    for gate in stage.gates:
+        for name in CAPS:
+            caller = Caller(gate.port, key_of(name))
+            chat = [{"role": "user", "content": "hi"}]
+            await caller.ask({"model": "claims", "messages": chat, "max_tokens": 4, "user": name})
+            caller.hang_up()
+    await asyncio.sleep(LEASED_S)
+
+
+async def until_spent(stage: Stage) -> None:
+    """Until the provider has billed so much of each cap."""
+    while True:
+        billed = totals(read_bill(stage.provider.bill))
+        if all(billed[name] >= SPENT * float(cap) * 1e9 for name, cap in CAPS.items()):
+            return
+        await asyncio.sleep(0.02)  # polls a foreign process's file
+
+
 async def storm(stage: Stage, scale: Scale) -> tuple[Storm, int]:
     """Clients press on before, during and after the outage; what was served during it."""
     clients = Storm(stage, list(CAPS), each=EACH, seed=scale.seed)
@@ -41,12 +66,11 @@ async def storm(stage: Stage, scale: Scale) -> tuple[Storm, int]:
         met = all(clients.capped[name] >= REFUSED_MIN for name in CAPS)
         return bool(back) and (met or time.monotonic() - back > CALM_S)
 
+    await lease(stage)
     async with asyncio.TaskGroup() as group:
         group.create_task(clients.blow(over))
-        # Long enough that slices are leased.
-        await asyncio.sleep(8)
+        await until_spent(stage)
         redis.pause()
-        await asyncio.sleep(0.5)
         before = clients.codes["200"]
         await asyncio.sleep(scale.pick(6, 60))
         served = clients.codes["200"] - before

@@ -111,7 +111,7 @@ def measure(scale: Scale) -> Verdict:
         trouble = Trouble(Path(folder))
         with Stage(text, seed=scale.seed, pause_ms=1_500, env=trouble.env) as stage:
             traveller = Traveller(stage, trouble)
-            asyncio.run(journey(traveller, scale.pick(1, 20)))
+            asyncio.run(journey(traveller, scale.pick(1, 5)))
             books = Books(stage.data)
             books.until_indexed(traveller.due)
             wrong, spent = misplaced(stage.data, traveller.due)

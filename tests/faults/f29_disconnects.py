@@ -29,7 +29,7 @@ DRAIN = "[stream]\ndrain_max = 16\ndrain_ms = 2000\n"
 async def blow(stage: Stage, scale: Scale) -> Storm:
     """Two of three hang up within a tenth of a second."""
     storm = Storm(stage, [NAME], each=32, seed=scale.seed, leaving=0.66)
-    await storm.last(scale.pick(1_500, 50_000))
+    await storm.last(scale.pick(1_500, 20_000))
     return storm
 
 

@@ -47,7 +47,7 @@ def judge(lie: str, flags: int, nano: int) -> bool:
     """Whether a row says what it is worth."""
     due = LIES[lie]
     if due:
-        return bool(flags & (ESTIMATED | IMPLAUSIBLE)) and nano > 0
+        return bool(flags & due) and nano > 0
     return not flags & (ESTIMATED | IMPLAUSIBLE) and nano == TRUE_NANO
 
 

@@ -8,7 +8,7 @@ mod cluster;
 
 use books::{DAY, now, open, rids_of, row, settled, until};
 use cluster::Cluster;
-use p402_core::ledger::{Asker, Flags, GroupBy, Kind, Only, Question, Row};
+use p402_core::ledger::{Asker, Flags, GroupBy, Kind, Only, Question, ROW_BYTES, Row};
 use p402_core::money::Usd;
 use p402_core::route::Mode;
 use p402_core::time::{Day, Timestamp};
@@ -128,7 +128,10 @@ fn both_databases_give_the_same_answers_before_and_after_they_have_the_rows() {
 fn a_server_that_goes_away_delays_no_row_and_loses_none() {
     let mut cluster = Cluster::start();
     let folder = tempfile::tempdir().unwrap();
-    let ledger = shared(folder.path(), &cluster);
+    // Many segments: those that are full must wait until they are in the index.
+    let segment_bytes = 1_000 * ROW_BYTES as u64;
+    let options = Options { segment_bytes, ..options(folder.path(), &cluster) };
+    let ledger = Ledger::open(&options, now()).unwrap();
     let mut slowest = Duration::ZERO;
     let mut appended = 0;
     let mut append = |count| {

@@ -1,7 +1,7 @@
 //! Decides whether several nodes on one store keep one cap through outages, losses and freezes.
 //! Does not measure latency (faults do): what is decided is under test.
 
-use super::rig::{End, Node, World, capped};
+use super::rig::{End, Node, World, capped, join};
 use super::server::Server;
 use p402_core::guard::{Account, Code, Limits};
 use p402_core::money::Usd;
@@ -94,6 +94,28 @@ async fn a_slice_lasts_as_long_as_the_outage() {
         sleep(Duration::from_millis(100)).await;
     }
     server.signal("-CONT");
+}
+
+/// Each late call carries its own deadline: the server itself must turn it away.
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "a claim reads its figures")]
+async fn a_server_that_goes_on_admits_nobody_whom_nobody_waits_for() {
+    let server = Server::start();
+    let world = World::new();
+    let node = world.node(&url(&server), 1, capped(1_000_000)).await;
+    node.back(Duration::from_secs(3)).await;
+    server.signal("-STOP");
+    // All of them on the wire together; the answers come when nobody listens any more.
+    let told = join((0..50).map(|_| node.admit(node.rid(), PRICE))).await;
+    assert!(told.iter().all(Result::is_err), "{told:?}");
+    // A node that is dead takes nothing back.
+    drop(node);
+    server.signal("-CONT");
+    let pong: String = redis::cmd("PING").query(&mut server.connect()).unwrap();
+    assert_eq!(pong, "PONG");
+    let ghosts = account(&server).records().iter().filter(|record| !record.is_slice()).count();
+    println!("thaw {} asked, {ghosts} ghosts", told.len());
+    assert_eq!(ghosts, 0);
 }
 
 #[tokio::test]

@@ -10,8 +10,10 @@ use p402_io::store::redis::address::Address;
 use p402_io::store::redis::{Balances, DEADLINE_MAX, Notice, Options, Promise, Redis, Truth};
 use p402_io::store::{Answer, Store, StoreError, Tenant};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -307,4 +309,22 @@ pub(crate) fn capped(nano: i64) -> Limits {
         slice_max: Usd::from_nano(nano / 20),
         ..Limits::default()
     }
+}
+
+/// All of them at once, on this thread.
+pub(crate) async fn join<F: Future>(asked: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut open: Vec<_> = asked.map(Box::pin).collect();
+    let mut told = Vec::new();
+    poll_fn(|context| {
+        open.retain_mut(|request| match request.as_mut().poll(context) {
+            Poll::Ready(end) => {
+                told.push(end);
+                false
+            }
+            Poll::Pending => true,
+        });
+        if open.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    told
 }

@@ -2,7 +2,7 @@
 //! The next release is this one behind a proxy that gives its functions the next version's names.
 
 use super::faults::proxy::{Proxy, Trouble};
-use super::rig::{End, Node, World, capped};
+use super::rig::{End, Node, World, capped, join};
 use super::server::Server;
 use p402_core::guard::Code;
 use p402_io::store::Store;
@@ -43,24 +43,6 @@ impl Told {
             }
         }
     }
-}
-
-/// All of them at once, on this thread.
-async fn join<F: Future>(asked: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut open: Vec<_> = asked.map(Box::pin).collect();
-    let mut told = Vec::new();
-    std::future::poll_fn(|context| {
-        open.retain_mut(|request| match request.as_mut().poll(context) {
-            std::task::Poll::Ready(end) => {
-                told.push(end);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        if open.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    told
 }
 
 /// The libraries that the server holds.
