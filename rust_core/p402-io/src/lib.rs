@@ -5,14 +5,18 @@
 
 // Modules in rank order: a module may name only those above it.
 pub mod clock;
+pub mod histogram;
 pub mod ledger;
-pub mod meter;
 pub mod outbox;
 pub mod sign;
 pub mod store;
 pub mod thoughts;
 pub mod transport;
 pub mod upstream;
+
+pub mod exposition;
+
+pub mod meter;
 
 pub mod emit;
 pub mod holds;
@@ -23,6 +27,8 @@ pub mod rids;
 pub mod truth;
 pub mod watch;
 
+pub mod traffic;
+
 pub mod home;
 
 pub mod desk;
@@ -32,6 +38,8 @@ pub mod reservation;
 pub mod world;
 
 pub mod node;
+
+pub mod metrics;
 
 pub mod turn;
 
