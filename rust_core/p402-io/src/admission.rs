@@ -15,11 +15,14 @@ use p402_core::reply::{ApiError, guard_unavailable, ledger_unavailable, request_
 use p402_core::route::Refusal;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// From `Ok` on exactly one settlement is owed; a refusal has written nothing, but for a row of
 /// its own where the operator wants one.
 pub async fn admit(turn: Arc<Turn>) -> Result<Settling, ApiError> {
+    let began = Instant::now();
     let outcome = decide(Arc::clone(&turn)).await;
+    turn.node.meter.decision.observe(began.elapsed());
     if let (Err(error), true) = (&outcome, turn.world.config.ledger.denials) {
         let row = booking::denial(&turn, error.status());
         if turn.home.ledger.append(&row).is_err() {
@@ -37,8 +40,11 @@ async fn decide(turn: Arc<Turn>) -> Result<Settling, ApiError> {
         return Err(ledger_unavailable());
     }
     let place = turn.place();
+    let began = Instant::now();
     let trip = turn.home.store.call(&place.tenant, turn.admission(claim), turn.now.utc);
-    let (reply, backing) = match trip.answer().await {
+    let answer = trip.answer().await;
+    turn.node.meter.trip.observe(began.elapsed());
+    let (reply, backing) = match answer {
         Ok(reply) => {
             ashore(&turn);
             (reply, Backing::Store)

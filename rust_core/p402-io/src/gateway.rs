@@ -99,6 +99,7 @@ impl Gateway {
             Err(error) => Err(error),
         };
         if let Err(error) = outcome {
+            self.node.traffic.refused(&tenant, error.code);
             let mut head = refusal(&error, id, problem);
             stand(&self.node, &tenant, &mut head.headers, now);
             outbox.head(head);
@@ -267,6 +268,7 @@ impl Gateway {
 
     /// No attempt answered: a refusal, or an error frame where the head has already left.
     async fn give_up(&self, mut settling: Settling, error: &ApiError, outbox: &Outbox) {
+        self.node.traffic.refused(&settling.turn.tenant, error.code);
         let id = settling.turn.id;
         if let Some(mark) = settling.release(error.status(), self.node.clock.now()) {
             settling.turn.durable(mark).await;

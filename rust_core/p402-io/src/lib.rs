@@ -5,14 +5,18 @@
 
 // Modules in rank order: a module may name only those above it.
 pub mod clock;
+pub mod histogram;
 pub mod ledger;
-pub mod meter;
 pub mod outbox;
 pub mod sign;
 pub mod store;
 pub mod thoughts;
 pub mod transport;
 pub mod upstream;
+
+pub mod exposition;
+
+pub mod meter;
 
 pub mod emit;
 pub mod holds;
@@ -22,6 +26,8 @@ pub mod records;
 pub mod rids;
 pub mod truth;
 pub mod watch;
+
+pub mod traffic;
 
 pub mod home;
 
@@ -34,6 +40,8 @@ pub mod world;
 pub mod heir;
 
 pub mod node;
+
+pub mod metrics;
 
 pub mod turn;
 

@@ -1,8 +1,9 @@
 //! Counts what the guard does, for whoever scrapes it.
-//! Does not decide with a number and keeps none per tenant: a label must not grow with callers.
+//! Does not decide with a number and keeps none per tenant or model (traffic.rs).
 
+use crate::exposition::{Exposition, Kind};
+use crate::histogram::Histogram;
 use p402_core::guard::Code;
-use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Counters of one process. All are exact; none is read back by a decision.
@@ -10,6 +11,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 pub struct Meter {
     /// By the account's code, in the order of `DECISIONS`.
     decisions: [AtomicU64; DECISIONS.len()],
+    /// How long an admission takes, and its trip to the account alone.
+    pub decision: Histogram,
+    pub trip: Histogram,
     pub request_cap: AtomicU64,
     pub anomaly_blocked: AtomicU64,
     /// By series: claims and bills, spending per minute.
@@ -51,42 +55,51 @@ impl Meter {
         count(&self.decisions[at]);
     }
 
-    /// Prometheus' text format.
-    pub fn render(&self) -> String {
-        let mut out = String::with_capacity(2_048);
-        head(&mut out, "decisions_total", "counter");
-        for ((layer, code), number) in DECISIONS.iter().zip(&self.decisions) {
-            line(&mut out, "decisions_total", &labels(layer, code), unsigned(number));
-        }
+    pub fn expose(&self, out: &mut Exposition) {
+        let name = "guard_decisions_total";
+        out.begin(name, Kind::Counter, "Admissions, by the layer that decided and how.");
         let layered = [
-            (labels("request_cap", "refused"), &self.request_cap),
-            (labels("anomaly", "blocked"), &self.anomaly_blocked),
-            (labels("ledger", "refused"), &self.ledger_refused),
+            (("request_cap", "refused"), &self.request_cap),
+            (("anomaly", "blocked"), &self.anomaly_blocked),
+            (("ledger", "refused"), &self.ledger_refused),
         ];
-        for (labels, number) in &layered {
-            line(&mut out, "decisions_total", labels, unsigned(number));
+        let decided = DECISIONS.into_iter().zip(&self.decisions);
+        for ((layer, code), number) in decided.chain(layered) {
+            out.sample(name, &[("layer", layer), ("code", code)], unsigned(number));
         }
-        head(&mut out, "anomaly_total", "counter");
-        line(&mut out, "anomaly_total", "{series=\"cost\"}", unsigned(&self.anomaly_cost));
-        line(&mut out, "anomaly_total", "{series=\"rate\"}", unsigned(&self.anomaly_rate));
-        for (name, kind, number) in [
-            ("held_nano", "gauge", signed(&self.held_nano)),
-            ("degraded_total", "counter", unsigned(&self.degraded)),
-            ("degraded_spend_nano_total", "counter", signed(&self.degraded_spend_nano)),
-            ("late_settle_total", "counter", unsigned(&self.late_settle)),
-            ("settle_unknown_total", "counter", unsigned(&self.settle_unknown)),
-            ("slots_retaken_total", "counter", unsigned(&self.slots_retaken)),
-            ("estimate_shortfall_nano_total", "counter", signed(&self.shortfall_nano)),
-            ("implausible_usage_total", "counter", unsigned(&self.implausible)),
-            ("ledger_failed_total", "counter", unsigned(&self.ledger_failed)),
-            ("alarms_total", "counter", unsigned(&self.alarms)),
+        for (name, help, told) in [
+            (
+                "guard_decision_seconds",
+                "Time of one admission, its store included.",
+                &self.decision,
+            ),
+            ("guard_store_trip_seconds", "Time of an admission's trip to its account.", &self.trip),
         ] {
-            head(&mut out, name, kind);
-            line(&mut out, name, "", number);
+            out.begin(name, Kind::Histogram, help);
+            out.histogram(name, &[], told);
         }
-        out
+        let name = "guard_anomaly_total";
+        out.begin(name, Kind::Counter, "What was unlike a tenant's past, by series.");
+        out.sample(name, &[("series", "cost")], unsigned(&self.anomaly_cost));
+        out.sample(name, &[("series", "rate")], unsigned(&self.anomaly_rate));
+        out.single(("guard_held_nano", Kind::Gauge, HELD), signed(&self.held_nano));
+        for (name, help, number) in [
+            ("degraded_total", "Admitted while the store was away.", unsigned(&self.degraded)),
+            ("degraded_spend_nano_total", "Spent of that.", signed(&self.degraded_spend_nano)),
+            ("late_settle_total", "Settled after the lease lapsed.", unsigned(&self.late_settle)),
+            ("settle_unknown_total", "Settled twice, or lost.", unsigned(&self.settle_unknown)),
+            ("slots_retaken_total", "Slots that had lapsed.", unsigned(&self.slots_retaken)),
+            ("estimate_shortfall_nano_total", "Beyond holds.", signed(&self.shortfall_nano)),
+            ("implausible_usage_total", "Usage not believed.", unsigned(&self.implausible)),
+            ("ledger_failed_total", "Rows the ledger did not take.", unsigned(&self.ledger_failed)),
+            ("alarms_total", "Alarms raised.", unsigned(&self.alarms)),
+        ] {
+            out.single((&format!("guard_{name}"), Kind::Counter, help), number);
+        }
     }
 }
+
+const HELD: &str = "Nano-dollars held for this process's requests on their way.";
 
 /// One more.
 pub fn count(counter: &AtomicU64) {
@@ -104,17 +117,4 @@ fn unsigned(counter: &AtomicU64) -> i64 {
 
 fn signed(counter: &AtomicI64) -> i64 {
     counter.load(Ordering::Relaxed)
-}
-
-fn labels(layer: &str, code: &str) -> String {
-    format!("{{layer=\"{layer}\",code=\"{code}\"}}")
-}
-
-fn head(out: &mut String, name: &str, kind: &str) {
-    // Writing into a String cannot fail.
-    writeln!(out, "# TYPE guard_{name} {kind}").unwrap_or_default();
-}
-
-fn line(out: &mut String, name: &str, labels: &str, number: i64) {
-    writeln!(out, "guard_{name}{labels} {number}").unwrap_or_default();
 }

@@ -13,6 +13,7 @@ use crate::records::Records;
 use crate::rids::Rids;
 use crate::store::Tenant;
 use crate::thoughts::Thoughts;
+use crate::traffic::Traffic;
 use crate::transport::Transport;
 use crate::watch::Watches;
 use crate::world::World;
@@ -60,6 +61,7 @@ pub struct Node {
     pub watches: Watches,
     pub rids: Arc<Rids>,
     pub meter: Arc<Meter>,
+    pub traffic: Traffic,
     /// The store did not answer when it was last asked.
     pub adrift: AtomicBool,
     /// Streams being read to their usage after their client left.
@@ -110,6 +112,7 @@ impl Node {
             watches: Watches::default(),
             rids: Arc::default(),
             meter: Arc::default(),
+            traffic: Traffic::default(),
             adrift: AtomicBool::new(false),
             drains,
             in_flight: AtomicUsize::new(0),

@@ -7,7 +7,7 @@ use crate::exchange::remember;
 use crate::outbox::Outbox;
 use crate::settling::{Settled, Settling};
 use crate::transport::{TransportError, WireBody};
-use crate::turn::{Served, Used};
+use crate::turn::{Served, Used, name};
 use bytes::Bytes;
 use p402_core::claim::with_fee;
 use p402_core::dialect::openai::{ChatStream, Seal, StreamFault};
@@ -309,6 +309,7 @@ impl Pump {
             let ms = now.ticks.since(self.served.sent.ticks) / 1_000;
             let ended = Ended { offer: self.served.offer, outcome: stop.name(), status: 200, ms };
             turn.node.emit.stream_broke(&turn.world.catalog, turn.id, ended);
+            turn.node.traffic.broke(name(&turn.world.catalog, self.served.offer));
         }
         // Whole frames that came before the fault are still true.
         self.give();

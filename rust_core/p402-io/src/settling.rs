@@ -191,6 +191,7 @@ impl Settling {
         let hold = self.hold.take()?;
         let turn = Arc::clone(&self.turn);
         turn.node.holds.close(turn.id);
+        turn.node.traffic.ended(row);
         let booked = turn.home.ledger.append(&booking::closing(&turn, row, hold.day, now));
         if booked.is_err() {
             count(&turn.node.meter.ledger_failed);

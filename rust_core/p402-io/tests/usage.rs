@@ -48,8 +48,11 @@ fn added(rows: &[Row<'_>], question: &Question) -> String {
     let mut tally = Tally::new(question.by, question.most);
     let mut seen = Replay::default();
     for row in rows {
-        if seen.push(row) && question.admits(row) {
-            tally.push(row);
+        // As it is written: long names are shortened there.
+        let bytes = row.encode(row.seq);
+        let row = Row::decode(&bytes).expect("a row");
+        if seen.push(&row) && question.admits(&row) {
+            tally.push(&row);
         }
     }
     tally.finish().members()
@@ -82,9 +85,9 @@ fn agree(books: &mut Books, rows: &[Row<'_>]) {
     for question in (0..300).map(question) {
         let told = books.usage(&question).expect("an answer").members();
         assert_eq!(told, added(rows, &question), "{question:?}");
-        whole += usize::from(told.contains("\"requests\":"));
+        whole += usize::from(told.contains("\"bucket\":"));
     }
-    assert!(whole > 250, "{whole} answers say something");
+    assert!(whole > 100, "{whole} answers say something");
 }
 
 #[test]
@@ -121,6 +124,6 @@ fn an_answer_that_would_be_late_is_none_and_the_next_one_comes() {
     until("indexed", || ledger.index_state().indexed == 20_000);
     books.hurry(Instant::now());
     assert_eq!(books.usage(&asked), Err(IndexError::Late), "a statement is run");
-    books.hurry(Instant::now() + Duration::from_secs(60));
+    books.hurry(Instant::now() + Duration::from_mins(1));
     assert_eq!(books.usage(&asked).expect("an answer").buckets.len(), 4);
 }

@@ -11,6 +11,7 @@ use p402_core::time::Timestamp;
 use p402_core::usage::Usage;
 use p402_io::heads::refusal;
 use p402_io::inquiry::{self, Inquirer};
+use p402_io::metrics::metrics;
 use p402_io::node::Node;
 use p402_io::outbox::{Head, Outbox};
 use pyo3::exceptions::PyValueError;
@@ -132,9 +133,9 @@ impl PyGateway {
         alarms.iter().map(|alarm| PyBytes::new(py, &alarm.to_json())).collect()
     }
 
-    /// The guard's counters in Prometheus' text format.
-    fn metrics(&self) -> String {
-        self.gateway.node.meter.render()
+    /// All that is counted, in Prometheus' text format.
+    fn metrics(&self, py: Python<'_>) -> String {
+        py.detach(|| metrics(&self.gateway.node))
     }
 
     /// An error reply by its stable code; `ValueError` for a code that is not in the table.

@@ -106,6 +106,12 @@ pub(super) fn spare_of(journal: &Path, number: u32) -> PathBuf {
     journal.join(format!("{SPARE}{number:08x}"))
 }
 
+/// The room that a journal takes; what is removed while it is counted counts nothing.
+pub(super) fn bytes_of(journal: &Path) -> u64 {
+    let entries = std::fs::read_dir(journal).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|told| told.len()).sum()
+}
+
 /// Removes what an earlier process had set aside.
 pub(super) fn drop_spares(journal: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(journal)? {

@@ -21,6 +21,8 @@ pub(super) struct Lane {
     pub(super) journal: Mutex<Journal>,
     /// The first row that has not been written.
     written: AtomicU64,
+    /// Rows that this process has written.
+    rows: AtomicU64,
     synced: watch::Sender<Synced>,
 }
 
@@ -52,6 +54,7 @@ impl Lane {
             place,
             journal: Mutex::new(journal),
             written: AtomicU64::new(next.bits()),
+            rows: AtomicU64::new(0),
             synced: watch::Sender::new(synced),
         })
     }
@@ -60,12 +63,17 @@ impl Lane {
         let mut journal = self.journal.lock();
         let seq = journal.append(row)?;
         self.written.store(seq.next().bits(), Ordering::Release);
+        self.rows.fetch_add(1, Ordering::Relaxed);
         Ok(seq)
     }
 
     /// The first row that has not been written.
     pub(super) fn written(&self) -> Seq {
         Seq::from_bits(self.written.load(Ordering::Acquire))
+    }
+    /// Rows that this process has written.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
     }
     /// Rows that were written and not synced.
     pub(super) fn unsynced(&self) -> bool {

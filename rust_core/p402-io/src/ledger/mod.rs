@@ -74,6 +74,14 @@ pub struct Options {
     pub end_open: bool,
 }
 
+/// What waits for the index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    pub rows: u64,
+    /// Of the whole journal: a segment stays until all of it is indexed.
+    pub bytes: u64,
+}
+
 /// Why the ledger could not do what was asked; the words are for the operator.
 #[derive(Debug)]
 pub enum LedgerError {
@@ -212,6 +220,14 @@ impl Ledger {
     /// How the index fares.
     pub fn index_state(&self) -> IndexState {
         self.follower.state()
+    }
+
+    /// What is in the journal and not yet in the index, and the room that it takes on the disk.
+    pub fn backlog(&self) -> Backlog {
+        let written: u64 = self.lanes.iter().map(Lane::rows).sum();
+        let rows = self.recovered.rows.saturating_add(written);
+        let bytes = folder::bytes_of(&self.folder.journal());
+        Backlog { rows: rows.saturating_sub(self.follower.state().indexed), bytes }
     }
 
     /// What the start found and ended.

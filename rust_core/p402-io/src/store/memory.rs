@@ -1,7 +1,7 @@
 //! Keeps accounts in this process, behind sharded locks that are held for arithmetic only.
 //! Does not survive the process: at start an account's past comes from the ledger.
 
-use super::{Answer, Store, StoreError, Tenant, Trip};
+use super::{Answer, Store, StoreError, Tenant, Trip, Vitals};
 use p402_core::guard::{Account, Code, Limits, Op, Seed};
 use p402_core::time::Timestamp;
 use parking_lot::Mutex;
@@ -126,5 +126,16 @@ fn make_room(accounts: &mut Shard, past: &dyn Past) {
 impl Store for Memory {
     fn call(&self, tenant: &Tenant<'_>, op: Op<'_>, now: Timestamp) -> Trip {
         Trip::Made(self.apply(tenant, op, now))
+    }
+
+    fn vitals(&self) -> Vitals {
+        let (mut count, mut nano) = (0, 0);
+        for shard in &self.shards {
+            for account in shard.lock().values() {
+                count += account.records().iter().filter(|held| held.is_suspended()).count() as u64;
+                nano += account.header().suspense;
+            }
+        }
+        Vitals { suspense: Some((count, nano)), ..Vitals::default() }
     }
 }

@@ -54,6 +54,25 @@ pub enum StoreError {
     Unseeded,
 }
 
+/// How a home fares. What it cannot know is absent; counts are since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// It is not asked at present.
+    pub is_away: bool,
+    pub breaker_opened: u64,
+    /// Accounts it had lost.
+    pub cold: u64,
+    pub recoveries: u64,
+    /// Nodes that did not answer a recovery.
+    pub missing_nodes: u64,
+    /// Claims that may have been admitted unheard, and were released.
+    pub ghosts_released: u64,
+    /// Settlements there was no room to keep.
+    pub owed_dropped: u64,
+    /// Holds whose lease has lapsed and whose outcome is unknown, and their nano-dollars.
+    pub suspense: Option<(u64, i64)>,
+}
+
 /// A home of accounts. Time comes in: no home reads a clock of this host to decide with. Each
 /// operation is the core's own (`Account::apply`), so that no home can have verbs of its own.
 pub trait Store: Send + Sync {
@@ -96,6 +115,11 @@ pub trait Store: Send + Sync {
     /// A request that was drawn from the slice has ended at `actual`; saying it twice is saying it
     /// once.
     fn redeem(&self, _tenant: &Tenant<'_>, _rid: RequestId, _actual: Usd, _now: Timestamp) {}
+
+    /// How the home fares, for whoever watches over it.
+    fn vitals(&self) -> Vitals {
+        Vitals::default()
+    }
 
     /// Read as soon as a claim is admitted and again once its dispatch is journalled: where it has
     /// changed, the account was recovered in between without this reservation, which is void.

@@ -17,7 +17,7 @@ mod server;
 mod slices;
 pub mod wire;
 
-use super::{Former, Store, Tenant, Trip};
+use super::{Former, Store, Tenant, Trip, Vitals};
 use address::{Address, Tag};
 use home::{Asked, Home};
 use p402_core::guard::{Op, Open, Slice, Told};
@@ -189,6 +189,22 @@ impl Store for Redis {
             // Its slice went with a lost account, which was recovered with this request as a hold.
             let settle = Op::Settle { rid, owner: self.home.node, actual };
             self.home.owe(&Asked::new(tenant, settle));
+        }
+    }
+
+    fn vitals(&self) -> Vitals {
+        let counters = self.counters();
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Vitals {
+            is_away: self.is_away(),
+            breaker_opened: read(&counters.breaker_opened),
+            cold: read(&counters.cold),
+            recoveries: read(&counters.recoveries),
+            missing_nodes: read(&counters.missing_nodes),
+            ghosts_released: read(&counters.ghosts_released),
+            owed_dropped: read(&counters.owed_dropped),
+            // The accounts are far away: nobody reads them all for a number.
+            suspense: None,
         }
     }
 
