@@ -7,6 +7,8 @@
 #![expect(clippy::print_stdout, reason = "its figures are its result")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot run must say so")]
 
+use hdrhistogram::Histogram;
+use p402_benches::figures;
 use p402_core::guard::{Account, Claim, Code, Fence, Kind, Limits, Op, Rate, Reply};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
@@ -20,6 +22,8 @@ const TENANTS: usize = 1_000;
 const REQUESTS: usize = 60_000;
 const EPOCH: i64 = 77;
 const PRICE: Usd = Usd::from_nano(1_000);
+/// What the promise is about: a tenant with nine other requests open, a server that is busy.
+const PROMISED: (u64, usize) = (9, 64);
 
 struct Server {
     child: Child,
@@ -172,4 +176,5 @@ fn main() {
             measure(&mut connection, &keys, (holds, batch));
         }
     }
+    trips(&mut connection, &keys);
 }
