@@ -146,6 +146,23 @@ fn measure(connection: &mut redis::Connection, keys: &[String], (holds, batch): 
          {per_core:7.0} calls/s per core, {:6.0} requests/s here, call µs {percentiles}",
         REQUESTS as f64 / wall
     );
+    if (holds, batch) == PROMISED {
+        figures::tell("store/redis per request", per_request_us).unwrap();
+    }
+}
+
+/// Admissions one at a time: what a request waits for on this host.
+fn trips(connection: &mut redis::Connection, keys: &[String]) {
+    furnish(connection, keys, PROMISED.0);
+    let mut spread: Histogram<u64> = Histogram::new(3).unwrap();
+    for number in 0..REQUESTS as u64 {
+        let (key, rid) = (keys[number as usize % TENANTS].as_str(), drawn(number));
+        let begun = Instant::now();
+        calls(connection, &[(key, admit(rid))]);
+        spread.saturating_record(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        calls(connection, &[(key, settle(rid))]);
+    }
+    figures::spread("store/redis trip", &spread).unwrap();
 }
 
 /// What the host makes of the least that any home would do: a GET and a SET of 128 bytes.

@@ -18,9 +18,9 @@ TITLE = "resident memory over many requests with failures and hang-ups"
 TARGET = "≤ + 5 % and ≤ + 20 MB, beside idempotency keys that are not all remembered yet"
 NAMES = tuple(f"tenant-{n}" for n in range(40))
 GROWTH_MAX, BYTES_MAX = 1.05, 20 << 20
-# Every request of the storm brings a key, and the last 100,000 are remembered (rids.rs): 97 bytes
+# Every request of the storm brings a key, and the last 100,000 are remembered (rids.rs): 81 bytes
 # each in two tables that double as they fill.
-KEYS_MAX, KEY_BYTES = 100_000, 2 * 97
+KEYS_MAX, KEY_BYTES = 100_000, 2 * 81
 REST_S = 3.0
 
 
