@@ -42,7 +42,14 @@ class Row:
 
 def rows(results: Results) -> list[Row]:
     """Every row of this release, measured or not."""
-    return [_row_1(results), _row_2(results), *_streams(results), *_rest(results)]
+    return [
+        _row_1(results),
+        _row_2(results),
+        *_streams(results),
+        *_prompts(results),
+        *_money(results),
+        *_process(results),
+    ]
 
 
 def median(results: Results, *path: str) -> float | None:
@@ -78,7 +85,7 @@ def _row_1(results: Results) -> Row:
         theirs = _cpu(results, peer)
         if theirs is not None:
             bars.append(Bar(f"× {peer}, bare", ratio(ours, theirs), 1.0, "×"))
-    return Row(1, "ASGI front, routing 320 offers, metadata", tuple(bars))
+    return Row(1, "ASGI front: guard, ledger, routing 320 offers, metadata", tuple(bars))
 
 
 def _row_2(results: Results) -> Row:
@@ -112,8 +119,52 @@ def _streams(results: Results) -> list[Row]:
     ]
 
 
-def _rest(results: Results) -> list[Row]:
+def _prompts(results: Results) -> list[Row]:
     long = less(_cpu(results, "p402", "long"), _cpu(results, "p402"))
+    ranked = median(results, "kernels", "route/320")
+    return [
+        Row(7, "50 KB prompt", (Bar("CPU over the base request", long, 90, "µs"),)),
+        Row(8, "320 candidates scored and ranked", (Bar("per request", ranked, 10, "µs"),)),
+    ]
+
+
+def _money(results: Results) -> list[Row]:
+    """What it costs to spend safely: each step by itself, nothing else on its core."""
+
+    def told(name: str) -> float | None:
+        return median(results, "kernels", name)
+
+    trip_us = told("store/redis trip p50")
+    trip = None if trip_us is None else trip_us / 1_000
+    return [
+        Row(
+            9,
+            "guard decision, memory home",
+            (
+                Bar("p50", told("guard/decision p50"), 0.3, "µs"),
+                Bar("p99", told("guard/decision p99"), 1, "µs"),
+            ),
+        ),
+        Row(
+            10,
+            "Redis home, on this host",
+            (
+                Bar("one admission, p50", trip, 0.1, "ms"),
+                Bar("Redis' CPU per request", told("store/redis per request"), 15, "µs"),
+            ),
+        ),
+        Row(
+            13,
+            "ledger row, before its acknowledgement",
+            (
+                Bar("p50", told("ledger/append p50"), 2, "µs"),
+                Bar("p99", told("ledger/append p99"), 15, "µs"),
+            ),
+        ),
+    ]
+
+
+def _process(results: Results) -> list[Row]:
     idle = median(results, "rss", "p402", "idle_mb")
     loaded = median(results, "cpu", "base", "128", "p402", "rss_largest_mb")
     memory = [Bar("idle", idle, 70, "MB"), Bar("loaded, c = 128", loaded, 100, "MB")]
@@ -121,17 +172,8 @@ def _rest(results: Results) -> list[Row]:
     if litellm is not None:
         ours = median(results, "cpu", "base", "8", "p402", "rss_sum_mb")
         memory.append(Bar("× LiteLLM, whole tree", ratio(ours, litellm), 1 / 3, "×"))
+    start = median(results, "start", "p402")
     return [
-        Row(7, "50 KB prompt", (Bar("CPU over the base request", long, 90, "µs"),)),
-        Row(
-            8,
-            "320 candidates scored and ranked",
-            (Bar("per request", median(results, "kernels", "route/320"), 10, "µs"),),
-        ),
         Row(14, "memory per process", tuple(memory)),
-        Row(
-            16,
-            "start to first reply",
-            (Bar("from exec", median(results, "start", "p402"), 1.5, "s"),),
-        ),
+        Row(16, "start to first reply", (Bar("from exec", start, 1.5, "s"),)),
     ]

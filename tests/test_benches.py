@@ -308,11 +308,18 @@ def results(p402_us: float) -> Results:
 
 
 def test_a_promise_is_kept_missed_or_not_measured() -> None:
-    assert [row.number for row in rows(results(100.0))] == [1, 2, 5, 6, 7, 8, 14, 16]
+    assert [row.number for row in rows(results(100.0))] == [1, 2, 5, 6, 7, 8, 9, 10, 13, 14, 16]
     kept, unmeasured = rows(results(120.0))[:2]
     assert (kept.verdict, unmeasured.verdict) == ("pass", "not measured")
     assert rows(results(131.0))[0].verdict == "miss"
     assert [bar.kept for bar in rows(results(128.0))[0].bars] == [True, False]  # 2.13 × the hop
+
+
+def test_what_kernels_tell_is_judged_in_the_unit_of_its_promise() -> None:
+    told = {"guard/decision p50": 0.2, "guard/decision p99": 1.2, "store/redis trip p50": 60.0}
+    by_number = {row.number: row for row in rows(results(1.0) | {"kernels": told})}
+    assert [bar.kept for bar in by_number[9].bars] == [True, False]
+    assert [(bar.value, bar.kept) for bar in by_number[10].bars] == [(0.06, True), (None, None)]
 
 
 def test_tables_come_from_results_and_stand_between_their_markers(tmp_path: Path) -> None:

@@ -18,13 +18,11 @@ from tests.claims.verdict import Row, table
 ROOT = Path(__file__).parents[1]
 # Measured by tests that `make test` runs anyway, or, as 31, by tests/test_spending.py.
 ELSEWHERE = {4, 6, 7, 8, 18, 20, 21, 25, 26, 27, 31}
-# Bounded buffers of 100,000 entries must be full before growth means anything: the long form.
-LONG = {15}
 
 
 @pytest.mark.claims
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("number", sorted(scripts().keys() - ELSEWHERE - LONG))
+@pytest.mark.parametrize("number", sorted(scripts().keys() - ELSEWHERE))
 def test_a_claim_holds(number):
     # A process of its own, as `make claims` runs it: its gateways and loops end with it.
     command = [sys.executable, "-m", "tests.claims", str(number)]

@@ -1,12 +1,18 @@
 //! Decides what one step of the billing guard costs: admit, refuse and settle among open holds.
-//! Deliberately bare accounts, no lock and no ledger; the test beside it is p402-core's
-//! tests/guard.rs.
+//! Deliberately bare accounts, no lock and no ledger, but for the percentiles, which are the memory
+//! home's; the test beside it is p402-core's tests/guard.rs.
+
+#![expect(clippy::expect_used, reason = "a bench whose set-up is wrong must stop")]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use hdrhistogram::Histogram;
+use p402_benches::figures;
 use p402_core::guard::{Account, Anomaly, Claim, Code, Kind, Limits, Op, Rate, SeriesKey, Stage};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
 use p402_core::time::Timestamp;
+use p402_io::store::Tenant;
+use p402_io::store::memory::Memory;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -103,5 +109,30 @@ fn guard(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, guard);
+/// Decisions that the percentiles are taken from.
+const DECISIONS: u128 = 1_000_000;
+
+/// One admission each, the home's lock and look-up and a clock reading included.
+fn decisions(_: &mut Criterion) {
+    let (home, limits, now) = (Memory::default(), limits(), Timestamp::from_micros(NOON));
+    let names: Vec<String> = (0..TENANTS).map(|number| format!("tenant-{number}")).collect();
+    let tenants: Vec<_> = names.iter().map(|id| Tenant { id, limits: &limits }).collect();
+    for number in 0..9 {
+        for tenant in &tenants {
+            home.apply(tenant, admit(DECISIONS + number), now).expect("an answer");
+        }
+    }
+    let mut spread: Histogram<u64> = Histogram::new(3).expect("three digits");
+    for number in 0..DECISIONS {
+        let tenant = &tenants[number as usize % TENANTS];
+        let begun = Instant::now();
+        let reply = home.apply(tenant, admit(number), now).expect("an answer");
+        spread.saturating_record(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        assert_eq!(reply.code, Code::Done);
+        home.apply(tenant, settle(number), now).expect("an answer");
+    }
+    figures::spread("guard/decision", &spread).expect("a file for figures");
+}
+
+criterion_group!(benches, guard, decisions);
 criterion_main!(benches);

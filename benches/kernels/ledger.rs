@@ -5,6 +5,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hdrhistogram::Histogram;
+use p402_benches::figures;
 use p402_core::id::RequestId;
 use p402_core::ledger::{Kind, ROW_BYTES, Row, Seq};
 use p402_core::money::Usd;
@@ -103,8 +104,7 @@ fn spread(name: &str, ledger: &Ledger) {
         ledger.append(&settle).map(drop).expect("a row");
         spread.saturating_record(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
     }
-    let [p50, p99, p999, most] = [0.5, 0.99, 0.999, 1.0].map(|at| spread.value_at_quantile(at));
-    eprintln!("{name}: p50 {p50} ns, p99 {p99} ns, p99.9 {p999} ns, max {most} ns");
+    figures::spread(name, &spread).expect("a file for figures");
 }
 
 /// A start on a journal that the index has nothing of: every row is read and added up.

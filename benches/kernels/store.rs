@@ -7,6 +7,8 @@
 #![expect(clippy::print_stdout, reason = "its figures are its result")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot run must say so")]
 
+use hdrhistogram::Histogram;
+use p402_benches::figures;
 use p402_core::guard::{Account, Claim, Code, Fence, Kind, Limits, Op, Rate, Reply};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
@@ -21,6 +23,8 @@ const TENANTS: usize = 1_000;
 const REQUESTS: usize = 60_000;
 const EPOCH: i64 = 77;
 const PRICE: Usd = Usd::from_nano(1_000);
+/// What the promise is about: a tenant with nine other requests open, a server that is busy.
+const PROMISED: (u64, usize) = (9, 64);
 
 struct Server {
     child: Child,
@@ -148,6 +152,23 @@ fn measure(connection: &mut redis::Connection, keys: &[String], (holds, batch): 
          {per_core:7.0} calls/s per core, {:6.0} requests/s here, call µs {percentiles}",
         count as f64 / wall
     );
+    if (holds, batch) == PROMISED {
+        figures::tell("store/redis per request", per_request_us).unwrap();
+    }
+}
+
+/// Admissions one at a time: what a request waits for on this host.
+fn trips(connection: &mut redis::Connection, keys: &[String]) {
+    furnish(connection, keys, PROMISED.0);
+    let mut spread: Histogram<u64> = Histogram::new(3).unwrap();
+    for number in 0..REQUESTS as u64 {
+        let (key, rid) = (keys[number as usize % TENANTS].as_str(), drawn(number));
+        let begun = Instant::now();
+        calls(connection, &[(key, admit(rid))]);
+        spread.saturating_record(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        calls(connection, &[(key, settle(rid))]);
+    }
+    figures::spread("store/redis trip", &spread).unwrap();
 }
 
 /// A function that reads an account and writes it back, and decides nothing.
@@ -202,4 +223,5 @@ fn main() {
             measure(&mut connection, &keys, (holds, batch));
         }
     }
+    trips(&mut connection, &keys);
 }

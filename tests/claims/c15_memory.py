@@ -15,9 +15,12 @@ from tests.claims.storm import Storm
 from tests.claims.verdict import Scale, Verdict
 
 TITLE = "resident memory over many requests with failures and hang-ups"
-TARGET = "≤ + 5 % and ≤ + 20 MB"
+TARGET = "≤ + 5 % and ≤ + 20 MB, beside idempotency keys that are not all remembered yet"
 NAMES = tuple(f"tenant-{n}" for n in range(40))
 GROWTH_MAX, BYTES_MAX = 1.05, 20 << 20
+# Every request of the storm brings a key, and the last 100,000 are remembered (rids.rs): 81 bytes
+# each in two tables that double as they fill.
+KEYS_MAX, KEY_BYTES = 100_000, 2 * 81
 REST_S = 3.0
 
 
@@ -42,13 +45,14 @@ def measure(scale: Scale) -> Verdict:
     text = model("claims-a", "rough") + model("claims-b", "tough") + model("claims-c", "steady")
     text += "[limits]\nrequests_kept = 500\n"
     text += "".join(tenant(name, f"{WIDE}in_flight_max = 64") for name in NAMES)
-    first, then = scale.pick(3_000, 200_000), scale.pick(8_000, 10_000_000)
+    first, then = scale.pick(6_000, 200_000), scale.pick(8_000, 10_000_000)
     with Stage(text, seed=scale.seed, pause_ms=2) as stage:
         before = after(stage, scale, first)
         later = after(stage, scale, then)
     more = later - before
+    keys = (min(first + then, KEYS_MAX) - min(first, KEYS_MAX)) * KEY_BYTES
     return Verdict(
-        later <= before * GROWTH_MAX and more <= BYTES_MAX,
+        more <= min(before * (GROWTH_MAX - 1), BYTES_MAX) + keys,
         f"{more / (1 << 20):+.1f} MB ({more / before:+.1%} of {before / (1 << 20):.0f} MB) over "
         f"{then:,} requests after the first {first:,}",
     )

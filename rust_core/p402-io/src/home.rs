@@ -19,6 +19,8 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 /// Notices kept while nobody fetches them.
 const NOTICES_MAX: usize = 64;
@@ -43,6 +45,8 @@ pub struct Home {
     pub owner: u32,
     /// The ledger's reader, once somebody has asked.
     books: Mutex<Option<Books>>,
+    /// Requests ask the one reader one at a time: each would hold a thread only to wait for it.
+    asking: Arc<Semaphore>,
     notices: Arc<Notices>,
 }
 
@@ -81,8 +85,15 @@ impl Home {
     }
 
     pub fn new(store: Box<dyn Store>, ledger: Arc<Ledger>) -> Self {
-        let (books, notices, owner) = (Mutex::new(None), Arc::default(), ledger.owner());
-        Self { store, ledger, local: Memory::default(), owner, books, notices }
+        Self {
+            store,
+            local: Memory::default(),
+            owner: ledger.owner(),
+            books: Mutex::new(None),
+            ledger,
+            asking: Arc::new(Semaphore::new(1)),
+            notices: Arc::default(),
+        }
     }
 
     /// What the operator should hear of the store since the last call.
@@ -110,9 +121,17 @@ impl Home {
     /// Whether the ledger has a row of this request: `None` if it did not say in time.
     pub async fn knows(self: &Arc<Self>, rid: RequestId) -> Option<bool> {
         let home = Arc::clone(self);
-        let asked = tokio::task::spawn_blocking(move || home.rows_of(rid));
-        let answer = tokio::time::timeout(KNOWS_WAIT, asked).await.ok()?.ok()?;
-        answer.ok().map(|rows| !rows.is_empty())
+        let answer = async {
+            let turn = Arc::clone(&home.asking).acquire_owned().await.ok()?;
+            let asked = move || {
+                let rows = home.rows_of(rid);
+                drop(turn);
+                rows
+            };
+            spawn_blocking(asked).await.ok()?.ok()
+        };
+        let rows = tokio::time::timeout(KNOWS_WAIT, answer).await.ok()??;
+        Some(!rows.is_empty())
     }
 }
 

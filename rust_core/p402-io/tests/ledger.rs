@@ -119,6 +119,13 @@ fn a_request_ends_once_whatever_the_journal_says() {
     ledger.append(&settled(1, 40, 2)).map(drop).unwrap();
     until("indexed", || ledger.index_state().indexed == 4);
     assert_eq!(spent(&ledger), Usd::from_nano(42));
+    // And among many that are new, in more than one statement.
+    for n in 2..=200 {
+        ledger.append(&settled(n, 40, 2)).map(drop).unwrap();
+        ledger.append(&settled(n % 2 + 1, 40, 2)).map(drop).unwrap();
+    }
+    until("indexed", || ledger.index_state().indexed == 402);
+    assert_eq!(spent(&ledger), Usd::from_nano(200 * 42));
     assert!(ledger.books().unwrap().audit().unwrap().is_clean());
 }
 

@@ -12,6 +12,9 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
 
+/// Threads for what waits for a name server or a database; more work than that waits its turn.
+const BLOCKING_MAX: usize = 16;
+
 /// Replies that have something for Python; drained by the event loop in one go.
 #[derive(Debug)]
 pub struct Wakeups {
@@ -64,7 +67,10 @@ impl Lane {
     /// Starts the thread. Called in the worker at start-up, never at import: threads do not
     /// survive `fork`.
     pub fn start() -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = Builder::new_current_thread()
+            .max_blocking_threads(BLOCKING_MAX)
+            .enable_all()
+            .build()?;
         let handle = runtime.handle().clone();
         let quit = Arc::new(Notify::new());
         let told = Arc::clone(&quit);

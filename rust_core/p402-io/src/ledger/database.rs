@@ -57,10 +57,14 @@ pub(super) struct Words {
 /// A connection. Parameters are `$1`, `$2`, … and first appear in that order.
 pub(super) trait Database: Send {
     fn words(&self) -> Words;
+    /// Lines that one statement takes: a power of two.
+    fn lines_max(&self) -> usize;
     /// Runs statements without parameters.
     fn batch(&mut self, sql: &str) -> Result<(), IndexError>;
     /// Runs one statement and hands its lines over.
     fn ask(&mut self, sql: &str, values: &[Value<'_>], each: Each<'_>) -> Result<(), IndexError>;
+    /// Runs one statement that answers nothing; how many lines it changed.
+    fn change(&mut self, sql: &str, values: &[Value<'_>]) -> Result<usize, IndexError>;
     fn begin(&mut self, purpose: Purpose) -> Result<(), IndexError>;
     fn commit(&mut self) -> Result<(), IndexError>;
     /// Ends a transaction that failed; a connection that is gone has ended it already.

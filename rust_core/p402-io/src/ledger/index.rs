@@ -1,7 +1,7 @@
 //! Keeps the index: rows once each, totals, what is open, and how far each journal has been read.
 //! Does not read the journal, and knows neither database: both speak through one small trait.
 
-use super::columns::{Cells, INTEGERS, TEXTS};
+use super::columns::Cells;
 use super::database::{Access, Columns, Database, IndexError, Purpose, Value};
 use super::folder::JournalId;
 use super::postgres::Postgres;
@@ -14,11 +14,6 @@ use std::path::PathBuf;
 
 /// Rows that one transaction takes.
 pub(super) const BATCH_ROWS_MAX: usize = 1_000;
-/// Lines of one statement; what is over goes in halves of it, so that few statements are prepared.
-const LINES_MAX: usize = 128;
-/// The 22 integers and four names of a row, and its request.
-const ROW_WIDTH: usize = 1 + INTEGERS.len() + TEXTS.len();
-
 /// Where the index is kept.
 #[derive(Clone, PartialEq, Eq)]
 pub enum IndexAt {
@@ -31,6 +26,8 @@ pub enum IndexAt {
 /// The index, connected.
 pub(super) struct Index {
     pub(super) database: Box<dyn Database>,
+    /// Statements over many lines, by their head, tail and number of lines: they are long.
+    statements: BTreeMap<(&'static str, &'static str, usize), String>,
 }
 
 /// Rows that follow one another in a journal, and where its writers then stand.
@@ -60,7 +57,7 @@ impl Index {
             }
             IndexAt::Postgres(url) => Box::new(Postgres::connect(url)?),
         };
-        let mut made = Self { database };
+        let mut made = Self { database, statements: BTreeMap::new() };
         if access == Access::Owner || missing {
             made.prepare()?;
         }
@@ -119,44 +116,63 @@ impl Index {
     pub(super) fn apply(&mut self, journal: JournalId, batch: &Batch) -> Result<(), IndexError> {
         let rows: Vec<Row<'_>> =
             batch.rows.iter().filter_map(|bytes| Row::decode(bytes).ok()).collect();
-        self.within(Purpose::Write, |index| {
-            let mut fresh = index.insert(&rows)?;
-            let mut change = Replay::default();
-            for row in &rows {
-                let (rid, slot, attempt) = row.identity();
-                if fresh.remove(&(rid.bits(), slot, attempt)) {
-                    change.push(row);
-                }
+        let done = self.within(Purpose::Write, |index| {
+            if index.insert(&rows)? < rows.len() {
+                return Err(Unfit::Known);
             }
-            index.total(&change)?;
-            index.keep_open(journal, &change)?;
-            for (writer, seq) in &batch.positions {
-                let writer = Value::Int(i64::from(*writer));
-                let seq = Value::Int(seq.bits() as i64);
-                index.run(schema::POSITION, &[Value::Bytes(&journal), writer, seq])?;
-            }
-            Ok(())
-        })
+            Ok(index.book(journal, batch, &rows)?)
+        });
+        match done {
+            Ok(()) => Ok(()),
+            Err(Unfit::Failed(error)) => Err(error),
+            Err(Unfit::Known) => self.within(Purpose::Write, |index| {
+                let fresh = index.insert_told(&rows)?;
+                index.book(journal, batch, &fresh)
+            }),
+        }
     }
 
-    /// Which of them were not there.
-    fn insert(&mut self, rows: &[Row<'_>]) -> Result<HashSet<(u128, u8, u8)>, IndexError> {
-        let cells: Vec<Cells<'_>> = rows.iter().map(Cells::of).collect();
-        let mut values = Vec::with_capacity(cells.len() * ROW_WIDTH);
-        for cell in &cells {
-            values.push(Value::Bytes(&cell.rid));
-            values.extend(cell.integers.iter().map(|number| Value::Int(*number)));
-            values.extend(cell.texts.iter().map(|text| Value::Text(text)));
+    /// What rows that were not there change, and how far the journal has been read.
+    fn book(
+        &mut self,
+        journal: JournalId,
+        batch: &Batch,
+        fresh: &[Row<'_>],
+    ) -> Result<(), IndexError> {
+        let mut change = Replay::default();
+        for row in fresh {
+            change.push(row);
         }
-        let mut fresh = HashSet::with_capacity(rows.len());
-        let head = schema::insert_head();
-        let lines = Lines { head: &head, tail: schema::INSERT_TAIL, width: ROW_WIDTH };
-        self.many(lines, &values, &mut |line| {
+        self.total(&change)?;
+        self.keep_open(journal, &change)?;
+        for (writer, seq) in &batch.positions {
+            let writer = Value::Int(i64::from(*writer));
+            let seq = Value::Int(seq.bits() as i64);
+            self.run(schema::POSITION, &[Value::Bytes(&journal), writer, seq])?;
+        }
+        Ok(())
+    }
+
+    /// How many of them were not there.
+    fn insert(&mut self, rows: &[Row<'_>]) -> Result<usize, IndexError> {
+        let cells: Vec<Cells<'_>> = rows.iter().map(Cells::of).collect();
+        self.change(schema::rows(), &values(&cells))
+    }
+
+    /// Which of them were not there: the first of those that bear the same name.
+    fn insert_told<'a>(&mut self, rows: &[Row<'a>]) -> Result<Vec<Row<'a>>, IndexError> {
+        let cells: Vec<Cells<'_>> = rows.iter().map(Cells::of).collect();
+        let mut told = HashSet::with_capacity(rows.len());
+        self.ask(schema::rows_told(), &values(&cells), &mut |line| {
             let small = |at| line.int(at).and_then(|n| u8::try_from(n).map_err(IndexError::new));
-            fresh.insert((rid_bits(line, 0)?, small(1)?, small(2)?));
+            told.insert((rid_bits(line, 0)?, small(1)?, small(2)?));
             Ok(())
         })?;
-        Ok(fresh)
+        let fresh = rows.iter().filter(|row| {
+            let (rid, slot, attempt) = row.identity();
+            told.remove(&(rid.bits(), slot, attempt))
+        });
+        Ok(fresh.copied().collect())
     }
 
     fn total(&mut self, change: &Replay) -> Result<(), IndexError> {
@@ -166,13 +182,13 @@ impl Index {
             let day = Value::Int(i64::from(balance.day.days()));
             values.extend([Value::Text(&balance.tenant), day, Value::Int(balance.spent.nano())]);
         }
-        self.many(schema::TOTALS, &values, &mut |_| Ok(()))
+        self.change(schema::TOTALS, &values).map(drop)
     }
 
     fn keep_open(&mut self, journal: JournalId, change: &Replay) -> Result<(), IndexError> {
         let closed: Vec<_> = change.closed().map(|rid| rid.bits().to_be_bytes()).collect();
         let values: Vec<_> = closed.iter().map(|rid| Value::Bytes(rid)).collect();
-        self.many(schema::CLOSED, &values, &mut |_| Ok(()))?;
+        self.change(schema::CLOSED, &values)?;
         let open = change.open();
         let rids: Vec<_> = open.iter().map(|(rid, _)| rid.bits().to_be_bytes()).collect();
         let mut values = Vec::with_capacity(open.len() * 7);
@@ -183,7 +199,7 @@ impl Index {
             values.extend([Value::Bytes(rid), Value::Bytes(&journal), Value::Text(tenant), held]);
             values.extend([flag(open.sent), flag(open.suspended), Value::Bytes(open.bytes())]);
         }
-        self.many(schema::OPENED, &values, &mut |_| Ok(()))?;
+        self.change(schema::OPENED, &values)?;
         for (rid, held, suspended) in change.carried() {
             let rid = rid.bits().to_be_bytes();
             if let Some(held) = held {
@@ -202,28 +218,75 @@ impl Index {
     }
 
     pub(super) fn run(&mut self, sql: &str, values: &[Value<'_>]) -> Result<(), IndexError> {
-        self.database.ask(sql, values, &mut |_| Ok(()))
+        self.database.change(sql, values).map(drop)
     }
 
-    /// A statement over many lines, in as few trips as its bound allows.
-    fn many(
+    /// A statement over many lines; how many it changed.
+    fn change(&mut self, lines: Lines, values: &[Value<'_>]) -> Result<usize, IndexError> {
+        let mut changed = 0;
+        self.many(lines, values, |database, sql, values| {
+            changed += database.change(sql, values)?;
+            Ok(())
+        })?;
+        Ok(changed)
+    }
+
+    fn ask(
         &mut self,
-        lines: Lines<'_>,
+        lines: Lines,
         values: &[Value<'_>],
         each: &mut dyn FnMut(&dyn Columns) -> Result<(), IndexError>,
     ) -> Result<(), IndexError> {
+        self.many(lines, values, |database, sql, values| database.ask(sql, values, each))
+    }
+
+    /// As many lines at a time as the database takes; what is over goes in halves of that, so that
+    /// few statements are prepared.
+    fn many(
+        &mut self,
+        lines: Lines,
+        values: &[Value<'_>],
+        mut run: impl FnMut(&mut dyn Database, &str, &[Value<'_>]) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
         let mut rest = values;
-        let mut count = LINES_MAX;
+        let mut count = self.database.lines_max();
         while !rest.is_empty() {
             while count * lines.width > rest.len() {
                 count /= 2;
             }
             let (now, later) = rest.split_at(count * lines.width);
-            self.database.ask(&lines.sql(count), now, each)?;
+            let name = (lines.head, lines.tail, count);
+            let sql = self.statements.entry(name).or_insert_with(|| lines.sql(count));
+            run(self.database.as_mut(), sql, now)?;
+            // Where it shares a core with those who serve, nobody may wait for a whole batch.
+            std::thread::yield_now();
             rest = later;
         }
         Ok(())
     }
+}
+
+/// Why a transaction was not made.
+enum Unfit {
+    /// Some of its rows were there: which, is asked for then alone.
+    Known,
+    Failed(IndexError),
+}
+
+impl From<IndexError> for Unfit {
+    fn from(error: IndexError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+fn values<'a>(cells: &'a [Cells<'a>]) -> Vec<Value<'a>> {
+    let mut values = Vec::with_capacity(cells.len() * schema::rows().width);
+    for cell in cells {
+        values.push(Value::Bytes(&cell.rid));
+        values.extend(cell.integers.iter().map(|number| Value::Int(*number)));
+        values.extend(cell.texts.iter().map(|text| Value::Text(text)));
+    }
+    values
 }
 
 impl IndexAt {

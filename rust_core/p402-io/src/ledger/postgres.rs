@@ -20,6 +20,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// Prepared statements that are kept.
 const STATEMENTS_MAX: usize = 64;
+/// Each statement is a trip to the server.
+const LINES_MAX: usize = 128;
 
 /// A connection, driven by whoever calls.
 pub(super) struct Postgres {
@@ -78,25 +80,29 @@ impl Database for Postgres {
         Words { blob: "BYTEA", integer: "BIGINT", clustered: "" }
     }
 
+    fn lines_max(&self) -> usize {
+        LINES_MAX
+    }
+
     fn batch(&mut self, sql: &str) -> Result<(), IndexError> {
         bounded(&self.runtime, self.left(), self.client.batch_execute(sql))
     }
 
     fn ask(&mut self, sql: &str, values: &[Value<'_>], each: Each<'_>) -> Result<(), IndexError> {
         let statement = self.statement(sql)?;
-        let values: Vec<&(dyn ToSql + Sync)> = values
-            .iter()
-            .map(|value| match value {
-                Value::Int(number) => number as &(dyn ToSql + Sync),
-                Value::Text(text) => text,
-                Value::Bytes(bytes) => bytes,
-            })
-            .collect();
+        let values = parameters(values);
         let answer = self.client.query(&statement, &values);
         for row in bounded(&self.runtime, self.left(), answer)? {
             each(&row)?;
         }
         Ok(())
+    }
+
+    fn change(&mut self, sql: &str, values: &[Value<'_>]) -> Result<usize, IndexError> {
+        let statement = self.statement(sql)?;
+        let values = parameters(values);
+        let changed = bounded(&self.runtime, ANSWER_MAX, self.client.execute(&statement, &values))?;
+        usize::try_from(changed).map_err(IndexError::new)
     }
 
     fn begin(&mut self, purpose: Purpose) -> Result<(), IndexError> {
@@ -144,6 +150,15 @@ impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Postgres").finish_non_exhaustive()
     }
+}
+
+fn parameters<'a>(values: &'a [Value<'_>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    let parameter = |value: &'a Value<'_>| match value {
+        Value::Int(number) => number as &(dyn ToSql + Sync),
+        Value::Text(text) => text,
+        Value::Bytes(bytes) => bytes,
+    };
+    values.iter().map(parameter).collect()
 }
 
 fn bounded<T>(

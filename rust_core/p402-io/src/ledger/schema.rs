@@ -6,32 +6,33 @@ use super::database::{Value, Words};
 use p402_core::ledger::{Flags, GroupBy, Kind, Question};
 use p402_core::time::Day;
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 /// The layout's own number: another one is another release's.
 pub(super) const LAYOUT: i64 = 1;
 
 /// A statement over many lines: `head ($1, $2), ($3, $4) … tail`, `width` parameters each.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lines<'a> {
-    pub(super) head: &'a str,
-    pub(super) tail: &'a str,
+pub(super) struct Lines {
+    pub(super) head: &'static str,
+    pub(super) tail: &'static str,
     pub(super) width: usize,
 }
 
-pub(super) const TOTALS: Lines<'_> = Lines {
+pub(super) const TOTALS: Lines = Lines {
     head: "INSERT INTO ledger_totals (tenant, day, spent_nano) VALUES",
     tail: "ON CONFLICT (tenant, day) DO UPDATE \
         SET spent_nano = ledger_totals.spent_nano + excluded.spent_nano",
     width: 3,
 };
-pub(super) const OPENED: Lines<'_> = Lines {
+pub(super) const OPENED: Lines = Lines {
     head: "INSERT INTO ledger_open \
         (rid, journal, tenant, held_nano, sent, suspended, bytes) VALUES",
     tail: "ON CONFLICT (rid) DO UPDATE SET held_nano = excluded.held_nano, \
         sent = excluded.sent, suspended = excluded.suspended, bytes = excluded.bytes",
     width: 7,
 };
-pub(super) const CLOSED: Lines<'_> =
+pub(super) const CLOSED: Lines =
     Lines { head: "DELETE FROM ledger_open WHERE rid IN (", tail: ")", width: 1 };
 
 pub(super) const EXTENDED: &str = "UPDATE ledger_open SET held_nano = $1 WHERE rid = $2";
@@ -77,15 +78,24 @@ pub(super) fn row_columns() -> String {
     format!("rid, {}, {}", INTEGERS.join(", "), TEXTS.join(", "))
 }
 
-pub(super) fn insert_head() -> String {
-    format!("INSERT INTO ledger_rows ({}) VALUES", row_columns())
-}
-/// Tells which rows were not there.
-pub(super) const INSERT_TAIL: &str = "ON CONFLICT DO NOTHING RETURNING rid, slot, attempt";
+static INSERT: LazyLock<String> =
+    LazyLock::new(|| format!("INSERT INTO ledger_rows ({}) VALUES", row_columns()));
+/// The request, the integers and the names of a row.
+const ROW_WIDTH: usize = 1 + INTEGERS.len() + TEXTS.len();
 
-impl Lines<'_> {
+/// Takes rows in that are not there.
+pub(super) fn rows() -> Lines {
+    Lines { head: &INSERT, tail: "ON CONFLICT DO NOTHING", width: ROW_WIDTH }
+}
+
+/// The same, and tells which were not there.
+pub(super) fn rows_told() -> Lines {
+    Lines { tail: "ON CONFLICT DO NOTHING RETURNING rid, slot, attempt", ..rows() }
+}
+
+impl Lines {
     pub(super) fn sql(&self, lines: usize) -> String {
-        let Lines { head, tail, width } = *self;
+        let Self { head, tail, width } = *self;
         let mut sql = String::with_capacity(head.len() + tail.len() + lines * width * 6);
         sql.push_str(head);
         for line in 0..lines {

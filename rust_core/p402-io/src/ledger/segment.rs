@@ -30,7 +30,7 @@ pub(super) struct Stretch {
 }
 
 /// Rows that are read at once.
-const READ_ROWS: usize = 1_024;
+const READ_ROWS: usize = 128;
 
 /// An empty file with its space set aside, until its turn comes.
 #[derive(Debug)]
