@@ -40,7 +40,8 @@ async fn formers(home: &Arc<Home>, world: &World, now: Timestamp) -> Vec<Former>
     let ended = &home.ledger.recovered().ended;
     // Rows have the names of tenants shortened, where they are long.
     let mut names: HashMap<Box<str>, Arc<str>> = HashMap::new();
-    let told = balances.iter().map(|balance| &balance.tenant);
+    let recent = &home.ledger.recovered().recent;
+    let told = balances.iter().map(|balance| &balance.tenant).chain(recent.keys());
     for name in told.chain(ended.iter().map(|request| &request.tenant)) {
         names.insert(name.clone(), (&**name).into());
     }
@@ -49,7 +50,12 @@ async fn formers(home: &Arc<Home>, world: &World, now: Timestamp) -> Vec<Former>
     }
     let former = |(name, tenant): (Box<str>, Arc<str>)| Former {
         limits: world.tenant(&tenant).limits,
-        ended: ended.iter().filter(|one| one.tenant == name).map(|one| (one.rid, one.spent)).collect(),
+        ended: ended
+            .iter()
+            .filter(|one| one.tenant == name)
+            .map(|one| (one.rid, one.spent))
+            .collect(),
+        recent: recent.get(&name).copied(),
         tenant,
     };
     names.into_iter().map(former).collect()

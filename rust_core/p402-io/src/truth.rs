@@ -5,8 +5,8 @@ use crate::ledger::{Books, Ledger, OpenRequest};
 use crate::store::redis::{Balances, Promise, Truth, Unread};
 use p402_core::guard::{Open, Slice, Told};
 use p402_core::id::RequestId;
-use p402_core::money::Usd;
 use p402_core::ledger::{Flags, Kind, Row};
+use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -62,11 +62,8 @@ impl Truth for Record {
 
     fn note_slice(&self, tenant: &str, slice: &Slice, step: (bool, Timestamp)) -> bool {
         let (opens, now) = step;
-        let (kind, held) = if opens {
-            (Kind::Dispatch, slice.granted)
-        } else {
-            (Kind::Release, Usd::ZERO)
-        };
+        let (kind, held) =
+            if opens { (Kind::Dispatch, slice.granted) } else { (Kind::Release, Usd::ZERO) };
         let row = Row::new(kind, slice.rid, tenant, slice.day, now);
         self.ledger.append(&Row { held, flags: Flags::SLICE, ..row }).is_ok()
     }

@@ -141,7 +141,9 @@ impl Account {
 
     fn settle(&mut self, of: (RequestId, u32), actual: i64, now: Timestamp) -> Reply {
         let (rid, owner) = of;
-        let owned = |at: &usize| self.records.get(*at).is_some_and(|found| found.node() == owner);
+        let owned = |at: &usize| {
+            self.records.get(*at).is_some_and(|found| [found.node(), found.owner].contains(&owner))
+        };
         let Some(at) = self.find(rid).filter(owned) else {
             return self.reply(Code::Unknown, now);
         };

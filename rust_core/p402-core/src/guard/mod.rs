@@ -54,7 +54,8 @@ pub enum Op<'a> {
     Renew(&'a [RequestId]),
     /// The hold goes, `actual` is booked on the admission day. At zero this is a release. Only
     /// the owner settles: a node that gave an admission up must not free another node's hold of
-    /// the same request.
+    /// the same request. Named with the record's marks it counts only as long as they are those:
+    /// whoever ends a suspended hold must not free one that its owner has just renewed.
     Settle { rid: RequestId, owner: u32, actual: Usd },
     /// Corrects what was booked on a day, by signed nano-dollars; always beside a ledger row.
     Adjust { day: Day, nano: i64 },

@@ -52,7 +52,7 @@ impl Heir {
     /// Whether the ledger has to be asked about a record: its owner's former life left it, or
     /// nobody has renewed it for a money lease.
     pub fn doubts(&self, record: &Record, limits: &Limits) -> bool {
-        self.is_former(record, limits) || self.is_lapsed(record)
+        self.is_former(record, limits) || record.is_suspended()
     }
 
     /// What becomes of a doubtful record.
@@ -62,7 +62,7 @@ impl Heir {
             _ if record.is_slice() && former => Rest::Reread,
             Told::Ended(_) if record.is_slice() => Rest::Reread,
             Told::Ended(cost) => Rest::Settle(cost),
-            Told::Nothing if former || self.is_last_look(record, limits) => Rest::Settle(Usd::ZERO),
+            Told::Nothing if former || self.is_last_look(record) => Rest::Settle(Usd::ZERO),
             Told::Nothing | Told::Open => Rest::Leave,
         }
     }
@@ -73,14 +73,15 @@ impl Heir {
         record.node() == self.owner && leased_ms < self.since.millis()
     }
 
-    fn is_lapsed(&self, record: &Record) -> bool {
-        record.is_suspended() || record.money_expiry_ms <= self.now.millis()
+    /// Its money lease has ended, and nobody has asked the account since.
+    pub const fn is_overdue(&self, record: &Record) -> bool {
+        !record.is_suspended() && record.money_expiry_ms <= self.now.millis()
     }
 
-    /// The account would count it as spent before this process looks again.
-    fn is_last_look(&self, record: &Record, limits: &Limits) -> bool {
-        let suspense_ms = if record.is_suspended() { 0 } else { limits.suspense_ms };
-        let left_ms = record.money_expiry_ms + suspense_ms - self.now.millis();
-        self.is_lapsed(record) && left_ms <= 2 * self.every_ms
+    /// The account would count it as spent before this process looks again. One that is not
+    /// suspended yet may still be renewed, unseen.
+    fn is_last_look(&self, record: &Record) -> bool {
+        let left_ms = record.money_expiry_ms - self.now.millis();
+        record.is_suspended() && left_ms <= 2 * self.every_ms
     }
 }

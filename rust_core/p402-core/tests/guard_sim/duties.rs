@@ -32,7 +32,8 @@ impl World {
         self.correct(node);
         for tenant in 0..TENANTS {
             self.return_slice(node, tenant);
-            if self.nodes[node].former[tenant] && self.rng.one_in(8) {
+            let said = !self.nodes[node].debts.iter().any(|debt| debt.tenant == tenant);
+            if self.nodes[node].former[tenant] && said {
                 self.take_up(node, tenant);
             }
         }
@@ -76,14 +77,14 @@ impl World {
         match self.call(node, debt.tenant, op) {
             Outcome::Reply(reply) if reply.code == Code::Unknown => {
                 self.check_counted(node, debt.tenant, (debt.version, debt.seq));
-                if debt.actual > 0 && debt.heard.is_none_or(|then| then != generation) {
+                if debt.actual > 0 && !debt.heard && debt.generation == generation {
                     self.nodes[node].doubted[debt.tenant] = true;
                 }
             }
             Outcome::Reply(_) => {}
             Outcome::Need => self.nodes[node].debts.push(debt),
             Outcome::Lost => {
-                debt.heard = debt.heard.or(Some(generation));
+                debt.heard = true;
                 self.nodes[node].debts.push(debt);
             }
         }

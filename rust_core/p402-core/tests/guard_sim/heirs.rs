@@ -4,9 +4,11 @@
 use crate::ledger::{Journal, Kind, Row};
 use crate::node::Estimate;
 use crate::world::{BEAT, LOOK, MS, NODES, SECOND, TENANTS, World};
-use p402_core::guard::{Heir, Record, Rest};
-use p402_core::time::Timestamp;
+use p402_core::guard::{Heir, Op, Record, Rest};
+use p402_core::time::{Day, Timestamp};
 
+/// What a node knew in its last moments, it may have had no time to act on.
+const RECENT: i64 = 5 * SECOND;
 /// Clocks of gateways and store differ by less.
 const SKEW: i64 = SECOND;
 
@@ -32,8 +34,9 @@ impl World {
         (life.dead_until, life.since) = (None, self.now);
         (life.next_renew, life.next_beat) = (self.now, self.now + BEAT);
         life.next_look = self.now + LOOK;
-        for row in life.journal.tail() {
-            life.unshared[row.tenant].get_or_insert(row.at);
+        let last = life.journal.rows.last().map_or(0, |row| row.at);
+        for row in life.journal.rows.iter().rev().take_while(|row| row.at >= last - RECENT) {
+            life.recent[row.tenant] = Some(row.at);
         }
         self.flush(node);
         if !self.switches.heirs {
@@ -58,7 +61,7 @@ impl World {
             }
             self.nodes[node].owe(tenant, rid, entry.hold);
             if self.rng.one_in(4) {
-                let estimate = Estimate { tenant, rid, day: entry.day, owed: None };
+                let estimate = Estimate { tenant, rid, day: entry.day };
                 self.nodes[node].estimated.push(estimate);
             }
         }
@@ -73,8 +76,8 @@ impl World {
     ) {
         // Settled at the hold: the truth is not known.
         let (kind, nano) = if is_slice { (Kind::SliceClose, 0) } else { (Kind::Settle, hold) };
-        let (slice, version, at) = (None, i64::MAX, self.now);
-        let row = Row { seq: 0, rid, tenant, kind, nano, day, slice, version, at };
+        let (slice, at) = (None, self.now);
+        let row = Row { seq: 0, rid, tenant, kind, nano, day, slice, at };
         self.nodes[node].journal.write(row);
     }
 
@@ -86,8 +89,8 @@ impl World {
         self.nodes[node].former[tenant] = false;
         let account = self.store.accounts[tenant].as_ref();
         let version = account.map_or(0, |account| account.header().version);
-        let unshared = self.nodes[node].unshared[tenant];
-        if unshared.is_some_and(|at| version >= at - SKEW) {
+        let recent = self.nodes[node].recent[tenant];
+        if recent.is_some_and(|at| version >= at - SKEW) {
             // It was seeded since: those rows may not have been read.
             self.nodes[node].doubted[tenant] = true;
         }
@@ -105,6 +108,12 @@ impl World {
         let owner = self.nodes[node].owner;
         let heir = Heir { owner, since: at(since), now: at(self.now), every_ms: LOOK / MS };
         let limits = self.limits[tenant];
+        if account.records().iter().any(|record| heir.is_overdue(record)) {
+            // Time passes where somebody asks.
+            let day = Day::from_days(self.today() as i32);
+            self.call(node, tenant, Op::Adjust { day, nano: 0 });
+        }
+        let Some(account) = &self.store.accounts[tenant] else { return };
         let doubtful = account.records().iter().filter(|record| heir.doubts(record, &limits));
         let doubtful: Vec<Record> = doubtful.copied().collect();
         if doubtful.is_empty() {
@@ -117,7 +126,10 @@ impl World {
                 Rest::Leave => {}
                 Rest::Reread => self.nodes[node].doubted[tenant] = true,
                 Rest::Settle(actual) => {
-                    self.nodes[node].owe_for(record.node(), tenant, record.rid, actual);
+                    let life = &mut self.nodes[node];
+                    life.owe_for(record.owner, tenant, record.rid, actual);
+                    // Another node may look at the same time.
+                    life.debts.last_mut().into_iter().for_each(|debt| debt.heard = true);
                 }
             }
         }

@@ -29,8 +29,6 @@ pub struct Row {
     pub day: i64,
     /// The slice a dispatch was drawn from.
     pub slice: Option<u128>,
-    /// The account's version when the request was admitted.
-    pub version: i64,
     pub at: i64,
 }
 

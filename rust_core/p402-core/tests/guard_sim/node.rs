@@ -41,8 +41,10 @@ pub struct Debt {
     pub seq: u64,
     /// Whose record it is.
     pub owner: u32,
-    /// It may have been heard; the generation of the account then.
-    pub heard: Option<u64>,
+    /// Of the account, when it was noted: a later one was read with its row.
+    pub generation: u64,
+    /// It may have been heard: then it is no surprise that the store does not know the request.
+    pub heard: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +78,6 @@ pub struct Estimate {
     pub tenant: usize,
     pub rid: u128,
     pub day: i64,
-    /// The correction the ledger has and the account may not.
-    pub owed: Option<i64>,
 }
 
 #[derive(Default)]
@@ -103,8 +103,8 @@ pub struct Node {
     pub doubted: [bool; TENANTS],
     /// Tenants of whom a former life may still hold something.
     pub former: [bool; TENANTS],
-    /// The first row of each tenant that a former life had not shared.
-    pub unshared: [Option<i64>; TENANTS],
+    /// The first row of each tenant in a former life's last moments.
+    pub recent: [Option<i64>; TENANTS],
     pub next_beat: i64,
     pub next_look: i64,
 }
@@ -123,8 +123,10 @@ impl Node {
 
     /// A settlement is to be said.
     pub fn owe(&mut self, tenant: usize, rid: u128, actual: i64) {
-        let (version, seq, owner, heard) = (i64::MAX, 0, self.owner, None);
-        self.debts.push(Debt { tenant, rid, actual, version, seq, owner, heard });
+        let (version, seq, owner, heard) = (i64::MAX, 0, self.owner, false);
+        let generation = self.seen[tenant].generation;
+        let debt = Debt { tenant, rid, actual, version, seq, owner, generation, heard };
+        self.debts.push(debt);
     }
 
     /// The same for a record of another's, or of a former life.
@@ -149,6 +151,8 @@ impl Node {
     pub fn bar(&mut self, tenant: usize) {
         self.seen[tenant].generation += 1;
         self.seen[tenant].expects_seed = true;
+        // What is in the ledger by now will be in the account.
+        self.doubted[tenant] = false;
     }
 
     /// Takes the slice's draws over as requests of their own.

@@ -3,7 +3,7 @@
 
 use crate::node::Request;
 use crate::world::TENANTS;
-use p402_core::guard::{Account, Code, Limits, Op, Reply};
+use p402_core::guard::{Account, Code, Header, Limits, Op, Reply};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
@@ -26,6 +26,8 @@ pub struct Oracle {
     /// Bills that went over a cap, and the most any did.
     pub overspends: u64,
     pub over_most: i64,
+    /// Admissions by an account that had forgotten money which a provider has billed.
+    pub forgotten: u64,
     pub stuck: u64,
     pub undercounted: u64,
     /// Ledger and counters at rest differ.
@@ -82,10 +84,17 @@ impl Oracle {
         self.lost[tenant].get(&day).copied().unwrap_or(0)
     }
 
-    /// After every step of the machine: I2, I3, I7, I8.
+    /// I1, before a cap is in reach: what was billed is spent or held wherever a claim is judged.
+    fn check_memory(&mut self, tenant: usize, header: &Header) {
+        let allowed = self.allowed[tenant].get(&header.day).copied().unwrap_or(0);
+        let billed = self.billed_on(tenant, header.day) - allowed;
+        self.forgotten += u64::from(header.day_spent + header.day_held < billed);
+    }
+
+    /// After every step of the machine: I1, I2, I3, I7, I8.
     pub fn check_step(
         &mut self,
-        account: &Account,
+        (tenant, account): (usize, &Account),
         (op, reply): (&Op<'_>, &Reply),
         limits: &Limits,
         now: i64,
@@ -101,6 +110,7 @@ impl Oracle {
         let Op::Admit(claim) = op else { return };
         if reply.code == Code::Done && !reply.replayed {
             self.admitted += 1;
+            self.check_memory(tenant, header);
             let slice = claim.kind == p402_core::guard::Kind::Slice;
             if header.day_spent + header.day_held > limits.daily_cap.nano() {
                 self.broken.push("I2: admitted above the daily cap");
@@ -143,6 +153,7 @@ impl Oracle {
         self.ghosts += other.ghosts;
         self.overspends += other.overspends;
         self.over_most = self.over_most.max(other.over_most);
+        self.forgotten += other.forgotten;
         self.stuck += other.stuck;
         self.undercounted += other.undercounted;
         self.mismatched += other.mismatched;

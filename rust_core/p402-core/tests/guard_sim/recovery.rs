@@ -3,9 +3,9 @@
 
 use crate::ledger::{Kind, Row, Seeding};
 use crate::node::{Estimate, State};
-use crate::world::{BARRIER, NODES, Outcome, READING, Recovery, TENANTS, World};
-use p402_core::guard::{Account, Op};
-use p402_core::time::{Day, Timestamp};
+use crate::world::{BARRIER, NODES, READING, Recovery, TENANTS, World};
+use p402_core::guard::Account;
+use p402_core::time::Timestamp;
 
 impl World {
     /// Somebody found the account cold, of another epoch or of an older version.
@@ -59,8 +59,8 @@ impl World {
     fn answer(&mut self, node: usize, tenant: usize, recovery: &mut Recovery) {
         recovery.answered[node] = true;
         if self.switches.barrier || node == recovery.by {
-            self.nodes[node].bar(tenant);
             self.drop_slice(node, tenant);
+            self.nodes[node].bar(tenant);
             self.flush(node);
             for request in &mut self.nodes[node].open {
                 if request.tenant == tenant && matches!(request.state, State::Held { .. }) {
@@ -98,42 +98,23 @@ impl World {
         recovery.reading = Some((self.now, seed, seeding));
     }
 
-    /// The truth about a request that was settled at its hold comes in: first into the ledger,
-    /// then the account is read from it. Added to the account instead, it would be counted twice
-    /// whenever a reading had seen the row, or an answer was lost.
+    /// The truth about a request that was settled at its hold comes in. The account goes first, then
+    /// comes the row: whatever ends the node in between, somebody reads the account anew.
     pub fn correct(&mut self, node: usize) {
-        if self.nodes[node].estimated.is_empty() || !self.rng.one_in(20) || !self.reaches(node) {
+        let Some(Estimate { tenant, rid, day }) = self.nodes[node].estimated.last().copied() else {
+            return;
+        };
+        let busy = self.recoveries[tenant].is_some() || !self.reaches(node);
+        if busy || !self.rng.one_in(20) {
             return;
         }
-        let Some(mut estimate) = self.nodes[node].estimated.pop() else { return };
-        let Estimate { tenant, rid, day, owed } = estimate;
-        let Some(entry) = self.ledger.tenants[tenant].get(&rid) else { return };
-        let delta = owed.unwrap_or(self.oracle.truth(rid) - entry.cost.unwrap_or(0));
-        if owed.is_none() {
-            let row = Row {
-                seq: 0,
-                rid,
-                tenant,
-                kind: Kind::Adjust,
-                nano: self.oracle.truth(rid),
-                day,
-                slice: None,
-                version: 0,
-                at: self.now,
-            };
-            self.nodes[node].journal.write(row);
-            self.flush(node);
-            self.oracle.corrections += 1;
-        }
-        if self.switches.corrections_reread {
-            self.nodes[node].doubted[tenant] = true;
-            return;
-        }
-        let op = Op::Adjust { day: Day::from_days(day as i32), nano: delta };
-        if !matches!(self.call(node, tenant, op), Outcome::Reply(_)) {
-            estimate.owed = Some(delta);
-            self.nodes[node].estimated.push(estimate);
-        }
+        self.nodes[node].estimated.pop();
+        self.need(node, tenant);
+        let (nano, slice, at) = (self.oracle.truth(rid), None, self.now);
+        let row = Row { seq: 0, rid, tenant, kind: Kind::Adjust, nano, day, slice, at };
+        self.nodes[node].journal.write(row);
+        self.flush(node);
+        self.oracle.corrections += 1;
     }
 
     /// What the last reading had seen of a node, and the version it gave the account.

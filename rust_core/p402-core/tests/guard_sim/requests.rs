@@ -107,7 +107,6 @@ impl World {
             nano,
             day: request.day,
             slice: request.slice,
-            version: request.version,
             at: self.now,
         })
     }

@@ -58,7 +58,6 @@ impl World {
             nano: what.1,
             day: i64::from(slice.day.days()),
             slice: None,
-            version: i64::MAX,
             at: self.now,
         });
     }

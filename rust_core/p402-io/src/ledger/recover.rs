@@ -10,12 +10,17 @@ use p402_core::id::RequestId;
 use p402_core::ledger::{Kind, Open, Replay, Row};
 use p402_core::money::Usd;
 use p402_core::time::Timestamp;
+use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 /// Tries of an index that does not answer at the start, and the wait between them.
 const CONNECTS_MAX: u32 = 5;
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
+
+/// The last moments of a process: longer than between two beats of its background.
+const RECENT_US: i64 = 5_000_000;
 
 /// What the start found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +34,9 @@ pub struct Recovered {
     pub released: u64,
     /// All of them.
     pub ended: Vec<Ended>,
+    /// Tenants with rows of the earlier process's last moments, and the first of these: what it
+    /// learnt then, it may have had no time to act on.
+    pub recent: HashMap<Box<str>, Timestamp>,
     /// Rows that did not read.
     pub damaged: u64,
 }
@@ -51,6 +59,7 @@ pub(super) struct Before {
     pub(super) open: Vec<(RequestId, Open)>,
     rows: u64,
     damaged: u64,
+    recent: HashMap<Box<str>, Timestamp>,
 }
 
 pub(super) fn connect(at: &IndexAt, folder: &Path) -> Result<Index, LedgerError> {
@@ -88,7 +97,25 @@ pub(super) fn scan(
     let known = positions.values().map(|next| next.segment());
     let there = segments(journal).map_err(failed)?.into_iter().map(|name| name.number);
     let last = known.chain(there).max().unwrap_or(0);
-    Ok(Before { last, positions, open, rows: replay.rows(), damaged })
+    let recent = recent(journal).map_err(failed)?;
+    Ok(Before { last, positions, open, rows: replay.rows(), damaged, recent })
+}
+
+/// Whose rows were the last ones, in the index or not: what is still there of the journal tells.
+fn recent(journal: &Path) -> io::Result<HashMap<Box<str>, Timestamp>> {
+    let mut rows: VecDeque<(Timestamp, Box<str>)> = VecDeque::new();
+    tail::rows(journal, &Positions::new(), Ends::Keep, |row, _| {
+        rows.push_back((row.at, row.tenant.into()));
+        while rows.front().is_some_and(|(at, _)| row.at.micros() - at.micros() > RECENT_US) {
+            rows.pop_front();
+        }
+        true
+    })?;
+    let mut first = HashMap::new();
+    for (at, tenant) in rows {
+        first.entry(tenant).or_insert(at);
+    }
+    Ok(first)
 }
 
 impl Before {
@@ -98,7 +125,8 @@ impl Before {
         now: Timestamp,
         mut append: impl FnMut(&Row<'_>) -> Result<(), LedgerError>,
     ) -> Result<Recovered, LedgerError> {
-        let mut told = Recovered { rows: self.rows, damaged: self.damaged, ..Recovered::default() };
+        let (rows, damaged, recent) = (self.rows, self.damaged, self.recent.clone());
+        let mut told = Recovered { rows, recent, damaged, ..Recovered::default() };
         for (_, open) in &self.open {
             // A row that opened a request was read before: it reads.
             let Ok(row) = open.end(now) else { continue };

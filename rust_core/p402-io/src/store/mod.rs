@@ -27,6 +27,8 @@ pub struct Former {
     pub limits: Limits,
     /// Requests that were open, and what the ledger ended them at.
     pub ended: Vec<(RequestId, Usd)>,
+    /// Its first row of that life's last moments.
+    pub recent: Option<Timestamp>,
 }
 
 /// What came of one trip.

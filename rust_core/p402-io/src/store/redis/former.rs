@@ -2,7 +2,7 @@
 //! Does not write a row, and leaves alone what the core's `Heir` leaves alone.
 
 use super::address::Tag;
-use super::home::{Asked, Home};
+use super::home::{Asked, Home, Kind};
 use super::link::Failure;
 use super::peers::{BEAT, LOOK_BEATS};
 use crate::store::{Former, Tenant};
@@ -12,16 +12,22 @@ use p402_core::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// Clocks of gateways and of the store differ by less.
+const SKEW_US: i64 = 60_000_000;
+
 impl Home {
     /// Says how the requests of a former life ended, then looks for what it held beside them;
     /// whether the store has answered.
     pub(super) async fn take_up(self: &Arc<Self>, former: &Former) -> bool {
-        let Former { tenant: id, limits, ended } = former;
+        let Former { tenant: id, limits, ended, recent } = former;
         let tag = Tag::of(id);
         self.seats.enter(&tag, id, limits, self.ways.ticks());
         let tenant = Tenant { id, limits };
-        if self.peek(&tag).await.is_err() {
-            return false;
+        let Ok(found) = self.peek(&tag).await else { return false };
+        let version = Account::decode(&found.value).map_or(0, |account| account.header().version);
+        if recent.is_some_and(|row| version >= row.micros() - SKEW_US) {
+            // It was seeded since: those rows may not have been read.
+            self.seats.doubt(&tag);
         }
         for (rid, actual) in ended {
             let settle = Op::Settle { rid: *rid, owner: self.node, actual: *actual };
@@ -35,9 +41,10 @@ impl Home {
 
     /// Looks at every account in which something is held that nobody renews.
     pub(super) async fn look_after(self: &Arc<Self>) {
-        for tag in self.seats.suspended() {
+        let Some(now) = self.instant(&self.commons) else { return };
+        for tag in self.seats.left_alone(now) {
             // What is not answered now is looked at again.
-            let _ = self.look(&tag, |_| Timestamp::from_micros(0)).await;
+            let _ = self.look(&tag, |_| Timestamp::default()).await;
         }
     }
 
@@ -46,7 +53,6 @@ impl Home {
         for tag in self.seats.doubted() {
             let seen = self.seats.with(&tag, |seat| (seat.tenant.clone(), seat.limits));
             let Some((tenant, limits)) = seen else { continue };
-            self.seats.with(&tag, |seat| seat.doubted = false);
             if self.reread(&Asked::about(tag.clone(), tenant, &limits)).await {
                 self.counters.rereads.fetch_add(1, Ordering::Relaxed);
             } else {
@@ -70,8 +76,14 @@ impl Home {
             // It is recovered by whoever asks it next.
             return Ok(());
         }
+        let since = since(found.now);
         let every_ms = (BEAT.as_millis() as u64 * LOOK_BEATS) as i64;
-        let heir = Heir { owner: self.node, since: since(found.now), now: found.now, every_ms };
+        let heir = Heir { owner: self.node, since, now: found.now, every_ms };
+        if account.records().iter().any(|record| heir.is_overdue(record)) {
+            // Time passes where somebody asks: what is overdue is seen at the next look.
+            let pass = Op::Adjust { day: found.now.utc_day(), nano: 0 };
+            let _ = self.trip(&Asked::new(&Tenant { id: &tenant, limits: &limits }, pass)).await;
+        }
         let doubtful: Vec<&Record> =
             account.records().iter().filter(|record| heir.doubts(record, &limits)).collect();
         if doubtful.is_empty() {
@@ -97,10 +109,13 @@ impl Home {
             Rest::Leave => {}
             Rest::Reread => self.seats.doubt(tag),
             Rest::Settle(actual) => {
-                let settle = Op::Settle { rid: record.rid, owner: record.node(), actual };
-                let tenant = Tenant { id, limits };
+                // Under its marks: one that its owner has renewed meanwhile stays.
+                let settle = Op::Settle { rid: record.rid, owner: record.owner, actual };
+                let asked = Asked::new(&Tenant { id, limits }, settle);
+                // Another node may have looked at the same time: that is no surprise.
+                let asked = Asked { kind: Kind::Settle(record.rid, false), ..asked };
                 // Without an answer it is owed.
-                let _ = self.trip(&Asked::new(&tenant, settle)).await;
+                let _ = self.trip(&asked).await;
                 self.counters.orphans_settled.fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -458,7 +458,7 @@ local function settle(s, a, now, packed)
   end
   local r = read(s[RECORDS], at)
   local actual, owner = struct.unpack('<dI4', packed, a[REST] + 16)
-  if r.owner % NODES_MAX ~= owner then
+  if r.owner ~= owner and r.owner % NODES_MAX ~= owner then
     return reply(s, UNKNOWN, now)
   end
   s[RECORDS] = replace(s[RECORDS], at, '')

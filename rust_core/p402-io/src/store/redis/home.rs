@@ -9,7 +9,7 @@ use super::owed::Owed;
 use super::peers::{HEARD_MAX, Peers, Word};
 use super::recovery::Recoveries;
 use super::seats::Seats;
-use super::server::{Heard, Question, Ways};
+use super::server::{Heard, Question, Sent, Ways};
 use super::wire::Call;
 use super::{Counters, DEADLINE_MAX, Options, Tell, Truth};
 use crate::store::{Answer, StoreError, Tenant};
@@ -206,14 +206,14 @@ impl Home {
         match answer {
             Ok(reply) if reply.code != Code::Late => {
                 self.answered(asked, &reply).await;
-                Ok((reply, question.again))
+                Ok((reply, question.sent == Sent::Again))
             }
             Ok(_) => {
-                self.note_debt(asked, question.sent);
+                self.note_debt(asked, question.sent != Sent::No);
                 Err(StoreError::Late)
             }
             Err(failure) => {
-                self.note_debt(asked, question.sent);
+                self.note_debt(asked, question.sent != Sent::No);
                 Err(failure.into())
             }
         }

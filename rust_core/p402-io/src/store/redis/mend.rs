@@ -49,8 +49,8 @@ impl Home {
         };
         let is_release = matches!(asked.kind, Kind::Admit(..));
         let is_release = is_release || asked.kind == Kind::Settle(rid, false);
-        let heard = sent.then(|| self.seats.generation(&asked.tag));
-        if !self.owed.push(Debt { tag: asked.tag.clone(), rid, call, is_release, heard }) {
+        let (tag, generation) = (asked.tag.clone(), self.seats.generation(&asked.tag));
+        if !self.owed.push(Debt { tag, rid, call, is_release, generation, heard: sent }) {
             self.counters.owed_dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -19,15 +19,18 @@ pub(super) struct Debt {
     pub(super) rid: RequestId,
     pub(super) call: Call,
     pub(super) is_release: bool,
-    /// It may have been heard: that the store does not know the request is no surprise, unless
-    /// the account was recovered since (`Seats::generation`).
-    pub(super) heard: Option<u64>,
+    /// Of the account, when it was noted (`Seats::generation`): a later one was read from a ledger
+    /// that had this settlement's row.
+    pub(super) generation: u64,
+    /// It may have been heard: then it is no surprise that the store does not know the request.
+    pub(super) heard: bool,
 }
 
 impl Debt {
     /// Whether the store should have known the request.
     pub(super) fn surprises(&self, seats: &Seats) -> bool {
-        !self.is_release && self.heard.is_none_or(|then| then != seats.generation(&self.tag))
+        let known = self.is_release || self.heard;
+        !known && self.generation == seats.generation(&self.tag)
     }
 }
 

@@ -33,6 +33,15 @@ pub(super) struct Seat {
     pub(super) doubted: bool,
 }
 
+/// What a recovery finds at this node.
+#[derive(Default)]
+pub(super) struct Barred {
+    /// The greatest arrival time and version.
+    pub(super) seen: (i64, i64),
+    /// The slice that is over, and whose it was.
+    pub(super) slice: Option<(Arc<str>, Slice)>,
+}
+
 /// By tag.
 #[derive(Default)]
 pub(super) struct Seats {
@@ -86,16 +95,19 @@ impl Seats {
 
     /// A recovery begins: undispatched reservations are void, the slice is over and comes back.
     /// What this node has seen: arrival time and version.
-    pub(super) fn bar(&self, tag: &Tag) -> ((i64, i64), Option<(Arc<str>, Slice)>) {
+    pub(super) fn bar(&self, tag: &Tag) -> Barred {
         let seen = self.with(tag, |seat| {
             seat.generation += 1;
             seat.expects_seed = true;
+            // What is in the ledger by now will be in the account.
+            seat.doubted = false;
             let slice = seat.slice.take().map(|leased| (seat.tenant.clone(), leased.slice));
-            (seat.last.as_ref().map_or((0, 0), |last| (last.tat_us, last.version)), slice)
+            let seen = seat.last.as_ref().map_or((0, 0), |last| (last.tat_us, last.version));
+            Barred { seen, slice }
         });
         seen.unwrap_or_else(|| {
             self.unseated.fetch_add(1, Ordering::AcqRel);
-            ((0, 0), None)
+            Barred::default()
         })
     }
 
@@ -138,9 +150,15 @@ impl Seats {
         self.chosen(|seat| seat.doubted)
     }
 
-    /// Those of whom something is held that nobody renews.
-    pub(super) fn suspended(&self) -> Vec<Tag> {
-        self.chosen(|seat| seat.last.as_ref().is_some_and(|last| last.suspense > Usd::ZERO))
+    /// Those of whom something may be held that nobody renews.
+    pub(super) fn left_alone(&self, now: Timestamp) -> Vec<Tag> {
+        self.chosen(|seat| {
+            let lease_ms = seat.limits.hold_lease_ms;
+            seat.last.as_ref().is_some_and(|last| {
+                let idle = last.now.millis() + lease_ms < now.millis();
+                last.suspense > Usd::ZERO || (idle && last.held > Usd::ZERO)
+            })
+        })
     }
 
     fn chosen(&self, wanted: impl Fn(&Seat) -> bool) -> Vec<Tag> {

@@ -48,12 +48,18 @@ pub(super) struct Question {
     pub(super) asking: bool,
     /// It may be sent a second time: it does nothing twice.
     pub(super) repeats: bool,
-    /// It has been sent: without an answer it may have been executed or not.
-    pub(super) sent: bool,
-    /// It has been sent a second time: the first may have been executed.
-    pub(super) again: bool,
+    pub(super) sent: Sent,
     /// The connection that it was sent on last.
     link: Option<u64>,
+}
+
+/// Whether a call has left: without an answer it may have been executed or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sent {
+    No,
+    Once,
+    /// Once more after a loss: both may have been executed.
+    Again,
 }
 
 /// What came back, and from which run of the server.
@@ -71,8 +77,8 @@ impl Ways {
 
 impl Question {
     pub(super) const fn new(tag: Tag, call: Call) -> Self {
-        let (asking, repeats, sent, again) = (false, true, false, false);
-        Self { tag, call, version: 0, asking, repeats, sent, again, link: None }
+        let (asking, repeats, sent) = (false, true, Sent::No);
+        Self { tag, call, version: 0, asking, repeats, sent, link: None }
     }
 }
 
@@ -155,8 +161,10 @@ impl Server {
     async fn within(&self, until: Instant, question: &mut Question) -> Result<Heard, Failure> {
         let answer = timeout_at(until, async {
             match self.send(question, None, until).await {
-                Err(Failure::Lost) if question.repeats || !question.sent => {
-                    question.again = question.sent;
+                Err(Failure::Lost) if question.repeats || question.sent == Sent::No => {
+                    if question.sent == Sent::Once {
+                        question.sent = Sent::Again;
+                    }
                     self.send(question, question.link, until).await
                 }
                 answer => answer,
@@ -185,7 +193,7 @@ impl Server {
         let deadline = self.offset.lock().instant(sent);
         let deadline = deadline.map(|now| Timestamp::from_micros(now.micros() + left));
         question.call.fence(&Fence { epoch, version: question.version, deadline });
-        question.sent = true;
+        question.sent = question.sent.max(Sent::Once);
         let key = question.tag.key("acct");
         let bytes = link.call(&key, &question.call, question.asking).await?;
         if self.ways.wait_replicas > 0 && question.call.function == "p402_admit_v1" {

@@ -3,6 +3,7 @@
 
 use super::address::Tag;
 use super::home::Home;
+use super::seats::Barred;
 use p402_core::guard::{Claim, Code, Fate, Kind, Limits, Op, OutagePolicy, Reply, Slice};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
@@ -39,7 +40,10 @@ impl Leased {
         let held = self.draws.get(&rid).copied().unwrap_or(Usd::ZERO);
         let more = amount.saturating_sub(held);
         let fits = more <= Usd::ZERO
-            || (self.usable && !self.closing && self.draws.len() < DRAWS_MAX && self.slice.draw(more, today));
+            || (self.usable
+                && !self.closing
+                && self.draws.len() < DRAWS_MAX
+                && self.slice.draw(more, today));
         if fits {
             self.draws.insert(rid, amount.max(held));
         }
@@ -59,7 +63,8 @@ impl Leased {
     /// touched one is closed and goes back when its last request has ended.
     fn care(&mut self, left: Usd, nodes: u32, today: Day) -> Care {
         let whole = Usd::from_nano(left.nano().saturating_add(self.slice.granted.nano()));
-        let over = self.is_touched() || self.slice.day != today || self.slice.is_too_large(whole, nodes);
+        let over =
+            self.is_touched() || self.slice.day != today || self.slice.is_too_large(whole, nodes);
         self.closing |= over;
         if self.closing && self.draws.is_empty() {
             Care::Settle(self.slice.rid)
@@ -129,7 +134,9 @@ impl Home {
             }
         });
         match care.unwrap_or(Care::Nothing) {
-            Care::Lease(amount) if amount > Usd::ZERO => return self.lease_slice(tag, amount).await,
+            Care::Lease(amount) if amount > Usd::ZERO => {
+                return self.lease_slice(tag, amount).await;
+            }
             Care::Renew(rid) => self.renew_slice(tag, rid).await,
             Care::Settle(rid) => self.settle_slice(tag, rid).await,
             Care::Lease(_) | Care::Nothing => {}
@@ -171,7 +178,7 @@ impl Home {
 
     /// A recovery of this tenant begins; what this node has seen of it.
     pub(super) fn bar(&self, tag: &Tag) -> (i64, i64) {
-        let (seen, slice) = self.seats.bar(tag);
+        let Barred { seen, slice } = self.seats.bar(tag);
         if let Some((tenant, slice)) = slice {
             self.end_slice(tag, &tenant, &slice);
         }
