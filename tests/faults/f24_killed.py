@@ -22,7 +22,7 @@ TARGET = "0"
 NAME = "cut"
 STREAMS = 12
 RESTART_S = 2.0
-BUDGET_NANO = 1_000_000_000
+BUDGET_NANO = 10_000_000_000
 
 
 async def begun(stage: Stage, user: str) -> asyncio.StreamWriter:
@@ -69,7 +69,7 @@ async def left(stage: Stage) -> int:
 
 def measure(scale: Scale) -> Verdict:
     """Kills, starts, looks."""
-    guard = f'{WIDE}in_flight_max = 64\nbudget_usd = "1"\nbudget_period = "total"'
+    guard = f'{WIDE}in_flight_max = 64\nbudget_usd = "10"\nbudget_period = "total"'
     lives, missing, users = scale.pick(2, 20), 0, []
     with Stage(model("claims", "steady") + tenant(NAME, guard), pause_ms=60_000) as stage:
         for life in range(lives):
