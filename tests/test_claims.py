@@ -17,7 +17,7 @@ from tests.claims.verdict import Row, table
 
 ROOT = Path(__file__).parents[1]
 # Measured by tests that `make test` runs anyway, or, as 31, by tests/test_spending.py.
-ELSEWHERE = {4, 6, 7, 8, 18, 20, 21, 25, 26, 27, 31}
+ELSEWHERE = {4, 6, 20, 27, 31}
 # Bounded buffers of 100,000 entries must be full before growth means anything: the long form.
 LONG = {15}
 
