@@ -17,5 +17,5 @@ def measure(scale: Scale) -> Verdict:
     cargo_test("p402-core", "guard_sim", "a_seed_is")
     seeds = scale.pick(60, 20_000)
     told = cargo_test("p402-core", "guard_sim", "on_one_host", P402_GUARD_SIM_SEEDS=str(seeds))
-    over = int(found(r"full, one host\s+overspends (\d+)", told)[0])
-    return Verdict(over == 0, f"0; {over} over {seeds:,} seeds of 6,000 steps")
+    steps, over = map(int, found(r"full, one host +(\d+) steps.* overspends (\d+)", told))
+    return Verdict(over == 0, f"0; {over} over {seeds:,} seeds, {steps:,} steps")
