@@ -5,6 +5,7 @@ use super::columns::{Cells, INTEGERS, TEXTS};
 use super::database::{Access, Columns, Database, IndexError, Purpose, Value};
 use super::folder::JournalId;
 use super::postgres::Postgres;
+use super::rollup::{self, Rollup};
 use super::schema::{self, Lines};
 use super::sqlite::Sqlite;
 use p402_core::ledger::{ROW_BYTES, Replay, Row, Seq};
@@ -78,11 +79,24 @@ impl Index {
         let id = format!("{:032x}", u128::from_be_bytes(id));
         self.within(Purpose::Write, |index| {
             index.database.batch(&tables)?;
-            for (name, value) in [("ledger", &*id), ("layout", &schema::LAYOUT.to_string())] {
-                index.run(schema::FACT, &[Value::Text(name), Value::Text(value)])?;
+            index.state("ledger", &id)?;
+            index.state("layout", &schema::LAYOUT.to_string())?;
+            // Whoever states it first is alone with what was indexed before; others wait for it.
+            if index.state("usage", "1")? {
+                index.run(&schema::fill_usage(), &[])?;
             }
             Ok(())
         })
+    }
+
+    /// States a fact, unless it was stated before; whether this did.
+    fn state(&mut self, name: &str, value: &str) -> Result<bool, IndexError> {
+        let mut fresh = false;
+        self.database.ask(schema::FACT, &[Value::Text(name), Value::Text(value)], &mut |_| {
+            fresh = true;
+            Ok(())
+        })?;
+        Ok(fresh)
     }
 
     fn fact(&mut self, name: &str) -> Result<Option<String>, IndexError> {
@@ -121,14 +135,16 @@ impl Index {
             batch.rows.iter().filter_map(|bytes| Row::decode(bytes).ok()).collect();
         self.within(Purpose::Write, |index| {
             let mut fresh = index.insert(&rows)?;
-            let mut change = Replay::default();
+            let (mut change, mut used) = (Replay::default(), Rollup::default());
             for row in &rows {
                 let (rid, slot, attempt) = row.identity();
                 if fresh.remove(&(rid.bits(), slot, attempt)) {
                     change.push(row);
+                    used.push(row);
                 }
             }
             index.total(&change)?;
+            index.many(rollup::lines(&rollup::add()), &used.values(), &mut |_| Ok(()))?;
             index.keep_open(journal, &change)?;
             for (writer, seq) in &batch.positions {
                 let writer = Value::Int(i64::from(*writer));
