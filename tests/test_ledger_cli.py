@@ -122,6 +122,10 @@ def test_verify_is_clean_until_one_nano_is_wrong(folder, capsys):
     assert "2026-11-28 acme: rows say 0.000001007, the counter says 0.000001008" in said
     index.execute("UPDATE ledger_totals SET spent_nano = spent_nano - 1 WHERE tenant = 'acme'")
     assert "in its place" in told(capsys, "ledger", "verify", "--data-dir", folder)
+    index.execute("UPDATE ledger_usage SET direct_nano = direct_nano + 1 WHERE model LIKE 'a%'")
+    said = told(capsys, "ledger", "verify", "--data-dir", folder, ends=1)
+    assert "1 sums of what was used are not what rows add up to" in said
+    index.execute("UPDATE ledger_usage SET direct_nano = direct_nano - 1 WHERE model LIKE 'a%'")
     index.execute("UPDATE ledger_rows SET cost_nano = cost_nano - 1 WHERE kind = 7")
     seen = json.loads(told(capsys, "ledger", "verify", "--data-dir", folder, "--json", ends=1))
     assert [row["rows_nano"] for row in seen["mismatches"]] == [1_006]

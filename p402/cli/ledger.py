@@ -153,6 +153,8 @@ def _verdict(told: dict[str, Any]) -> list[str]:
     ]
     if told["open_wrong"]:
         lines.append(f"{told['open_wrong']:,} requests are open in one place and ended in another")
+    if told["usage_wrong"]:
+        lines.append(f"{told['usage_wrong']:,} sums of what was used are not what rows add up to")
     if told["damaged_segments"]:
         lines.append(f"{told['damaged_segments']:,} segments hold rows that do not read")
     lines += told.get("parquet", [])[:DIFFERENCES_SHOWN_MAX]

@@ -124,8 +124,9 @@ impl GroupBy {
 impl Sums {
     /// What a row adds; `None` where it reports no end of a request and no correction.
     pub fn of(row: &Row<'_>) -> Option<Self> {
-        let ends = row.kind.closes() && !row.flags.has(Flags::SLICE);
-        (ends || row.kind == Kind::Adjust).then(|| Self {
+        let ends = row.kind.closes();
+        let counts = (ends || row.kind == Kind::Adjust) && !row.flags.has(Flags::SLICE);
+        counts.then(|| Self {
             requests: u64::from(ends),
             input_tokens: row.input_tokens,
             cached_tokens: row.cached_tokens,
@@ -138,7 +139,7 @@ impl Sums {
         })
     }
 
-    fn add(&mut self, more: &Self) {
+    pub fn add(&mut self, more: &Self) {
         self.requests = self.requests.saturating_add(more.requests);
         self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
         self.cached_tokens = self.cached_tokens.saturating_add(more.cached_tokens);

@@ -5,9 +5,10 @@ use super::columns::{Cells, INTEGERS, TEXTS};
 use super::database::{IndexError, Value};
 use super::folder::JournalId;
 use super::index::{Index, Positions, rid_bits};
+use super::rollup::{self, Rollup};
 use super::schema;
 use p402_core::id::RequestId;
-use p402_core::ledger::{Balance, Open, Question, ROW_BYTES, Row, Seq, Sums, Tally};
+use p402_core::ledger::{Balance, Open, Question, ROW_BYTES, Row, Seq, Tally};
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
 
@@ -84,25 +85,16 @@ impl Index {
             } else {
                 question.by.bucket_of(line.int(0)?)
             };
-            let count = |at| line.int(at).map(i64::cast_unsigned);
-            let money = |at| line.int(at).map(Usd::from_nano);
-            let mut sums = Sums {
-                requests: count(1)?,
-                input_tokens: count(2)?,
-                cached_tokens: count(3)?,
-                output_tokens: count(4)?,
-                reasoning_tokens: count(5)?,
-                cost: money(6)?,
-                direct: money(7)?,
-                wasted: money(8)?,
-                ..Sums::default()
-            };
-            for (at, marked) in sums.flags.iter_mut().enumerate() {
-                *marked = count(9 + at)?;
-            }
-            tally.add(bucket, &sums);
+            tally.add(bucket, &rollup::sums(line, 1)?);
             Ok(())
         })
+    }
+
+    /// What was used, by everything but the conversation.
+    pub(super) fn rollup(&mut self) -> Result<Rollup, IndexError> {
+        let mut found = Rollup::default();
+        self.database.ask(&rollup::all(), &[], &mut |line| found.read(line))?;
+        Ok(found)
     }
 
     /// Rows of one request.

@@ -4,6 +4,7 @@
 use super::answers::Scope;
 use super::books::{Books, Interrupted, Page};
 use super::database::IndexError;
+use super::rollup::Rollup;
 use p402_core::ledger::{Mismatch, Replay, mismatches};
 use p402_core::time::Day;
 use std::collections::BTreeSet;
@@ -20,6 +21,8 @@ pub struct Audit {
     /// Requests whose rows say one thing about their end, and the table of open ones another.
     pub open_wrong: u64,
     pub open: u64,
+    /// Sums by tenant, day, provider, model, mode and key that are not what the rows add up to.
+    pub usage_wrong: u64,
     /// Segments with rows that do not read, kept as evidence or still to be indexed.
     pub damaged_segments: u64,
 }
@@ -27,7 +30,10 @@ pub struct Audit {
 impl Audit {
     /// Not a nano-dollar, request or row is out of place.
     pub const fn is_clean(&self) -> bool {
-        self.mismatches.is_empty() && self.open_wrong == 0 && self.damaged_segments == 0
+        self.mismatches.is_empty()
+            && self.open_wrong == 0
+            && self.usage_wrong == 0
+            && self.damaged_segments == 0
     }
 
     pub fn to_json(&self) -> serde_json::Value {
@@ -40,7 +46,8 @@ impl Audit {
         serde_json::json!({
             "object": "ledger.audit", "clean": self.is_clean(), "rows": self.rows,
             "waiting": self.waiting, "balances": self.balances, "open": self.open,
-            "open_wrong": self.open_wrong, "damaged_segments": self.damaged_segments,
+            "open_wrong": self.open_wrong, "usage_wrong": self.usage_wrong,
+            "damaged_segments": self.damaged_segments,
             "mismatches": mismatches.collect::<Vec<_>>(),
         })
     }
@@ -54,9 +61,11 @@ impl Books {
 }
 
 fn audit(page: &mut Page<'_>) -> Result<Audit, Interrupted> {
-    let mut replay = Replay::default();
+    let (mut replay, mut used) = (Replay::default(), Rollup::default());
     page.index.all_rows(&mut |row| {
-        replay.push(row);
+        if replay.push(row) {
+            used.push(row);
+        }
     })?;
     let rows = replay.balances();
     let days = Day::from_days(i32::MIN)..=Day::from_days(i32::MAX);
@@ -72,6 +81,7 @@ fn audit(page: &mut Page<'_>) -> Result<Audit, Interrupted> {
         mismatches: mismatches(&rows, &counters),
         open_wrong: told.symmetric_difference(&found).count() as u64,
         open: found.len() as u64,
+        usage_wrong: page.index.rollup()?.differences(&used),
         damaged_segments: page.damaged()?,
     })
 }

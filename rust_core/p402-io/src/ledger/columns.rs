@@ -35,6 +35,11 @@ pub(super) const INTEGERS: [&str; 22] = [
 /// Names of a row.
 pub(super) const TEXTS: [&str; 4] = ["tenant", "provider", "model", "provider_request_id"];
 
+/// How a mode stands in a table.
+pub(super) fn mode_code(mode: Option<Mode>) -> i64 {
+    mode.map_or(NO_MODE, |mode| mode as i64)
+}
+
 const NO_MODE: i64 = -1;
 
 /// A row taken apart, in the order of the columns; `rid` stands before them.
@@ -55,7 +60,7 @@ impl<'a> Cells<'a> {
             row.seq.bits() as i64,
             row.at.micros(),
             i64::from(row.day.days()),
-            row.mode.map_or(NO_MODE, |mode| mode as i64),
+            mode_code(row.mode),
             i64::from(row.status),
             i64::from(row.flags.bits()),
             row.input_tokens as i64,

@@ -5,6 +5,7 @@ use super::columns::Cells;
 use super::database::{Access, Columns, Database, IndexError, Purpose, Value};
 use super::folder::JournalId;
 use super::postgres::Postgres;
+use super::rollup::{self, Rollup};
 use super::schema::{self, Lines};
 use super::sqlite::Sqlite;
 use p402_core::ledger::{ROW_BYTES, Replay, Row, Seq};
@@ -75,11 +76,24 @@ impl Index {
         let id = format!("{:032x}", u128::from_be_bytes(id));
         self.within(Purpose::Write, |index| {
             index.database.batch(&tables)?;
-            for (name, value) in [("ledger", &*id), ("layout", &schema::LAYOUT.to_string())] {
-                index.run(schema::FACT, &[Value::Text(name), Value::Text(value)])?;
+            index.state("ledger", &id)?;
+            index.state("layout", &schema::LAYOUT.to_string())?;
+            // Whoever states it first is alone with what was indexed before; others wait for it.
+            if index.state("usage", "1")? {
+                index.run(&schema::fill_usage(), &[])?;
             }
             Ok(())
         })
+    }
+
+    /// States a fact, unless it was stated before; whether this did.
+    fn state(&mut self, name: &str, value: &str) -> Result<bool, IndexError> {
+        let mut fresh = false;
+        self.database.ask(schema::FACT, &[Value::Text(name), Value::Text(value)], &mut |_| {
+            fresh = true;
+            Ok(())
+        })?;
+        Ok(fresh)
     }
 
     fn fact(&mut self, name: &str) -> Result<Option<String>, IndexError> {
@@ -139,11 +153,13 @@ impl Index {
         batch: &Batch,
         fresh: &[Row<'_>],
     ) -> Result<(), IndexError> {
-        let mut change = Replay::default();
+        let (mut change, mut used) = (Replay::default(), Rollup::default());
         for row in fresh {
             change.push(row);
+            used.push(row);
         }
         self.total(&change)?;
+        self.change(rollup::lines(), &used.values())?;
         self.keep_open(journal, &change)?;
         for (writer, seq) in &batch.positions {
             let writer = Value::Int(i64::from(*writer));

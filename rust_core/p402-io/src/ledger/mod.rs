@@ -14,6 +14,7 @@ mod keeper;
 mod lane;
 mod postgres;
 mod recover;
+mod rollup;
 mod schema;
 mod segment;
 mod sqlite;

@@ -3,6 +3,7 @@
 
 use super::columns::{INTEGERS, TEXTS};
 use super::database::{Value, Words};
+use super::rollup;
 use p402_core::ledger::{Flags, GroupBy, Kind, Question};
 use p402_core::time::Day;
 use std::fmt::Write;
@@ -47,13 +48,14 @@ pub(super) const SPAN: &str = "SELECT (SELECT MIN(at_us) FROM ledger_rows), \
     (SELECT MAX(at_us) FROM ledger_rows), \
     CAST(CASE WHEN EXISTS (SELECT 1 FROM ledger_rows) THEN 1 ELSE 0 END AS BIGINT)";
 pub(super) const FACT: &str = "INSERT INTO ledger_facts (name, value) VALUES ($1, $2) \
-    ON CONFLICT (name) DO NOTHING";
+    ON CONFLICT (name) DO NOTHING RETURNING name";
 pub(super) const FACTS: &str = "SELECT value FROM ledger_facts WHERE name = $1";
 
 pub(super) fn tables(words: Words) -> String {
     let Words { blob, integer, clustered } = words;
     let integers = INTEGERS.join(&format!(" {integer} NOT NULL, "));
     let texts = TEXTS.join(" TEXT NOT NULL, ");
+    let usage = rollup::table(words);
     format!(
         "CREATE TABLE IF NOT EXISTS ledger_facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
          CREATE TABLE IF NOT EXISTS ledger_rows (rid {blob} NOT NULL, {integers} {integer} NOT NULL,
@@ -69,7 +71,8 @@ pub(super) fn tables(words: Words) -> String {
              suspended {integer} NOT NULL, bytes {blob} NOT NULL) {clustered};
          CREATE TABLE IF NOT EXISTS ledger_positions (journal {blob} NOT NULL,
              writer {integer} NOT NULL, seq {integer} NOT NULL, PRIMARY KEY (journal, writer))
-             {clustered};"
+             {clustered};
+         {usage}"
     )
 }
 
@@ -149,34 +152,47 @@ pub(super) fn usage(question: &Question) -> (String, Vec<Value<'_>>) {
         filters.push_str(" AND session <> 0");
     }
     let column = if *by == GroupBy::Key { "api_key" } else { by.name() };
-    let (settle, release, adjust) = (Kind::Settle as u8, Kind::Release as u8, Kind::Adjust as u8);
-    let ends = format!("kind IN ({settle}, {release})");
-    // A slice's own row is what is drawn from it, request by request, told twice.
-    let requests = format!("(flags & {}) = 0", Flags::SLICE.bits());
-    let sum = |what: &str| format!("CAST(SUM({what}) AS BIGINT)");
-    let count = |what: &str| sum(&format!("CASE WHEN {what} THEN 1 ELSE 0 END"));
-    let marked = |flag: Flags| count(&format!("{ends} AND (flags & {}) <> 0", flag.bits()));
-    let figures = FIGURES.map(sum).join(", ");
-    let flags = Flags::NAMES.map(|(flag, _)| marked(flag)).join(", ");
+    let (table, figures) = if rollup::answers(question) {
+        ("ledger_usage", rollup::figures())
+    } else {
+        let _ = write!(filters, " AND {}", counted());
+        ("ledger_rows", figures())
+    };
     let sql = format!(
-        "SELECT {column}, {}, {figures}, {flags} FROM ledger_rows WHERE day BETWEEN $1 AND $2 \
-         {filters} AND kind IN ({settle}, {release}, {adjust}) AND {requests} \
-          GROUP BY {column}",
-        count(&ends),
+        "SELECT {column}, {} FROM {table} WHERE day BETWEEN $1 AND $2 {filters} GROUP BY {column}",
+        figures.join(", "),
     );
     (sql, values)
 }
 
-/// Columns of a row that are added up.
-const FIGURES: [&str; 7] = [
-    "input_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "cost_nano",
-    "direct_nano",
-    "wasted_nano",
-];
+/// Rows that are a request's end or a correction, as `Sums::of` has it.
+fn counted() -> String {
+    let (settle, release, adjust) = (Kind::Settle as u8, Kind::Release as u8, Kind::Adjust as u8);
+    let slice = Flags::SLICE.bits();
+    format!("kind IN ({settle}, {release}, {adjust}) AND (flags & {slice}) = 0")
+}
+
+/// What a bucket's columns are where rows are added up: requests, figures, requests by mark.
+fn figures() -> Vec<String> {
+    let (settle, release) = (Kind::Settle as u8, Kind::Release as u8);
+    let ends = format!("kind IN ({settle}, {release})");
+    let sum = |what: &str| format!("CAST(SUM({what}) AS BIGINT)");
+    let count = |what: &str| sum(&format!("CASE WHEN {what} THEN 1 ELSE 0 END"));
+    let marked = |flag: Flags| count(&format!("{ends} AND (flags & {}) <> 0", flag.bits()));
+    let flags = Flags::NAMES.map(|(flag, _)| marked(flag));
+    [count(&ends)].into_iter().chain(rollup::FIGURES.map(sum)).chain(flags).collect()
+}
+
+/// Fills the second form of what was used from rows that an earlier release has indexed.
+pub(super) fn fill_usage() -> String {
+    let key = rollup::KEY.join(", ");
+    format!(
+        "INSERT INTO ledger_usage ({}) SELECT {key}, {} FROM ledger_rows WHERE {} GROUP BY {key}",
+        rollup::columns(),
+        figures().join(", "),
+        counted(),
+    )
+}
 
 /// Rows of one request, in the order they were written.
 pub(super) fn rows_of() -> String {
