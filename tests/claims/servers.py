@@ -5,10 +5,12 @@ Where a server is not installed the claim is not here: it says so and is not pas
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Callable
@@ -21,6 +23,10 @@ from tests.serving import free_port
 LISTENS_S = 20.0
 # PostgreSQL refuses root; any other user will do.
 NOBODY = 65_534
+# The stored form of an account: a header, then its records.
+HEADER = 128
+RECORD = struct.Struct("<32xd4xI")
+SLICE = 1 << 31
 
 
 def until(check: Callable[[], bool], what: str) -> None:
@@ -65,6 +71,17 @@ class Redis:
         lines = self._told("INFO", "commandstats").splitlines()
         of = next((line for line in lines if line.startswith("cmdstat_fcall:")), "calls=0,")
         return int(of.partition("calls=")[2].partition(",")[0])
+
+    def held(self, tenant: str) -> tuple[int, int]:
+        """Nano-dollars that requests of a tenant hold, and requests that hold them: no slices."""
+        tag = hashlib.sha256(tenant.encode()).hexdigest()[:20]
+        with socket.create_connection(("127.0.0.1", self._port), timeout=5) as line:
+            line.sendall(f"GET p402:{{{tag}}}:acct\r\n".encode())
+            told = line.makefile("rb")
+            value = told.read(max(0, int(told.readline()[1:])))
+        records = [RECORD.unpack_from(value, at) for at in range(HEADER, len(value), RECORD.size)]
+        own = [amount for amount, owner in records if not owner & SLICE]
+        return int(sum(own)), len(own)
 
     def stop(self) -> None:
         """Ends it."""

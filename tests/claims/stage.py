@@ -184,6 +184,7 @@ class Stage:
         self.provider = Provider(self.root / "bill", self._seed, self._pause_ms)
         self.config = self.root / "p402.toml"
         self.servers: list[Redis | Postgres] = []
+        self.redis: Redis | None = None
         try:
             self.configure(self._text + self._store())
             folders = [self.data, *(self.root / f"data-{n}" for n in range(1, self._shared))]
@@ -210,7 +211,7 @@ class Stage:
         """Where accounts and the ledger are, if they are shared."""
         if not self._shared:
             return ""
-        redis = Redis(self.root)
+        redis = self.redis = Redis(self.root)
         self.servers.append(redis)
         postgres = Postgres(self.root)
         self.servers.append(postgres)

@@ -19,7 +19,7 @@ impl World {
         if self.switches.one_host {
             self.flush(node);
         }
-        let journal = std::mem::replace(&mut self.nodes[node].journal, Journal::default());
+        let journal = std::mem::take(&mut self.nodes[node].journal);
         for row in journal.tail() {
             if matches!(row.kind, Kind::Dispatch | Kind::Extend) {
                 self.oracle.lose(row.tenant, row.day, row.nano);

@@ -351,7 +351,11 @@ impl World {
         let empty = |account: &Option<Account>| {
             account.as_ref().is_some_and(|account| account.records().is_empty())
         };
-        quiet && self.nodes.iter().all(rests) && self.store.accounts.iter().all(empty)
+        let ended = self.ledger.tenants.iter().all(|entries| {
+            // What an account has charged by itself, somebody writes down.
+            entries.values().all(|entry| entry.cost.is_some())
+        });
+        quiet && ended && self.nodes.iter().all(rests) && self.store.accounts.iter().all(empty)
     }
 
     /// Everything has ended: I4, I5, I6.
