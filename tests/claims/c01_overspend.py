@@ -24,7 +24,7 @@ CAPS = {"spent": "0.02", "daily": "0.10", "budget": "0.20", "wide": "0.40"}
 ALIVE_S = 0.2
 # Once the killing is over the clients go on until each cap has refused this often, or so long.
 REFUSED_MIN = 20
-CALM_S = 20.0
+CALM_S = 60.0
 
 
 def configuration() -> str:
