@@ -85,6 +85,25 @@ def test_check_shows_what_is_live():
     assert "gsk-1" not in table.stdout
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "/metrics, to anyone on this machine"),
+        ('[[tenant]]\nid = "a"\nkey_env = "A"\n', "to nobody: set [operator] key_env"),
+        ('[operator]\nkey_env = "B"\n', "/metrics, to the operator's key"),
+        (
+            '[operator]\nmetrics_listen = "127.0.0.1:9402"\n[[tenant]]\nid = "a"\nkey_env = "A"\n',
+            "on 127.0.0.1:9402 alone",
+        ),
+    ],
+)
+def test_check_says_whom_metrics_are_told(tmp_path, text, told):
+    config = tmp_path / "p402.toml"
+    config.write_text(text)
+    ended = run_cli("check", "--json", "--config", str(config), env={"A": "k-a", "B": "k-b"})
+    assert json.loads(ended.stdout)["metrics"] == told
+
+
 def test_check_says_what_the_core_refuses(tmp_path):
     config = tmp_path / "p402.toml"
     config.write_text('[provider.groq]\nflags = ["no_such_flag"]\n')

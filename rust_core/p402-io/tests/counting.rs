@@ -35,7 +35,7 @@ fn what_is_counted_from_many_threads_is_all_there() {
         .map(|_| {
             let told = Arc::clone(&told);
             std::thread::spawn(move || {
-                (0..5_000).for_each(|ns| told.observe(Duration::from_nanos(ns)))
+                (0..5_000).for_each(|ns| told.observe(Duration::from_nanos(ns)));
             })
         })
         .collect();
