@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import gc
 import multiprocessing
-import multiprocessing.synchronize
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ import sys
 import threading
 import time
 from functools import partial
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p402.app import App
@@ -38,6 +38,30 @@ KEEP_ALIVE_MS = 30_000
 GC_YOUNG = 10_000
 
 
+class Sign(NamedTuple):
+    """Something that a worker says to its parent, once.
+
+    Not an event of multiprocessing: setting one waits for whoever waits for it, and a parent that
+    was killed meanwhile would hold its worker, and the worker its data directory, for ever.
+    """
+
+    reader: Connection
+    writer: Connection
+
+    @classmethod
+    def new(cls) -> Sign:
+        """One that nobody has given yet."""
+        return cls(*multiprocessing.Pipe(duplex=False))
+
+    def give(self) -> None:
+        """Says it, whether or not anybody is there."""
+        self.writer.send_bytes(b"!")
+
+    def seen(self, within_s: float = 0.0) -> bool:
+        """It was given, or is within this time."""
+        return self.reader.poll(within_s)
+
+
 class Plan(NamedTuple):
     """What a worker needs to make its application; picklable, so that it may be spawned."""
 
@@ -45,8 +69,8 @@ class Plan(NamedTuple):
     host: str
     port: int
     sandbox_url: str | None
-    ready: multiprocessing.synchronize.Event
-    drained: multiprocessing.synchronize.Event
+    ready: Sign
+    drained: Sign
 
     def settings(self) -> Settings:
         """The settings as file and environment are now."""
@@ -80,7 +104,7 @@ class _Served(App):
             await send(message)
             if message["type"] == "lifespan.startup.complete":
                 self._listen_to_signals()
-                self._plan.ready.set()
+                self._plan.ready.give()
 
         await super()._lifespan(receive, noted)
 
@@ -96,8 +120,12 @@ class _Served(App):
             loop.add_reader(parent.sentinel, self._orphaned, parent.sentinel)
 
     def _orphaned(self, sentinel: int) -> None:
-        """The parent was killed: nobody would ever end this worker, so it ends itself."""
+        """The parent was killed: nobody would ever end this worker, so it ends itself, at the
+        latest when its parent would have. What it has acknowledged is in the journal."""
         asyncio.get_running_loop().remove_reader(sentinel)
+        limit = threading.Timer(self.settings.server.drain_s + DRAIN_SLACK_S, os._exit, (1,))
+        limit.daemon = True
+        limit.start()
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _start(self, job: Callable[[], Awaitable[None]]) -> None:
@@ -133,7 +161,7 @@ class _Served(App):
             await asyncio.sleep(0.02)
         if self.gateway.in_flight:
             await loop.run_in_executor(None, self.gateway.stop, 0)
-        self._plan.drained.set()
+        self._plan.drained.give()
 
 
 def worker(plan: Plan) -> App:
@@ -174,7 +202,7 @@ def serve(settings: Settings, config: str | None, started: float) -> int:
     try:
         server = _server(host, port, settings)
         url = settings.sandbox.url if child is None else child.wait()
-        plan = Plan(config, host, port, url, multiprocessing.Event(), multiprocessing.Event())
+        plan = Plan(config, host, port, url, Sign.new(), Sign.new())
         told = settings if url is None else settings.with_sandbox(url)
         server.prepare(plan, partial(_greet, told, port, started))
         server.serve(target_loader=partial(worker, plan), wrap_loader=False)
@@ -205,7 +233,7 @@ def _server(host: str, port: int, settings: Settings) -> Any:
             threading.Thread(target=self._announce, daemon=True).start()
 
         def _announce(self) -> None:
-            if self.plan.ready.wait(READY_WAIT_S):
+            if self.plan.ready.seen(READY_WAIT_S):
                 self.greet()
 
         def signal_handler_reload(self, *_: Any) -> None:
@@ -213,14 +241,14 @@ def _server(host: str, port: int, settings: Settings) -> Any:
 
         def shutdown(self, exit_code: int = 0) -> None:
             if self._tell(signal.SIGUSR1):
-                self.plan.drained.wait(settings.server.drain_s + DRAIN_SLACK_S)
+                self.plan.drained.seen(settings.server.drain_s + DRAIN_SLACK_S)
             super().shutdown(exit_code)
 
         def _tell(self, number: int) -> bool:
             alive = [each for each in self.wrks if each.is_alive()]
             for each in alive:
                 os.kill(each.inner.pid, number)
-            return bool(alive) and self.plan.ready.is_set()
+            return bool(alive) and self.plan.ready.seen()
 
     return Serving(
         "p402.server:worker",

@@ -12,6 +12,8 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -81,6 +83,25 @@ def test_check_shows_what_is_live():
     assert table.returncode == 0
     assert "groq" in table.stdout
     assert "gsk-1" not in table.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "/metrics, to anyone on this machine"),
+        ('[[tenant]]\nid = "a"\nkey_env = "A"\n', "to nobody: set [operator] key_env"),
+        ('[operator]\nkey_env = "B"\n', "/metrics, to the operator's key"),
+        (
+            '[operator]\nmetrics_listen = "127.0.0.1:9402"\n[[tenant]]\nid = "a"\nkey_env = "A"\n',
+            "on 127.0.0.1:9402 alone",
+        ),
+    ],
+)
+def test_check_says_whom_metrics_are_told(tmp_path, text, told):
+    config = tmp_path / "p402.toml"
+    config.write_text(text)
+    ended = run_cli("check", "--json", "--config", str(config), env={"A": "k-a", "B": "k-b"})
+    assert json.loads(ended.stdout)["metrics"] == told
 
 
 def test_check_says_what_the_core_refuses(tmp_path):
@@ -283,6 +304,32 @@ def test_the_sandbox_ends_with_its_gateway():
         while any(_runs(pid) for pid in children):
             assert time.monotonic() < deadline, "left behind after a kill"
             time.sleep(0.05)  # waits for foreign processes
+
+
+def test_a_worker_ends_though_its_parent_was_killed_while_waiting_for_it(tmp_path):
+    """Or it would hold its data directory for ever."""
+    config = tmp_path / "p402.toml"
+    text = "[server]\ndrain_s = 1\n[sandbox]\nenabled = true\nspeed = 20.0\n"
+    config.write_text(text)
+    with Served(config) as running, ThreadPoolExecutor() as pool:
+        body = {**ASK, "max_tokens": 2_000}
+        url = f"{running.base_url}/chat/completions"
+        asked = pool.submit(httpx.post, url, json=body, timeout=60, trust_env=False)
+        children = _children(running.child.pid)
+        deadline = time.monotonic() + 10
+        while "p402_in_flight 1\n" not in httpx.get(f"{running.root}/metrics").text:
+            assert time.monotonic() < deadline, "the request did not arrive"
+        running.child.send_signal(signal.SIGTERM)
+        while httpx.get(f"{running.root}/healthz").status_code == 200:
+            assert time.monotonic() < deadline, "the worker was not told"
+        running.child.kill()
+        running.child.wait()
+        deadline = time.monotonic() + 20
+        while any(_runs(pid) for pid in children):
+            assert time.monotonic() < deadline, "left behind after a kill"
+            time.sleep(0.05)  # waits for foreign processes
+        with suppress(httpx.TransportError):
+            asked.result()
 
 
 def heard(running: Served, words: str) -> None:

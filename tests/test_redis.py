@@ -126,6 +126,25 @@ async def test_a_gateway_that_fails_open_says_so(up, redis):
         assert (told.status, told.headers["x-p402-guard"]) == (200, "degraded")
 
 
+async def test_what_is_left_is_asked_of_redis_and_an_outage_is_seen_from_outside(up, redis):
+    async with Gateway(shared(up, redis, 'budget_usd = "1"')) as gateway:
+        spent = (await settled(gateway)).metadata["cost_usd"]
+        usage = (await gateway.get("/usage")).json
+        assert usage["limits"]["budget"]["spent_usd"] == usage["total"]["cost_usd"] == spent
+        calm = (await gateway.get("/metrics")).raw.decode().splitlines()
+        assert "guard_breaker_state 0" in calm
+        assert "guard_store_trip_seconds_count 1" in calm
+        redis.tell(signal.SIGSTOP)
+        for _ in range(5):
+            await settled(gateway)
+        away = (await gateway.get("/metrics")).raw.decode().splitlines()
+        last = (await gateway.get("/usage")).json
+    assert "guard_breaker_state 1" in away
+    assert "guard_breaker_opened_total 1" in away
+    assert last["limits"]["budget"]["limit_usd"] == 1, "as it was seen last"
+    assert last["total"]["requests"] >= usage["total"]["requests"]
+
+
 def test_a_node_of_another_ledger_does_not_start(up, redis):
     async def start() -> None:
         async with Gateway(shared(up, redis)) as gateway:

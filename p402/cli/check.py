@@ -53,6 +53,7 @@ def _facts(settings: Settings, models: list[dict[str, Any]]) -> dict[str, Any]:
         "sandbox": settings.sandbox.enabled,
         "tenants": [tenant.id for tenant in settings.tenants] or ["default"],
         "open": settings.open,
+        "metrics": _metrics(settings),
         "data_dir": str(settings.data_dir),
         "store": "redis" if settings.store.url else "memory",
         "ledger": "postgresql" if settings.store.ledger else "sqlite",
@@ -63,6 +64,18 @@ def _facts(settings: Settings, models: list[dict[str, Any]]) -> dict[str, Any]:
         "refresh_file": settings.refresh_file,
         "warnings": list(settings.warnings),
     }
+
+
+def _metrics(settings: Settings) -> str:
+    """Whom metrics are told, and where."""
+    operator = settings.operator
+    host, port = operator.listen or ("", 0)
+    own = f", and on {host}:{port}" if operator.listen else ""
+    if operator.keyed:
+        return f"/metrics{own}, to the operator's key"
+    if settings.metrics_open:
+        return f"/metrics{own}, to anyone on this machine"
+    return f"on {host}:{port} alone" if own else "to nobody: set [operator] key_env"
 
 
 def _guard(found: dict[str, dict[str, Any]]) -> Table:
@@ -101,6 +114,7 @@ def _show(settings: Settings, facts: dict[str, Any]) -> None:
     grid.add_row("sandbox", "on" if settings.sandbox.enabled else "off")
     told = "open: every caller is `default`" if settings.open else ", ".join(facts["tenants"])
     grid.add_row("tenants", told)
+    grid.add_row("metrics", facts["metrics"])
     grid.add_row("ledger", f"{facts['data_dir']} ({facts['ledger']}), accounts in {facts['store']}")
     paper.print(grid)
     paper.print()

@@ -212,7 +212,8 @@ def judged(case: Case, tries: list[Try], refused: str) -> str:
 def configured(upstream: Upstream, cases: tuple[Case, ...], more: str) -> str:
     """One provider, a slow one beside it, and a tenant for each case."""
     patient = QUICK.replace("00\n", "00000\n")
-    text = lone(upstream, more).replace(QUICK, patient) + provider("slow", upstream)
+    text = "[server]\ndrain_s = 1\n" + lone(upstream, more).replace(QUICK, patient)
+    text += provider("slow", upstream)
     text += model("m-slow", "slow")
     text += '[[model]]\nid = "m-free"\nprovider = "a"\ncontext = 100000\nmax_output = 8000\n'
     return text + "".join(tenant(case.tenant, case.guard) for case in cases)

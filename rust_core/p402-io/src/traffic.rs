@@ -80,13 +80,13 @@ impl<K, V> Default for Family<K, V> {
 impl<K: Ord, V: Default> Family<K, V> {
     /// The member of a label, or the one of all that came too late; a known one takes a shared
     /// lock alone, which a scrape holds no longer than it copies pointers.
-    fn member(&self, label: K, other: K) -> Arc<V> {
+    fn member(&self, label: K, other: impl FnOnce() -> K) -> Arc<V> {
         if let Some(known) = self.0.read().get(&label) {
             return Arc::clone(known);
         }
         let mut members = self.0.write();
         let full = members.len() + 1 >= LABELS_MAX;
-        let label = if full && !members.contains_key(&label) { other } else { label };
+        let label = if full && !members.contains_key(&label) { other() } else { label };
         Arc::clone(members.entry(label).or_default())
     }
 }
@@ -114,14 +114,13 @@ impl Traffic {
     /// A request that was admitted has ended; its row says how.
     pub fn ended(&self, row: &Row) {
         let is_settled = row.state == RowState::Settled;
-        let other = || -> Arc<str> { OTHER.into() };
         for attempt in &row.attempts {
             let (provider, model) = (Arc::clone(&attempt.provider), Arc::clone(&attempt.model));
             let label = (provider, model, attempt.outcome);
-            count(&self.attempts.member(label, (other(), other(), OTHER)));
+            count(&self.attempts.member(label, || (other(), other(), OTHER)));
         }
         let label = (Arc::clone(&row.provider), Arc::clone(&row.model));
-        let served = self.served.member(label, (other(), other()));
+        let served = self.served.member(label, || (other(), other()));
         count(if is_settled { &served.settled } else { &served.released });
         let more = |counter: &AtomicU64, tokens| {
             counter.fetch_add(tokens, Ordering::Relaxed);
@@ -132,11 +131,11 @@ impl Traffic {
         sum(&served.cost_nano, row.bill.cost.nano());
         sum(&served.direct_nano, row.bill.direct.nano());
         sum(&served.wasted_nano, row.bill.wasted.nano());
-        let tenant = self.tenants.member(Arc::clone(&row.tenant), other());
+        let tenant = self.tenants.member(Arc::clone(&row.tenant), other);
         count(&tenant.requests);
         sum(&tenant.nano, row.bill.cost.saturating_add(row.bill.wasted).nano());
         if is_settled {
-            let pace = self.paces.member(Arc::clone(&row.provider), other());
+            let pace = self.paces.member(Arc::clone(&row.provider), other);
             pace.whole.observe(Duration::from_micros(row.provider_latency_us));
             let first = row.attempts.last().filter(|_| row.stream);
             if let Some(first) = first {
@@ -149,7 +148,7 @@ impl Traffic {
 
     /// A stream of this provider's model broke after its first content had gone out.
     pub fn broke(&self, (provider, model): (Arc<str>, Arc<str>)) {
-        count(&self.served.member((provider, model), (OTHER.into(), OTHER.into())).broken);
+        count(&self.served.member((provider, model), || (other(), other())).broken);
     }
 
     /// A request was refused, or failed, with this code.
@@ -157,7 +156,7 @@ impl Traffic {
         if let Some(counter) = self.errors.get(code as usize) {
             count(counter);
         }
-        count(&self.tenants.member(Arc::clone(tenant), OTHER.into()).refused);
+        count(&self.tenants.member(Arc::clone(tenant), other).refused);
     }
 
     pub fn expose(&self, out: &mut Exposition) {
@@ -247,6 +246,10 @@ impl Traffic {
             }
         }
     }
+}
+
+fn other() -> Arc<str> {
+    OTHER.into()
 }
 
 fn tokens(counter: &AtomicU64) -> i64 {

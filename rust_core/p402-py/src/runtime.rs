@@ -9,11 +9,14 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
 
 /// Threads for what waits for a name server or a database; more work than that waits its turn.
 const BLOCKING_MAX: usize = 16;
+/// Longest wait for threads that read the ledger, once all else has ended.
+const READERS_WAIT: Duration = Duration::from_millis(500);
 
 /// Replies that have something for Python; drained by the event loop in one go.
 #[derive(Debug)]
@@ -74,9 +77,11 @@ impl Lane {
         let handle = runtime.handle().clone();
         let quit = Arc::new(Notify::new());
         let told = Arc::clone(&quit);
-        let thread = std::thread::Builder::new()
-            .name("p402-lane".to_owned())
-            .spawn(move || runtime.block_on(told.notified()))?;
+        let thread = std::thread::Builder::new().name("p402-lane".to_owned()).spawn(move || {
+            runtime.block_on(told.notified());
+            // Whoever reads the ledger for a client that is gone must not hold up the end.
+            runtime.shutdown_timeout(READERS_WAIT);
+        })?;
         Ok(Self { handle, quit, thread: Mutex::new(Some(thread)) })
     }
 
