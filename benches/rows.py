@@ -48,7 +48,7 @@ def rows(results: Results) -> list[Row]:
         *_streams(results),
         *_prompts(results),
         *_money(results),
-        *_process(results),
+        *_footprint(results),
     ]
 
 
@@ -164,7 +164,7 @@ def _money(results: Results) -> list[Row]:
     ]
 
 
-def _process(results: Results) -> list[Row]:
+def _footprint(results: Results) -> list[Row]:
     idle = median(results, "rss", "p402", "idle_mb")
     loaded = median(results, "cpu", "base", "128", "p402", "rss_largest_mb")
     memory = [Bar("idle", idle, 70, "MB"), Bar("loaded, c = 128", loaded, 100, "MB")]

@@ -3,7 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a bench whose set-up is wrong must stop")]
 
-use hdrhistogram::Histogram;
+use p402_benches::figures::{Durations, durations};
 use p402_core::guard::{Claim, Code, Kind, Limits, Op, Rate, Slice};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
@@ -18,8 +18,6 @@ const TENANTS: u64 = 1_000;
 /// Open requests of each tenant, as of a busy one.
 const HOLDS: u64 = 5;
 const DECISIONS: u64 = 1_000_000;
-/// What takes longer is told as this.
-const WORST_NS: u64 = 10_000_000_000;
 const PRICE: Usd = Usd::from_nano(1_000);
 
 fn limits() -> Limits {
@@ -41,21 +39,11 @@ fn scattered(turn: u64) -> usize {
     (turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % TENANTS as usize
 }
 
-fn spread() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, WORST_NS, 3).expect("bounds, and three digits")
-}
-
-fn told(name: &str, spread: &Histogram<u64>) {
-    let [p50, p99, p999, most] = [0.5, 0.99, 0.999, 1.0].map(|at| spread.value_at_quantile(at));
-    eprintln!("accounts/{name}: p50 {p50} ns, p99 {p99} ns, p99.9 {p999} ns, max {most} ns");
-}
-
-fn timed(spread: &mut Histogram<u64>, decide: impl FnOnce() -> bool) {
+fn timed(spread: &mut Durations, decide: impl FnOnce() -> bool) {
     let begun = Instant::now();
     let done = black_box(decide());
-    let nanos = begun.elapsed().as_nanos();
+    spread.add(begun.elapsed());
     assert!(done, "every decision is a yes");
-    spread.saturating_record(u64::try_from(nanos).unwrap_or(u64::MAX));
 }
 
 fn embedded() {
@@ -69,14 +57,14 @@ fn embedded() {
             home.apply(&tenant, admit(u64::MAX - hold), now).expect("an account");
         }
     }
-    let [mut admits, mut settles] = [(); 2].map(|()| spread());
+    let [mut admits, mut settles] = [(); 2].map(|()| durations().expect("bounds that hold"));
     for turn in 1..=DECISIONS {
         let done = |op| home.apply(&of(turn), op, now).is_ok_and(|reply| reply.code == Code::Done);
         timed(&mut admits, || done(admit(turn)));
         timed(&mut settles, || done(settle(turn)));
     }
-    told("embedded admit", &admits);
-    told("embedded settle", &settles);
+    admits.tell("accounts/embedded admit").expect("a file for figures");
+    settles.tell("accounts/embedded settle").expect("a file for figures");
 }
 
 fn slice() {
@@ -84,13 +72,13 @@ fn slice() {
     let rid = RequestId::from_bits(1);
     let granted = Usd::from_nano(PRICE.nano() * (DECISIONS as i64 + 1));
     let mut slices = vec![Slice::new(rid, granted, day); TENANTS as usize];
-    let mut draws = spread();
+    let mut draws = durations().expect("bounds that hold");
     for turn in 0..DECISIONS {
         let slice = &mut slices[scattered(turn)];
         timed(&mut draws, || slice.draw(PRICE, day));
         slice.settle(PRICE, PRICE);
     }
-    told("slice draw", &draws);
+    draws.tell("accounts/slice draw").expect("a file for figures");
 }
 
 fn main() {

@@ -5,7 +5,6 @@
 #![expect(clippy::expect_used, reason = "a bench whose set-up is wrong must stop")]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use hdrhistogram::Histogram;
 use p402_benches::figures;
 use p402_core::guard::{Account, Anomaly, Claim, Code, Kind, Limits, Op, Rate, SeriesKey, Stage};
 use p402_core::id::RequestId;
@@ -122,16 +121,16 @@ fn decisions(_: &mut Criterion) {
             home.apply(tenant, admit(DECISIONS + number), now).expect("an answer");
         }
     }
-    let mut spread: Histogram<u64> = Histogram::new(3).expect("three digits");
+    let mut spread = figures::durations().expect("bounds that hold");
     for number in 0..DECISIONS {
         let tenant = &tenants[number as usize % TENANTS];
         let begun = Instant::now();
         let reply = home.apply(tenant, admit(number), now).expect("an answer");
-        spread.saturating_record(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        spread.add(begun.elapsed());
         assert_eq!(reply.code, Code::Done);
         home.apply(tenant, settle(number), now).expect("an answer");
     }
-    figures::spread("guard/decision", &spread).expect("a file for figures");
+    spread.tell("guard/decision").expect("a file for figures");
 }
 
 criterion_group!(benches, guard, decisions);

@@ -4,7 +4,6 @@
 #![expect(clippy::expect_used, reason = "a bench whose set-up is wrong must stop")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use hdrhistogram::Histogram;
 use p402_benches::figures;
 use p402_core::id::RequestId;
 use p402_core::ledger::{Kind, ROW_BYTES, Row, Seq};
@@ -21,8 +20,6 @@ use std::time::{Duration, Instant};
 const DAY: Day = Day::from_days(20_785);
 /// Appends that the percentiles are taken from: four segments are turned on the way.
 const APPENDS: u128 = 1_000_000;
-/// What takes longer is told as this.
-const WORST_NS: u64 = 10_000_000_000;
 /// Rows that recovery and the index work through; `P402_ROWS=10000000` adds one long recovery.
 const ROWS: u64 = 200_000;
 
@@ -96,15 +93,14 @@ fn append(c: &mut Criterion) {
 }
 
 fn spread(name: &str, ledger: &Ledger) {
-    let spread = Histogram::new_with_bounds(1, WORST_NS, 3);
-    let mut spread: Histogram<u64> = spread.expect("bounds, and three digits");
+    let mut spread = figures::durations().expect("bounds that hold");
     for n in 0..APPENDS {
         let settle = row(Kind::Settle, APPENDS + n);
         let begun = Instant::now();
         ledger.append(&settle).map(drop).expect("a row");
-        spread.saturating_record(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        spread.add(begun.elapsed());
     }
-    figures::spread(name, &spread).expect("a file for figures");
+    spread.tell(name).expect("a file for figures");
 }
 
 /// A start on a journal that the index has nothing of: every row is read and added up.

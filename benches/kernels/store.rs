@@ -7,7 +7,6 @@
 #![expect(clippy::print_stdout, reason = "its figures are its result")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot run must say so")]
 
-use hdrhistogram::Histogram;
 use p402_benches::figures;
 use p402_core::guard::{Account, Claim, Code, Fence, Kind, Limits, Op, Rate, Reply};
 use p402_core::id::RequestId;
@@ -160,15 +159,15 @@ fn measure(connection: &mut redis::Connection, keys: &[String], (holds, batch): 
 /// Admissions one at a time: what a request waits for on this host.
 fn trips(connection: &mut redis::Connection, keys: &[String]) {
     furnish(connection, keys, PROMISED.0);
-    let mut spread: Histogram<u64> = Histogram::new(3).unwrap();
+    let mut spread = figures::durations().unwrap();
     for number in 0..REQUESTS as u64 {
         let (key, rid) = (keys[number as usize % TENANTS].as_str(), drawn(number));
         let begun = Instant::now();
         calls(connection, &[(key, admit(rid))]);
-        spread.saturating_record(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        spread.add(begun.elapsed());
         calls(connection, &[(key, settle(rid))]);
     }
-    figures::spread("store/redis trip", &spread).unwrap();
+    spread.tell("store/redis trip").unwrap();
 }
 
 /// A function that reads an account and writes it back, and decides nothing.
