@@ -21,14 +21,15 @@ TARGET = "0 nano-dollars"
 NAME = "storm"
 REST_S = 60.0
 BUDGET_NANO = 100_000_000_000
+# Fewer clients than may be heard out at once (64): nothing that was billed may be missing.
+CLIENTS = 32
 # Long enough for a busy machine, short enough that silence ends within the test.
 TIMES = "[timeouts]\nfirst_byte_min_ms = 800\nfirst_byte_max_ms = 1000\nbody_min_ms = 800\n"
-DRAIN = "[stream]\ndrain_max = 16\ndrain_ms = 2000\n"
 
 
 async def blow(stage: Stage, scale: Scale) -> Storm:
     """Two of three hang up within a tenth of a second."""
-    storm = Storm(stage, [NAME], each=32, seed=scale.seed, leaving=0.66)
+    storm = Storm(stage, [NAME], each=CLIENTS, seed=scale.seed, leaving=0.66)
     await storm.last(scale.pick(1_500, 20_000))
     return storm
 
@@ -57,7 +58,7 @@ def measure(scale: Scale) -> Verdict:
     """Storms, then waits for what is held."""
     guard = f'{WIDE}in_flight_max = 256\nbudget_usd = "100"\nbudget_period = "total"'
     offers = model("claims-a", "mute") + model("claims-b", "bad") + model("claims-c", "steady")
-    text = f"{TIMES}{DRAIN}{offers}{tenant(NAME, guard)}"
+    text = f"{TIMES}{offers}{tenant(NAME, guard)}"
     with Stage(text, seed=scale.seed) as stage:
         storm = asyncio.run(blow(stage, scale))
         books = Books(stage.data)
