@@ -25,6 +25,8 @@ pub struct Meter {
     pub late_settle: AtomicU64,
     pub settle_unknown: AtomicU64,
     pub slots_retaken: AtomicU64,
+    /// Accounts that counted other than the ledger at a start.
+    pub mismatched: AtomicU64,
     pub shortfall_nano: AtomicI64,
     pub implausible: AtomicU64,
     pub ledger_refused: AtomicU64,
@@ -89,6 +91,7 @@ impl Meter {
             ("late_settle_total", "Settled after the lease lapsed.", unsigned(&self.late_settle)),
             ("settle_unknown_total", "Settled twice, or lost.", unsigned(&self.settle_unknown)),
             ("slots_retaken_total", "Slots that had lapsed.", unsigned(&self.slots_retaken)),
+            ("mismatched_total", "Counters unlike the ledger.", unsigned(&self.mismatched)),
             ("estimate_shortfall_nano_total", "Beyond holds.", signed(&self.shortfall_nano)),
             ("implausible_usage_total", "Usage not believed.", unsigned(&self.implausible)),
             ("ledger_failed_total", "Rows the ledger did not take.", unsigned(&self.ledger_failed)),

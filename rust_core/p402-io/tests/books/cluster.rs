@@ -1,5 +1,6 @@
 //! A PostgreSQL server of the test's own, in a folder of its own, as nobody in particular.
 
+#![allow(dead_code, reason = "each test file uses what it needs")]
 #![expect(clippy::expect_used, reason = "a test that cannot set up must fail loudly")]
 
 use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group};

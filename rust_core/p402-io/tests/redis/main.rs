@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot set up must fail")]
 
 mod faults;
+mod heirs;
 mod nodes;
 mod rig;
 mod rolling;
