@@ -21,6 +21,8 @@ pub struct Meter {
     pub late_settle: AtomicU64,
     pub settle_unknown: AtomicU64,
     pub slots_retaken: AtomicU64,
+    /// Accounts that counted other than the ledger at a start.
+    pub mismatched: AtomicU64,
     pub shortfall_nano: AtomicI64,
     pub implausible: AtomicU64,
     pub ledger_refused: AtomicU64,
@@ -76,6 +78,7 @@ impl Meter {
             ("late_settle_total", "counter", unsigned(&self.late_settle)),
             ("settle_unknown_total", "counter", unsigned(&self.settle_unknown)),
             ("slots_retaken_total", "counter", unsigned(&self.slots_retaken)),
+            ("mismatched_total", "counter", unsigned(&self.mismatched)),
             ("estimate_shortfall_nano_total", "counter", signed(&self.shortfall_nano)),
             ("implausible_usage_total", "counter", unsigned(&self.implausible)),
             ("ledger_failed_total", "counter", unsigned(&self.ledger_failed)),

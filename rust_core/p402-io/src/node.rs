@@ -150,7 +150,8 @@ impl Node {
         if let Some(home) = &self.home {
             home.store.begin();
             let (world, now) = (self.world.load_full(), self.clock.now().utc);
-            tokio::spawn(heir::take_up(Arc::clone(home), world, now));
+            let (home, meter) = (Arc::clone(home), Arc::clone(&self.meter));
+            tokio::spawn(async move { heir::take_up(&home, &world, &meter, now).await });
         }
         let mut tick = tokio::time::interval(RENEW_EVERY);
         for ticks in 1_u64.. {

@@ -1,4 +1,4 @@
-//! Decides what becomes of a record whose owner does not work on it: the ledger tells, time ends it.
+//! Decides what becomes of a record whose owner does not work on it: the ledger tells, or time.
 //! Does not look for such records and writes no row.
 
 use super::limits::Limits;

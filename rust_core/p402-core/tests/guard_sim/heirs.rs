@@ -1,7 +1,7 @@
 //! Decides how a node comes back after a crash, and who ends what a node left that does not.
 //! Does not know more than the code: the ledger's answers, and `guard::Heir` on the records.
 
-use crate::ledger::{Journal, Kind, Row};
+use crate::ledger::{Kind, Row};
 use crate::node::Estimate;
 use crate::world::{BEAT, LOOK, MS, NODES, SECOND, TENANTS, World};
 use p402_core::guard::{Heir, Op, Record, Rest};
@@ -19,7 +19,7 @@ impl World {
         if self.switches.one_host {
             self.flush(node);
         }
-        let journal = std::mem::replace(&mut self.nodes[node].journal, Journal::default());
+        let journal = std::mem::take(&mut self.nodes[node].journal);
         for row in journal.tail() {
             if matches!(row.kind, Kind::Dispatch | Kind::Extend) {
                 self.oracle.lose(row.tenant, row.day, row.nano);

@@ -98,8 +98,8 @@ impl World {
         recovery.reading = Some((self.now, seed, seeding));
     }
 
-    /// The truth about a request that was settled at its hold comes in. The account goes first, then
-    /// comes the row: whatever ends the node in between, somebody reads the account anew.
+    /// The truth about a request that was settled at its hold comes in. The account goes first,
+    /// then comes the row: whatever ends the node in between, somebody reads the account anew.
     pub fn correct(&mut self, node: usize) {
         let Some(Estimate { tenant, rid, day }) = self.nodes[node].estimated.last().copied() else {
             return;

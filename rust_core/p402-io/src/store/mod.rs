@@ -7,6 +7,7 @@ pub mod redis;
 
 use p402_core::guard::{Limits, Op, Reply};
 use p402_core::id::RequestId;
+use p402_core::ledger::Balance;
 use p402_core::money::Usd;
 use p402_core::time::Timestamp;
 use std::fmt;
@@ -30,6 +31,9 @@ pub struct Former {
     /// Its first row of that life's last moments.
     pub recent: Option<Timestamp>,
 }
+
+/// An account's version, and what it counts too much (or too little).
+pub type Difference = Pin<Box<dyn Future<Output = Option<(i64, Usd)>> + Send>>;
 
 /// What came of one trip.
 pub type Answer = Result<Reply, StoreError>;
@@ -69,6 +73,12 @@ pub trait Store: Send + Sync {
     /// and has to be asked again.
     fn take_up(&self, _former: Former) -> Pin<Box<dyn Future<Output = bool> + Send>> {
         Box::pin(std::future::ready(true))
+    }
+
+    /// By how much an account that rests counts other than these days of the ledger do, and at
+    /// which version; `None` where it agrees, does not rest or is not there.
+    fn differs(&self, _tenant: &Tenant<'_>, _days: Vec<Balance>) -> Difference {
+        Box::pin(std::future::ready(None))
     }
 
     /// The account does not know a request that the ledger knows: it is read anew, soon.

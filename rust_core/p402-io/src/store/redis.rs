@@ -17,11 +17,12 @@ mod server;
 mod slices;
 pub mod wire;
 
-use super::{Former, Store, Tenant, Trip};
+use super::{Difference, Former, Store, Tenant, Trip};
 use address::{Address, Tag};
 use home::{Asked, Home};
 use p402_core::guard::{Op, Open, Slice, Told};
 use p402_core::id::RequestId;
+use p402_core::ledger::Balance;
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
 use std::fmt;
@@ -159,6 +160,11 @@ impl Store for Redis {
     fn take_up(&self, former: Former) -> Pin<Box<dyn Future<Output = bool> + Send>> {
         let home = self.home.clone();
         Box::pin(async move { home.take_up(&former).await })
+    }
+
+    fn differs(&self, tenant: &Tenant<'_>, days: Vec<Balance>) -> Difference {
+        let (home, tag) = (self.home.clone(), Tag::of(tenant.id));
+        Box::pin(async move { home.differs(&tag, &days).await })
     }
 
     fn doubt(&self, tenant: &Tenant<'_>) {

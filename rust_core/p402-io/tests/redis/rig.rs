@@ -85,13 +85,15 @@ pub(crate) enum End {
 pub(crate) struct World {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) bill: Arc<Bill>,
-    deadline: Duration,
+    pub(crate) wait_replicas: u32,
+    pub(crate) deadline: Duration,
 }
 
 impl World {
     /// With the deadline of the product.
     pub(crate) fn new() -> Self {
-        Self { ledger: Arc::default(), bill: Arc::default(), deadline: DEADLINE }
+        let (ledger, bill) = (Arc::default(), Arc::default());
+        Self { ledger, bill, wait_replicas: 0, deadline: DEADLINE }
     }
 
     /// With the longest deadline: what is decided, not how fast, is under test.
@@ -109,7 +111,7 @@ impl World {
             node: number,
             deadline: self.deadline,
             seed_deadline: Duration::from_millis(250),
-            wait_replicas: 0,
+            wait_replicas: self.wait_replicas,
             truth: journal.clone(),
             tell: Arc::new(move |notice| heard.lock().unwrap().push(notice.clone())),
         };

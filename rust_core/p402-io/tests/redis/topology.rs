@@ -119,6 +119,25 @@ async fn sentinels_name_the_primary() {
 }
 
 #[tokio::test]
+async fn an_admission_counts_once_a_replica_has_it() {
+    let primary = Server::start();
+    let port = primary.port().to_string();
+    let replica = Server::with(&["--replicaof", "127.0.0.1", &port]);
+    replica.until("master_link_status", "up");
+    let url = format!("redis://127.0.0.1:{port}");
+    let node = World { wait_replicas: 1, ..World::patient() }.node(&url, 1, plain()).await;
+    assert_eq!(node.request(1_000).await.0, End::Served);
+    let key = Tag::of(TENANT).key("acct");
+    let there: bool = redis::cmd("EXISTS").arg(key).query(&mut replica.connect()).unwrap();
+    assert!(there, "acknowledged by the replica");
+    // Nobody acknowledges any more: the store takes no admission, and says so in time.
+    replica.signal("-STOP");
+    let (end, took) = node.request(1_000).await;
+    assert!(matches!(end, End::Unavailable(_)), "{end:?}");
+    assert!(took < Duration::from_millis(200), "{took:?}");
+}
+
+#[tokio::test]
 async fn a_user_with_nothing_but_what_is_needed_is_enough() {
     let server = Server::start();
     let rules = "on >word ~p402:* &p402:* +fcall +function|load +function|list +info +time +ping \

@@ -1,4 +1,4 @@
-//! Decides nothing of its own: asks the ledger about holds that nobody works on, and says its answer.
+//! Decides nothing of its own: asks the ledger about holds nobody works on, and says its answer.
 //! Does not write a row, and leaves alone what the core's `Heir` leaves alone.
 
 use super::address::Tag;
@@ -8,6 +8,8 @@ use super::peers::{BEAT, LOOK_BEATS};
 use crate::store::{Former, Tenant};
 use p402_core::guard::{Account, Heir, Limits, Op, Record, Rest};
 use p402_core::id::RequestId;
+use p402_core::ledger::Balance;
+use p402_core::money::Usd;
 use p402_core::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,6 +39,32 @@ impl Home {
         // The store's clock when this process began.
         let began = |now: Timestamp| now.micros() - self.ways.ticks().micros() as i64;
         self.look(&tag, |now| Timestamp::from_micros(began(now))).await.is_ok()
+    }
+
+    /// What an account in which nothing but slices is held counts too much, by these days.
+    pub(super) async fn differs(
+        self: &Arc<Self>,
+        tag: &Tag,
+        days: &[Balance],
+    ) -> Option<(i64, Usd)> {
+        let found = self.peek(tag).await.ok()?;
+        let account = Account::decode(&found.value).ok()?;
+        let header = account.header();
+        let rests = account.records().iter().all(Record::is_slice);
+        if header.epoch != found.epoch || !rests {
+            return None;
+        }
+        let sum = |wanted: &dyn Fn(i64) -> bool| -> i64 {
+            let days = days.iter().filter(|each| wanted(i64::from(each.day.days())));
+            days.map(|each| each.spent.nano()).sum()
+        };
+        let over = [
+            header.day_spent - sum(&|day| day == header.day),
+            header.prev_spent - sum(&|day| day == header.prev_day),
+            header.budget_spent - sum(&|day| day >= header.budget_from_day),
+        ];
+        let over = over.into_iter().find(|nano| *nano != 0)?;
+        Some((header.version, Usd::from_nano(over)))
     }
 
     /// Looks at every account in which something is held that nobody renews.
