@@ -135,7 +135,7 @@ fn home(address: Address, folder: PathBuf, index: String) -> Arc<Home> {
 async fn what_a_node_left_for_good_is_ended_at_its_hold_by_another_after_a_day() {
     let (server, cluster) = (Server::start(), cluster::Cluster::start());
     let (one, other) = (books::quick_folder(), books::quick_folder());
-    let limits = Limits::default();
+    let limits = Limits { slice_max: Usd::ZERO, ..Limits::default() };
     let tenant = Tenant { id: TENANT, limits: &limits };
     let now = || SystemClock::default().now().utc;
     let start = |folder: &tempfile::TempDir| {
