@@ -4,6 +4,7 @@
 use super::answers::Scope;
 use super::database::{Access, IndexError, Purpose};
 use super::folder::{JournalId, journal_id, journal_of, kept_damage, owner_of};
+use super::fresh::{Name, name_of};
 use super::index::{Index, IndexAt, Positions};
 use super::tail::{self, Ends};
 use p402_core::guard::Told;
@@ -199,7 +200,7 @@ impl Books {
             let mut tally = Tally::new(question.by, question.most);
             // A request that ends twice ends once here, too.
             let mut seen = Replay::default();
-            page.tail(|row| {
+            page.fresh(|row| {
                 if seen.push(row) && question.admits(row) && tally.waiting() <= TAIL_BUCKETS_MAX {
                     tally.push(row);
                 }
@@ -276,7 +277,7 @@ impl Books {
 #[derive(Debug, Default)]
 struct Found {
     rows: Vec<(Box<str>, Timestamp, Seq, RowBytes)>,
-    seen: HashSet<(u128, u8, u8)>,
+    seen: HashSet<Name>,
 }
 
 impl Found {
@@ -286,8 +287,7 @@ impl Found {
     }
 
     fn keep(&mut self, row: &Row<'_>) {
-        let (rid, slot, attempt) = row.identity();
-        if self.seen.insert((rid.bits(), slot, attempt)) {
+        if self.seen.insert(name_of(row)) {
             self.rows.push((row.tenant.into(), row.at, row.seq, row.encode(row.seq)));
         }
     }
@@ -331,14 +331,6 @@ impl Page<'_> {
         let read = tail::rows(self.journal, &self.positions, Ends::Keep, |_, _| true);
         let waiting = read.map_or(0, |read| read.damaged.len());
         Ok((waiting + kept_damage(self.journal).map_err(IndexError::new)?) as u64)
-    }
-
-    pub(super) fn replay(&mut self) -> Result<Replay, Interrupted> {
-        let mut replay = Replay::default();
-        self.tail(|row| {
-            replay.push(row);
-        })?;
-        Ok(replay)
     }
 
     fn open(&mut self, tail: &Replay) -> Result<Vec<OpenRequest>, Interrupted> {

@@ -4,6 +4,7 @@
 use super::columns::Cells;
 use super::database::{Access, Columns, Database, IndexError, Purpose, Value};
 use super::folder::JournalId;
+use super::fresh::{Name, name_of};
 use super::postgres::Postgres;
 use super::rollup::{self, Rollup};
 use super::schema::{self, Lines};
@@ -179,15 +180,10 @@ impl Index {
     fn insert_told<'a>(&mut self, rows: &[Row<'a>]) -> Result<Vec<Row<'a>>, IndexError> {
         let cells: Vec<Cells<'_>> = rows.iter().map(Cells::of).collect();
         let mut told = HashSet::with_capacity(rows.len());
-        self.ask(schema::rows_told(), &values(&cells), &mut |line| {
-            let small = |at| line.int(at).and_then(|n| u8::try_from(n).map_err(IndexError::new));
-            told.insert((rid_bits(line, 0)?, small(1)?, small(2)?));
-            Ok(())
+        self.names(schema::rows_told(), &values(&cells), &mut |name| {
+            told.insert(name);
         })?;
-        let fresh = rows.iter().filter(|row| {
-            let (rid, slot, attempt) = row.identity();
-            told.remove(&(rid.bits(), slot, attempt))
-        });
+        let fresh = rows.iter().filter(|row| told.remove(&name_of(row)));
         Ok(fresh.copied().collect())
     }
 
@@ -247,13 +243,31 @@ impl Index {
         Ok(changed)
     }
 
-    fn ask(
+    /// The names of every row that stands here of these requests.
+    pub(super) fn names_of(
+        &mut self,
+        rids: &[[u8; 16]],
+        each: &mut dyn FnMut(Name),
+    ) -> Result<(), IndexError> {
+        let values: Vec<_> = rids.iter().map(|rid| Value::Bytes(rid)).collect();
+        self.names(schema::NAMES, &values, each)
+    }
+
+    /// A statement over many lines that tells names of rows.
+    fn names(
         &mut self,
         lines: Lines,
         values: &[Value<'_>],
-        each: &mut dyn FnMut(&dyn Columns) -> Result<(), IndexError>,
+        each: &mut dyn FnMut(Name),
     ) -> Result<(), IndexError> {
-        self.many(lines, values, |database, sql, values| database.ask(sql, values, each))
+        self.many(lines, values, |database, sql, values| {
+            database.ask(sql, values, &mut |line| {
+                let small =
+                    |at| line.int(at).and_then(|n| u8::try_from(n).map_err(IndexError::new));
+                each((rid_bits(line, 0)?, small(1)?, small(2)?));
+                Ok(())
+            })
+        })
     }
 
     /// As many lines at a time as the database takes; what is over goes in halves of that, so that

@@ -8,6 +8,7 @@ mod columns;
 mod database;
 mod folder;
 mod follow;
+mod fresh;
 mod index;
 mod journal;
 mod keeper;

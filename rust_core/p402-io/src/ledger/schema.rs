@@ -36,6 +36,13 @@ pub(super) const OPENED: Lines = Lines {
 pub(super) const CLOSED: Lines =
     Lines { head: "DELETE FROM ledger_open WHERE rid IN (", tail: ")", width: 1 };
 
+/// The names of all rows of some requests.
+pub(super) const NAMES: Lines = Lines {
+    head: "SELECT rid, slot, attempt FROM ledger_rows WHERE rid IN (",
+    tail: ")",
+    width: 1,
+};
+
 pub(super) const EXTENDED: &str = "UPDATE ledger_open SET held_nano = $1 WHERE rid = $2";
 pub(super) const SUSPENDED: &str = "UPDATE ledger_open SET suspended = 1 WHERE rid = $1";
 pub(super) const POSITION: &str = "INSERT INTO ledger_positions (journal, writer, seq) \
