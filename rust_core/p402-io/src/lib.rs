@@ -28,6 +28,7 @@ pub mod reservation;
 
 pub mod world;
 
+pub mod desk;
 pub mod heir;
 
 pub mod node;

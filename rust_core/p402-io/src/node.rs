@@ -2,6 +2,7 @@
 //! Does not serve a request (gateway.rs).
 
 use crate::clock::Clock;
+use crate::desk;
 use crate::emit::Emit;
 use crate::heir;
 use crate::holds::Holds;
@@ -151,7 +152,11 @@ impl Node {
             home.store.begin();
             let (world, now) = (self.world.load_full(), self.clock.now().utc);
             let (home, meter) = (Arc::clone(home), Arc::clone(&self.meter));
+            let desk_home = Arc::clone(&home);
             tokio::spawn(async move { heir::take_up(&home, &world, &meter, now).await });
+            let (node, clock) = (Arc::clone(&self), Arc::clone(&self.clock));
+            let world = move || node.world.load_full();
+            tokio::spawn(desk::keep(desk_home, world, clock));
         }
         let mut tick = tokio::time::interval(RENEW_EVERY);
         for ticks in 1_u64.. {
