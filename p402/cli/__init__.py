@@ -85,7 +85,7 @@ _LEDGER_STEPS = {
     "show": "what each tenant spent, what is open; or the rows of one request",
     "verify": "add every row up again and compare with the counters; 1 where a nano-dollar differs",
     "export": "write the rows to files by UTC day and hour, sorted by tenant",
-    "settle": "end an open request, or correct an ended one; no gateway may run on the directory",
+    "settle": "end an open request, or correct an ended one; a gateway that runs is told",
 }
 
 _LEDGER_EXAMPLES = {

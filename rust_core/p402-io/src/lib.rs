@@ -37,6 +37,7 @@ pub mod reservation;
 
 pub mod world;
 
+pub mod hatch;
 pub mod heir;
 
 pub mod node;

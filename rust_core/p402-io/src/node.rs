@@ -4,6 +4,7 @@
 use crate::clock::Clock;
 use crate::desk::Desk;
 use crate::emit::Emit;
+use crate::hatch;
 use crate::heir;
 use crate::holds::Holds;
 use crate::home::Home;
@@ -164,7 +165,11 @@ impl Node {
             home.store.begin();
             let (world, now) = (self.world.load_full(), self.clock.now().utc);
             let (home, meter) = (Arc::clone(home), Arc::clone(&self.meter));
+            let hatch_home = Arc::clone(&home);
             tokio::spawn(async move { heir::take_up(&home, &world, &meter, now).await });
+            let (node, clock) = (Arc::clone(&self), Arc::clone(&self.clock));
+            let world = move || node.world.load_full();
+            tokio::spawn(hatch::keep(hatch_home, world, clock));
         }
         let mut tick = tokio::time::interval(RENEW_EVERY);
         for ticks in 1_u64.. {

@@ -7,7 +7,8 @@ use p402_core::money::Usd;
 use p402_core::reply::usage_json;
 use p402_core::time::{Day, Timestamp};
 use p402_io::clock::{Clock, SystemClock};
-use p402_io::ledger::{Books, IndexAt, Ledger, Options, RowBytes};
+use p402_io::hatch;
+use p402_io::ledger::{Books, IndexAt, Ledger, LedgerError, Options, RowBytes};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -98,7 +99,7 @@ impl PyBooks {
 }
 
 /// Ends an open request at `cost_usd` (its hold without it), or corrects an ended one, and returns
-/// the row that says so. No gateway may run on the directory.
+/// the row that says so. A gateway that runs on the directory writes it itself.
 #[pyfunction]
 #[pyo3(signature = (data_dir, id, cost_usd = None, index = None))]
 pub fn settle_by_hand<'py>(
@@ -115,7 +116,15 @@ pub fn settle_by_hand<'py>(
         Options { index: IndexAt::read(index), end_open: false, ..Options::new(data_dir) };
     let now = SystemClock::default().now();
     let row = py.detach(|| {
-        Ledger::open(&options, now).and_then(|ledger| ledger.settle_by_hand(rid, cost, now.utc))
+        let here = Ledger::open(&options, now)
+            .and_then(|ledger| ledger.settle_by_hand(rid, cost, now.utc));
+        match here {
+            // A gateway runs there: it writes the row, and tells the account.
+            Err(error @ LedgerError::Held(_)) => {
+                hatch::say(&options.folder, rid, cost).unwrap_or_else(|_| Err(error.to_string()))
+            }
+            other => other.map_err(|error| error.to_string()),
+        }
     });
     let row = row.map_err(failed)?;
     Ok(json(py, &told(&row)))

@@ -9,7 +9,7 @@ use p402_core::guard::{Limits, Op, Reply};
 use p402_core::id::RequestId;
 use p402_core::ledger::Balance;
 use p402_core::money::Usd;
-use p402_core::time::Timestamp;
+use p402_core::time::{Day, Timestamp};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -102,6 +102,12 @@ pub trait Store: Send + Sync {
 
     /// The account does not know a request that the ledger knows: it is read anew, soon.
     fn doubt(&self, _tenant: &Tenant<'_>) {}
+
+    /// A row has corrected what a day counted; the account follows.
+    fn correct(&self, tenant: &Tenant<'_>, (day, more): (Day, Usd), now: Timestamp) {
+        let adjust = Op::Adjust { day, nano: more.nano() };
+        drop(self.call(tenant, adjust, now));
+    }
 
     /// Whether this node is known to be alive.
     fn hears(&self, _node: u32) -> bool {

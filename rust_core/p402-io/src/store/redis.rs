@@ -171,6 +171,11 @@ impl Store for Redis {
         self.home.seats.doubt(&Tag::of(tenant.id));
     }
 
+    fn correct(&self, tenant: &Tenant<'_>, _: (Day, Usd), _now: Timestamp) {
+        // A recovery may have read the row by now or not: added to, it could be counted twice.
+        self.doubt(tenant);
+    }
+
     fn hears(&self, node: u32) -> bool {
         self.home.peers.hears(node)
     }
