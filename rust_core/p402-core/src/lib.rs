@@ -14,6 +14,7 @@ pub mod config;
 pub mod envelope;
 
 pub mod bill;
+pub mod cache;
 pub mod dialect;
 pub mod route;
 

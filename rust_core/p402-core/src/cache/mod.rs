@@ -1,0 +1,5 @@
+//! Decides when a stored answer may stand for a new one: same scope, same meaning, checked thrice.
+//! Does no embedding, keeps no answers and reads no clock: vectors, entries and `now` come in.
+
+pub mod canon;
+pub mod key;
