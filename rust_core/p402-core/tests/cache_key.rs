@@ -8,6 +8,7 @@ use p402_core::envelope::scan;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::fmt::Write;
 
 const AROUND: Around<'static> = Around {
     tenant: "acme",
@@ -206,7 +207,10 @@ proptest! {
 
     #[test]
     fn how_a_string_is_escaped_does_not_matter(text in "\\PC{0,40}") {
-        let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+        let escaped = text.encode_utf16().fold(String::new(), |mut all, unit| {
+            write!(all, "\\u{unit:04x}").unwrap();
+            all
+        });
         let with = |last: &str| {
             key_of(&format!(r#"{{"model":"m","messages":[{{"role":"user","content":{last}}}]}}"#))
         };
