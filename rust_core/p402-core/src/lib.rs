@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod chat;
 pub mod config;
 pub mod envelope;
+pub mod text;
 
 pub mod bill;
 pub mod cache;

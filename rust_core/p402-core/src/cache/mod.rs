@@ -3,3 +3,4 @@
 
 pub mod canon;
 pub mod key;
+pub mod veto;

@@ -1,0 +1,166 @@
+//! Decides what of a text the vetoes compare: quantities, names, turns, content words in order.
+//! Does not compare; a reading is made once per text and used for every pair.
+
+use super::frame::{self, Wanted};
+use super::lexicon::{Lexicon, lexicon};
+use super::quantity::{self, Found, Quantity};
+use crate::text::stem::stem;
+use crate::text::words::{Kind, Word, split};
+
+/// Words beyond this are not read; a longer text has the exact tiers.
+pub(super) const WORDS_MAX: usize = 1_024;
+const DAYS: &[&str] = &[
+    "today",
+    "tomorrow",
+    "yesterday",
+    "tonight",
+    "now",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "january",
+    "february",
+    "march",
+    "april",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+    "weekend",
+];
+/// Between two words these make a pair whose order says nothing.
+const JOINING: &[&str] = &["and", "or", "vs", "versus"];
+
+/// A text as the vetoes see it.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    pub(super) text: &'a str,
+    pub(super) whole: bool,
+    pub(super) wanted: Wanted,
+    pub(super) quantities: Vec<Quantity>,
+    pub(super) dates: Vec<String>,
+    /// Negators, as often as they stand.
+    pub(super) negators: usize,
+    /// Words of possibility, tense and quantity outside the question's frame.
+    pub(super) modals: Vec<String>,
+    /// Code, links and quotations: equal byte for byte or not equal.
+    pub(super) exact: Vec<&'a str>,
+    /// Capitalised inside a sentence, or an identifier; stems.
+    pub(super) names: Vec<String>,
+    /// Stems of what carries content, in order.
+    pub(super) content: Vec<String>,
+    /// Stems of all plain words outside the frame: `on` carries no content, but `off` excludes it.
+    pub(super) said: Vec<String>,
+}
+
+impl<'a> Reading<'a> {
+    pub fn of(text: &'a str) -> Self {
+        let mut words = split(text);
+        let whole = words.len() <= WORDS_MAX;
+        words.truncate(WORDS_MAX);
+        frame::unfronted(&mut words);
+        let (wanted, from) = frame::wanted(&words);
+        let mut reading = Self {
+            text,
+            whole,
+            wanted,
+            quantities: Vec::new(),
+            dates: Vec::new(),
+            negators: 0,
+            modals: Vec::new(),
+            exact: Vec::new(),
+            names: Vec::new(),
+            content: Vec::new(),
+            said: Vec::new(),
+        };
+        reading.read(words.get(from..).unwrap_or_default());
+        reading
+    }
+
+    fn read(&mut self, words: &[Word<'a>]) {
+        let lexicon = lexicon();
+        // A content word that stands alone before `and`, with its place.
+        let mut before: Option<(usize, usize)> = None;
+        let mut at = 0;
+        while let Some(word) = words.get(at) {
+            match quantity::found(words, at, lexicon) {
+                Some(Found::Quantity(quantity, taken)) => {
+                    self.content.push(format!("#{} {}", quantity.value, quantity.unit));
+                    self.quantities.push(quantity);
+                    at += taken;
+                    continue;
+                }
+                Some(Found::Date(date, taken)) => {
+                    self.content.push(format!("#{date}"));
+                    self.dates.push(date);
+                    at += taken;
+                    continue;
+                }
+                None => {}
+            }
+            let place = self.content.len();
+            self.word(word, lexicon);
+            if self.content.len() > place {
+                let joined = before.is_some_and(|(_, end)| at == end + 2)
+                    && words.get(at - 1).is_some_and(|w| JOINING.contains(&w.folded.as_str()));
+                let swapped = |earlier: &usize| {
+                    joined && self.content.get(*earlier) > self.content.get(place)
+                };
+                if let Some(earlier) = before.map(|(earlier, _)| earlier).filter(swapped) {
+                    self.content.swap(earlier, place);
+                }
+                before = Some((place, at));
+            }
+            at += 1;
+        }
+    }
+
+    fn word(&mut self, word: &Word<'a>, lexicon: &Lexicon) {
+        match word.kind {
+            Kind::Mark => return,
+            Kind::Code | Kind::Link | Kind::Quoted => {
+                self.exact.push(word.raw);
+                self.content.push(word.raw.to_owned());
+                return;
+            }
+            Kind::Identifier => {
+                self.names.push(word.folded.clone());
+                self.content.push(word.folded.clone());
+                return;
+            }
+            Kind::Plain | Kind::Number => {}
+        }
+        let folded = word.folded.as_str();
+        if lexicon.is_negator(folded) {
+            self.negators += 1;
+            return;
+        }
+        if lexicon.is_modal(folded) {
+            self.modals.push(folded.to_owned());
+            return;
+        }
+        let base = stem(folded);
+        self.said.push(base.clone());
+        let capital = word.raw.starts_with(char::is_uppercase);
+        let shouted = word.raw.chars().count() > 1 && !word.raw.contains(char::is_lowercase);
+        // `IT` is not `it`, and the vitamin is not the article.
+        let letter = word.raw == "A" && !word.opens;
+        if lexicon.is_light(&base) && !(capital && (shouted || letter)) {
+            return;
+        }
+        if DAYS.contains(&folded) {
+            self.dates.push(folded.to_owned());
+        }
+        if capital && !word.opens {
+            self.names.push(base.clone());
+        }
+        self.content.push(base);
+    }
+}
