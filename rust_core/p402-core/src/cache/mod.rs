@@ -3,4 +3,5 @@
 
 pub mod canon;
 pub mod key;
+pub mod similarity;
 pub mod veto;
