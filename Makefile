@@ -112,7 +112,7 @@ bench-peers: build $(STAMPS)/tests ## install other gateways into benches/peers/
 DATA ?= p402/verifier/pairs/dev/*.jsonl
 .PHONY: cache-eval
 cache-eval: $(ENCODER) ## judge pairs of questions as the cache would: DATA=pairs.jsonl
-	cargo run --quiet --profile profiling -p p402-benches --example cache_eval -- $(DATA)
+	cargo run --quiet --release -p p402-benches --example cache_eval -- $(DATA)
 
 .PHONY: clients
 clients: build $(STAMPS)/tests ## real client packages against the gateway (every CI run)

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import random
 import sys
+from math import erf
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +53,14 @@ def strings(words, count):
             low, high = draw.choice(RANGES)
             match draw.randrange(3):
                 case 0:
-                    parts.append("".join(chr(draw.randint(low, high)) for _ in range(draw.randrange(1, 7))))
+                    length = draw.randrange(1, 7)
+                    parts.append("".join(chr(draw.randint(low, high)) for _ in range(length)))
                 case 1:
                     parts.append(draw.choice(words).removeprefix("##"))
                 case _:
                     word = draw.choice(words).removeprefix("##")
-                    parts.append(draw.choice([word.upper(), word.title(), word + chr(draw.randint(low, high))]))
+                    odd = word + chr(draw.randint(low, high))
+                    parts.append(draw.choice([word.upper(), word.title(), odd]))
         yield draw.choice([" ", "", "\t", ". "]).join(parts)
 
 
@@ -85,8 +88,6 @@ def normal(x, weight, bias):
 
 
 def gelu(x):
-    from math import erf
-
     return x * 0.5 * (1 + np.vectorize(erf)(x / np.sqrt(2)))
 
 

@@ -31,19 +31,19 @@ impl Judged {
     }
 }
 
-fn judge(model: &Model, hands: &mut Hands, pair: &Pair) -> Result<Judged, Box<dyn Error>> {
+fn judge(model: &Model, hands: &mut Hands, pair: &Pair) -> Judged {
     if canonical(&pair.a) == canonical(&pair.b) {
-        return Ok(Judged { cosine: 1.0, step: "canonical" });
+        return Judged { cosine: 1.0, step: "canonical" };
     }
     let (Ok(a), Ok(b)) = (model.embed(hands, &pair.a), model.embed(hands, &pair.b)) else {
-        return Ok(Judged { cosine: 0.0, step: "length" });
+        return Judged { cosine: 0.0, step: "length" };
     };
     let cosine = a.cosine(&b);
     if cosine < THRESHOLD {
-        return Ok(Judged { cosine, step: "similarity" });
+        return Judged { cosine, step: "similarity" };
     }
     let refused = veto(&Reading::of(&pair.a), &Reading::of(&pair.b));
-    Ok(Judged { cosine, step: refused.map_or("semantic", |veto| veto.name()) })
+    Judged { cosine, step: refused.map_or("semantic", |veto| veto.name()) }
 }
 
 /// The chance that a pair to be served is nearer than one that is not.
@@ -101,7 +101,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for file in std::env::args().skip(1).filter(|arg| arg != "--show") {
         for line in std::fs::read_to_string(&file)?.lines() {
             let pair: Pair = serde_json::from_str(line)?;
-            let judged = judge(&model, &mut hands, &pair)?;
+            let judged = judge(&model, &mut hands, &pair);
             pairs.push((pair, judged));
         }
     }

@@ -68,7 +68,7 @@ def quantised(rows: Iterator[array[float]], most: int) -> bytes:
     integers = bytearray()
     scales: list[float] = []
     for row in rows:
-        scale = single(max(max(row), -min(row)) / most) or 1.0
+        scale = single(max(map(abs, row)) / most) or 1.0
         scales.append(scale)
         integers += array("b", [round(value / scale) for value in row]).tobytes()
     return bytes(integers) + floats(scales)
