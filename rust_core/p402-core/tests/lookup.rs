@@ -70,7 +70,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn the_scan_finds_what_a_look_at_everything_finds(steps in prop::collection::vec(step(), 1..120)) {
+    fn the_scan_finds_what_a_look_at_everything_finds(
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
         let mut partition = Partition::default();
         let mut all: BTreeMap<u64, (Mark, Vector)> = BTreeMap::new();
         for step in steps {

@@ -1,4 +1,4 @@
-//! Shows that the encoder is the published one: same pieces, near-equal vectors, bounded and timely.
+//! Shows that the encoder is the published one: same pieces, near-equal vectors, in time or not.
 //! Does not test the hashed encoder's meaning: it has none.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]

@@ -1,4 +1,4 @@
-//! Decides which entries stand on a node's shelf: digests to entries, scopes to vectors, and who goes.
+//! Decides which entries stand on a node's shelf: digests to entries, scopes to vectors, who goes.
 //! Does not decide what may be stored (policy.rs) and reads no clock: `now` comes in.
 
 use super::index::{Mark, Partition, View};

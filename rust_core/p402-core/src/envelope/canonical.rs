@@ -1,4 +1,4 @@
-//! Decides which JSON values are the same value: one unambiguous form, whatever escapes, blanks, order.
+//! Decides which JSON values are the same value: one form, whatever escapes, blanks, order.
 //! Does not decide what is compared (cache/key.rs) and keeps numbers as they were written.
 
 use super::cursor::{Cursor, Fault, Kind};

@@ -6,29 +6,31 @@ use std::sync::OnceLock;
 
 /// Forms that no ending explains: base, then its forms.
 const IRREGULAR: &str = "\
-be:is,are,am,was,were,been,being do:does,did,done,doing have:has,had,having go:goes,went,gone,going \
-make:made,makes,making take:took,taken,takes write:wrote,written,writes win:won,wins,winning \
-begin:began,begun,beginning build:built buy:bought bring:brought catch:caught choose:chose,chosen \
-come:came draw:drew,drawn drive:drove,driven eat:ate,eaten fall:fell,fallen feel:felt find:found \
-fly:flew,flown,flies forget:forgot,forgotten get:got,gotten,getting give:gave,given grow:grew,grown \
-hear:heard hold:held keep:kept know:knew,known lead:led learn:learnt lend:lent lose:lost,losing \
-mean:meant meet:met pay:paid run:ran,running say:said see:saw,seen sell:sold send:sent \
-sing:sang,sung sit:sat,sitting sleep:slept speak:spoke,spoken spend:spent stand:stood \
-steal:stole,stolen swim:swam,swum,swimming teach:taught tell:told think:thought throw:threw,thrown \
+be:is,are,am,was,were,been,being do:does,did,done,doing have:has,had,having \
+go:goes,went,gone,going make:made,makes,making take:took,taken,takes write:wrote,written,writes \
+win:won,wins,winning begin:began,begun,beginning build:built buy:bought bring:brought \
+catch:caught choose:chose,chosen come:came draw:drew,drawn drive:drove,driven eat:ate,eaten \
+fall:fell,fallen feel:felt find:found fly:flew,flown,flies forget:forgot,forgotten \
+get:got,gotten,getting give:gave,given grow:grew,grown hear:heard hold:held keep:kept \
+know:knew,known lead:led learn:learnt lend:lent lose:lost,losing mean:meant meet:met pay:paid \
+run:ran,running say:said see:saw,seen sell:sold send:sent sing:sang,sung sit:sat,sitting \
+sleep:slept speak:spoke,spoken spend:spent stand:stood steal:stole,stolen \
+swim:swam,swum,swimming teach:taught tell:told think:thought throw:threw,thrown \
 understand:understood wear:wore,worn freeze:froze,frozen break:broke,broken invent:invented \
 child:children man:men woman:women person:people foot:feet tooth:teeth mouse:mice goose:geese \
 leaf:leaves life:lives wife:wives knife:knives half:halves index:indices,indexes matrix:matrices \
 analysis:analyses crisis:crises datum:data criterion:criteria use:using,used,uses die:died,dying \
-lie:lying tie:tying plane:planes scrape:scrapes,scraped,scraping \
-stripe:stripes,striped breathe:breathes,breathed,breathing clothe:clothed bathe:bathing,bathed";
+lie:lying tie:tying plane:planes scrape:scrapes,scraped,scraping stripe:stripes,striped \
+breathe:breathes,breathed,breathing clothe:clothed bathe:bathing,bathed";
 /// Endings that look like one and are none.
-const WHOLE: &str = "news always perhaps species series this thus bus gas yes plus less us is was has \
-his lens canvas atlas status virus bonus campus census focus bias basis thesis process access address \
-business class pass press mass glass cross process success loss red bed need speed feed seed king ring \
-thing spring string morning evening during nothing something anything everything wedding building \
-ceiling hundred wing sing bring embed shed sled exceed proceed indeed css dns aws https kubernetes \
-redis postgres pandas paris texas athens mars james christmas physics mathematics politics \
-economics ethics statistics";
+const WHOLE: &str = "\
+news always perhaps species series this thus bus gas yes plus less us is was has his lens canvas \
+atlas status virus bonus campus census focus bias basis thesis process access address business \
+class pass press mass glass cross process success loss red bed need speed feed seed king ring \
+thing spring string morning evening during nothing something anything everything wedding \
+building ceiling hundred wing sing bring embed shed sled exceed proceed indeed css dns aws https \
+kubernetes redis postgres pandas paris texas athens mars james christmas physics mathematics \
+politics economics ethics statistics";
 
 fn irregular() -> &'static HashMap<&'static str, &'static str> {
     static TABLE: OnceLock<HashMap<&'static str, &'static str>> = OnceLock::new();

@@ -1,5 +1,5 @@
 //! Decides which pairs may never share an answer, however near their vectors are: the hard rules.
-//! Does not weigh evidence (verify.rs); a rule that does not understand refuses, which costs a miss.
+//! Does not weigh evidence; a rule that does not understand refuses, which costs a miss.
 
 mod diff;
 mod entity;
