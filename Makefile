@@ -63,6 +63,10 @@ test-rust: $(ENCODER) ## the tests of the Rust crates alone
 	@if [ -n "$(NEXTEST)" ]; then cargo nextest run --workspace --locked; \
 	else cargo test --workspace --locked --quiet; fi
 
+.PHONY: faults
+faults: ## break the store in twenty ways and hold every figure to the letter (needs a quiet machine)
+	P402_QUIET=1 cargo test --locked --quiet -p p402-io --test redis faults -- --test-threads=1 --nocapture
+
 .PHONY: dev
 dev: $(STAMPS)/tests $(STAMPS)/dev ## a debug build in place, for work on the code
 	PIP_QUIET=1 VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --locked
@@ -125,6 +129,14 @@ clients-all: build $(STAMPS)/tests ## every client of the matrix (releases)
 .PHONY: conformance
 conformance: build $(STAMPS)/tests ## test suites written by others, against the gateway
 	$(BIN)/python -m tests.conformance
+
+.PHONY: claims
+claims: build $(STAMPS)/tests ## the billing guard's claims, short form; one table
+	$(BIN)/python -m tests.claims
+
+.PHONY: claims-long
+claims-long: build $(STAMPS)/tests ## the same as they are published: hours, on a quiet machine
+	$(BIN)/python -m tests.claims --long
 
 .PHONY: audit
 audit: ## licences, bans and sources of the Rust dependencies

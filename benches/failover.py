@@ -15,6 +15,7 @@ from dataclasses import replace
 from benches import peers
 from benches.contender import BASE, Kind, Launch, Scenario, Site, started
 from benches.instruments import Instruments, Report, Upstream, VoidError, upstream
+from benches.peers.p402 import GUARD
 
 SUCCESS_MIN = 0.9999
 ATTEMPTS_MAX = 1.2
@@ -118,7 +119,8 @@ def gateway(port: int) -> Kind:
             for name, (base_url, upstream_id) in homes.items()
         ]
         usual = peers.OURS.launch(site)
-        site.write("p402.toml", "".join(tables))  # in place of the bench's usual offers
+        # In place of the bench's usual offers.
+        site.write("p402.toml", "".join([GUARD, *tables]))
         return usual
 
     return replace(peers.OURS, launch=launch)

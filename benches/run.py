@@ -54,7 +54,7 @@ def main() -> int:
             print(f"void: {error}", file=sys.stderr)
             return 1
     if not options.quick:
-        _kernels(results)
+        _kernels(results, options.kernels)
     _write(results, options.out, publish=options.publish)
     return 0
 
@@ -64,6 +64,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="truthfulness only, under 90 s")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (default 3)")
     parser.add_argument("--only", nargs="*", default=[], help="names of contenders")
+    parser.add_argument("--kernels", nargs="*", default=[], help="names of kernels (default all)")
     parser.add_argument("--out", type=Path, help="folder for results.json and results.svg")
     parser.add_argument(
         "--publish", action="store_true", help="also write the tables into the two README files"
@@ -170,9 +171,11 @@ def _starts(bench: Bench, kinds: list[Kind], results: Results) -> None:
         print(f"start to first reply: {kind.name:<12} {statistics.median(times):6.2f} s")
 
 
-def _kernels(results: Results) -> None:
+def _kernels(results: Results, names: list[str]) -> None:
     """The criterion benches, by their own command; medians in µs."""
-    subprocess.run(["cargo", "bench", "--quiet", "--package", "p402-benches"], cwd=ROOT, check=True)
+    chosen = [word for name in names for word in ("--bench", name)]
+    command = ["cargo", "bench", "--quiet", "--package", "p402-benches", *chosen]
+    subprocess.run(command, cwd=ROOT, check=True)
     results["kernels"] = {}
     home = target_dir() / "criterion"
     for estimates in sorted(home.glob("*/*/new/estimates.json")):

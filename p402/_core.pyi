@@ -1,16 +1,31 @@
-"""The Rust core, as Python sees it: three classes, no decision left to the caller.
+"""The Rust core, as Python sees it: four classes, no decision left to the caller.
 
-Nothing here reads a file or the environment; settings come in as JSON, the catalogue as bytes.
+Nothing here reads the environment; settings come in as JSON, the catalogue as bytes. Only `Books`
+and `settle_by_hand` touch files: those of the ledger's data directory.
 """
 
 from asyncio import Future
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any, TypeAlias, final
 
-__all__ = ["DEBUG_BUILD", "Gateway", "ManualClock", "Reply", "__version__"]
+__all__ = [
+    "DEBUG_BUILD",
+    "Books",
+    "Gateway",
+    "ManualClock",
+    "Reply",
+    "__version__",
+    "guard_limits",
+    "settle_by_hand",
+]
 
 __version__: str
 DEBUG_BUILD: bool
+
+def guard_limits(written: Sequence[str]) -> str:
+    """The limits that JSON tables of the guard come to, later ones over earlier ones, as JSON.
+    ValueError(key, why) names the key that is wrong."""
 
 _Headers: TypeAlias = list[tuple[bytes, bytes]]
 _Answer: TypeAlias = tuple[int, _Headers, bytes | None]
@@ -26,6 +41,39 @@ class ManualClock:
     @property
     def utc_micros(self) -> int:
         """Microseconds since 1970-01-01T00:00:00Z."""
+
+@final
+class Books:
+    """The ledger of a data directory, for reading; a gateway may run beside it. OSError where it
+    cannot be read, ValueError where a day or an id is none."""
+
+    def __new__(cls, data_dir: str | PathLike[str], index: str | None = None) -> Books:
+        """`index` is a PostgreSQL URL or a file; without it `ledger.sqlite` in the directory."""
+    def ledger_id(self) -> str:
+        """The ledger's own id."""
+    def usage(self, tenant: str | None, days: tuple[str, str], group_by: str) -> bytes:
+        """The `data` of `GET /usage`: sums by bucket over UTC days, both included."""
+    def request(self, id: str) -> bytes:
+        """The rows of one request as a JSON array, in the order they were written."""
+    def open_requests(self) -> bytes:
+        """Requests that have not ended, as a JSON array."""
+    def balances(self, since: str) -> list[tuple[str, str, int]]:
+        """What counted against caps from a day on: (tenant, UTC day of admission, nano)."""
+    def audit(self) -> bytes:
+        """Adds every row up again and compares, as a JSON object."""
+    def csv(self, from_: int, to: int, /) -> bytes:
+        """The rows written from one microsecond to before another, as CSV sorted by tenant."""
+    def span(self) -> tuple[int, int] | None:
+        """The first and last instant of a row, in microseconds; None without rows."""
+
+def settle_by_hand(
+    data_dir: str | PathLike[str],
+    id: str,
+    cost_usd: str | None = None,
+    index: str | None = None,
+) -> bytes:
+    """Ends an open request at `cost_usd` (its hold without it), or corrects an ended one, and
+    returns the row that says so. OSError where a gateway runs on the directory."""
 
 @final
 class Reply:
@@ -47,12 +95,14 @@ class Gateway:
         config: bytes,
         *,
         catalog: Sequence[bytes],
+        data_dir: str | None = None,
         transport: str = "http",
         clock: ManualClock | None = None,
     ) -> Gateway:
         """`config` is the JSON of the core's `Config`, `catalog` its JSON-lines layers, later ones
-        overriding. `transport` is "http" or a JSON list of scripts. Raises ValueError naming
-        layer, line or key."""
+        overriding. `data_dir` is taken for this process, or BlockingIOError says that another one
+        has it; without one the gateway explains and lists, and serves nothing. `transport` is
+        "http" or a JSON list of scripts. Raises ValueError naming layer, line or key."""
     def start(self) -> int:
         """Starts the lane (a thread with its own runtime) once; returns the descriptor that turns
         readable when `drain` is due. Call it in the worker, never before a fork."""
@@ -83,7 +133,9 @@ class Gateway:
     def explain(self, tenant: str, headers: _Headers, body: bytes, all: bool) -> _Answer:
         """The reply to `POST /route`: the decision, without calling anyone."""
     def request(self, tenant: str, id: str) -> _Answer:
-        """The reply to `GET /requests/{id}` for this tenant."""
+        """The reply to `GET /requests/{id}` for this tenant, as far as this node remembers it."""
+    def booked_request(self, tenant: str, id: str) -> _Answer:
+        """The same from the ledger: it waits for a database, so not on the loop that serves."""
     def price(
         self,
         offer: str,
@@ -96,5 +148,9 @@ class Gateway:
         function, for audits. None for a name that is not one offer."""
     def events(self) -> tuple[list[str], int]:
         """Lines for the operator's log since the last call, and how many were dropped before."""
+    def alarms(self) -> list[bytes]:
+        """Alarms since the last call, as JSON bodies for a webhook."""
+    def metrics(self) -> str:
+        """The guard's counters in Prometheus' text format."""
     def refusal(self, code: str, message: str, param: str | None = None) -> _Answer:
         """The error reply of a stable code. ValueError where the table has no such code."""

@@ -11,14 +11,14 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from p402 import _core
 from p402.auth import Authenticator
 from p402.body import Bodies, Bounds, Refused
-from p402.log import EventLog
+from p402.log import LOGGER, EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
+    from p402 import _core
     from p402.settings import Settings
 
     Scope = MutableMapping[str, Any]
@@ -61,7 +61,7 @@ class App:
     ) -> None:
         self.gateway = gateway
         self.settings = settings
-        self._log = EventLog(gateway)
+        self._log = EventLog(gateway, settings.alerts)
         self._tenant = authenticate or Authenticator.from_settings(settings).tenant
         self._bounds = bounds or Bounds(settings.limits.body_bytes)
         self._bodies = Bodies(self._bounds)
@@ -155,11 +155,19 @@ class App:
             wants_all = scope.get("query_string", b"") == b"all=1"
             return self.gateway.explain(tenant, headers, body, wants_all)
         if name is not None:
-            return self._look_up(name, tenant, method)
+            answer = self._look_up(name, tenant, method)
+            if answer[0] == 404 and name.startswith("/requests/"):
+                asked = name.removeprefix("/requests/")
+                answer = await asyncio.to_thread(self.gateway.booked_request, tenant, asked)
+            return answer
         raise Refused("unknown_url", f"no such URL: {method} {_shown(path)}")
 
     def _look_up(self, name: str, tenant: str, method: str) -> Answer:
-        """The paths that only read: models, and one request of the caller's own."""
+        """The paths that only read: models, metrics, and one request of the caller's own."""
+        if name == "/metrics":
+            _only("GET", method)
+            text = self.gateway.metrics().encode()
+            return 200, [(b"content-type", b"text/plain; version=0.0.4"), _length(text)], text
         if name == "/models":
             _only("GET", method)
             listing = self.gateway.models()
@@ -377,8 +385,8 @@ def create_app(settings: Settings | None = None) -> App:
     Reads `P402_CONFIG` and the environment where no settings are handed in. Raises
     `p402.settings.SettingsError`, which names file, line, key and the mend.
     """
+    from p402.opening import open_gateway
     from p402.settings import load
 
     chosen = settings if settings is not None else load()
-    gateway = _core.Gateway(chosen.core_config(), catalog=chosen.catalog_layers())
-    return App(chosen, gateway)
+    return App(chosen, open_gateway(chosen, LOGGER.warning))

@@ -9,10 +9,13 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
+from p402.alerts import Webhook
+
 if TYPE_CHECKING:
     import asyncio
 
     from p402 import _core
+    from p402.settings import Alerts
 
 EVERY_S = 1.0
 LOGGER = logging.getLogger("p402")
@@ -21,10 +24,11 @@ LOGGER = logging.getLogger("p402")
 class EventLog:
     """Fetches the core's events once a second, on the loop that serves."""
 
-    __slots__ = ("_gateway", "_timer")
+    __slots__ = ("_gateway", "_timer", "_webhook")
 
-    def __init__(self, gateway: _core.Gateway) -> None:
+    def __init__(self, gateway: _core.Gateway, alerts: Alerts) -> None:
         self._gateway = gateway
+        self._webhook = Webhook(alerts)
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -33,11 +37,16 @@ class EventLog:
             self._timer.cancel()
         self._timer = loop.call_later(EVERY_S, self._again, loop)
 
+    def alert(self, alerts: Alerts) -> None:
+        """Tells another address from now on."""
+        self._webhook = Webhook(alerts)
+
     def stop(self) -> None:
         """Writes what is left, and no more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._webhook.stop()
         self.write()
 
     def write(self) -> None:
@@ -50,6 +59,7 @@ class EventLog:
 
     def _again(self, loop: asyncio.AbstractEventLoop) -> None:
         self.write()
+        self._webhook.send(self._gateway.alarms())
         self._timer = loop.call_later(EVERY_S, self._again, loop)
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from p402.app import App
 from p402.auth import Authenticator
 from p402.log import to_stderr
+from p402.opening import open_gateway
 from p402.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
@@ -59,10 +60,8 @@ class _Served(App):
     """The application under this server: it also hears signals."""
 
     def __init__(self, plan: Plan) -> None:
-        from p402 import _core
-
         settings = plan.settings()
-        gateway = _core.Gateway(settings.core_config(), catalog=settings.catalog_layers())
+        gateway = open_gateway(settings, say)
         self._authenticator = Authenticator.from_settings(settings)
         super().__init__(settings, gateway, self._authenticator.tenant)
         self._plan = plan
@@ -118,8 +117,10 @@ class _Served(App):
             say(f"reload refused, nothing changed: {error}")
         else:
             self._authenticator.admit(settings.tenants)
+            self._log.alert(settings.alerts)
+            moved = settings.store != self.settings.store or settings.ledger != self.settings.ledger
             self.settings = settings
-            say("reloaded")
+            say("reloaded" + "; [store] and [ledger] change at the next start" * moved)
 
     async def _leave(self) -> None:
         """SIGUSR1, the parent's first word on its way out: refuse what is new, finish what runs."""

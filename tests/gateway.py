@@ -35,6 +35,9 @@ body_min_ms = 600
 idle_ms = 500
 """
 
+# For tests of what happens to many at once: limits that none of them meets.
+WIDE = "[guard]\nin_flight_max = 256\nrate = { limit = 100000, per_s = 1 }\n"
+
 
 def provider(name: str, upstream: Upstream, *, path: str | None = None, keys: str = "") -> str:
     """A `[provider.*]` section that reaches the upstream's provider of this name."""
@@ -203,9 +206,16 @@ class Gateway:
     ) -> None:
         chosen = settings(text, tuple((env or {}).items()))
         layers = chosen.catalog_layers()
-        core = _core.Gateway(
-            chosen.core_config(), catalog=layers if whole else [HEADER, *layers[1:]]
-        )
+        self.folder = tempfile.TemporaryDirectory(prefix="p402-test-")
+        try:
+            core = _core.Gateway(
+                chosen.core_config(),
+                catalog=layers if whole else [HEADER, *layers[1:]],
+                data_dir=self.folder.name,
+            )
+        except ValueError:
+            self.folder.cleanup()
+            raise
         self.core = core
         self.app = App(chosen, core, bounds=bounds)
 
@@ -218,6 +228,7 @@ class Gateway:
         await self.http.aclose()
         self.core.stop(0)
         asyncio.get_running_loop().remove_reader(self.core.wake_fd)
+        self.folder.cleanup()
 
     def call(self, body: dict[str, Any], *, unread_max: int = 0) -> Call:
         """A request that can be left."""

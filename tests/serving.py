@@ -33,10 +33,17 @@ def free_port() -> int:
 class Served:
     """A gateway process; leave the block and it is told to stop."""
 
-    def __init__(self, config: Path | None = None, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        config: Path | None = None,
+        env: dict[str, str] | None = None,
+        data_dir: Path | None = None,
+    ) -> None:
         self.port = free_port()
         self.config = config
-        self.env = {**bare_environment(), **(env or {})}
+        self.folder = tempfile.TemporaryDirectory(prefix="p402-data-")
+        own = {"P402_DATA_DIR": str(data_dir or self.folder.name)}
+        self.env = {**bare_environment(), **own, **(env or {})}
         self.root = f"http://127.0.0.1:{self.port}"
         self.base_url = f"{self.root}/api/v2"
         self.ready_s = 0.0
@@ -69,6 +76,7 @@ class Served:
         self.stop()
         self._noise.close()
         Path(self._noise_name).unlink()
+        self.folder.cleanup()
 
     def stop(self) -> int:
         """Asks it to end; returns its exit status."""
@@ -79,6 +87,16 @@ class Served:
         except subprocess.TimeoutExpired:
             self.child.kill()
             return self.child.wait(END_S)
+
+    def kill(self) -> None:
+        """Ends it and its workers without a word, as a power cut would."""
+        pids = [self.child.pid]
+        for pid in pids:
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                pids.extend(int(word) for word in children.read_text().split())
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.child.wait(END_S)
 
     def stderr(self) -> str:
         """All that it has said."""

@@ -153,7 +153,7 @@ def test_the_page_names_resolve_are_priced_and_scored(
     assert all(band["in"] > 0 and band["out"] > 0 for band in row["prices"][-1]["bands"])
     provider = next(r for r in records if r["t"] == "provider" and r["id"] == row["provider"])
     assert provider["routable"]
-    assert provider["dialect"] == "openai"
+    assert provider["dialect"] in {"openai", "anthropic", "gemini"}
 
 
 def test_a_fading_name_has_a_successor(records: list[Json]) -> None:
@@ -516,17 +516,20 @@ def test_flags_of_known_providers(records: list[Json]) -> None:
     assert "tool_id=alnum9" in flags["mistral"]
     assert "seed_field=random_seed" in flags["mistral"]
     assert "max_tokens_field=max_completion_tokens" in flags["openai"]
-    assert flags["anthropic"] == []
+    assert "usage_shape=anthropic_excl_cache" in flags["anthropic"]
+    assert flags["google"] == ["usage_shape=gemini_excl_thoughts"]
     assert "usage_shape=openrouter_cost" in flags["openrouter"]
 
 
-def test_compatible_endpoints_stand_in_for_native_dialects(records: list[Json]) -> None:
+def test_first_parties_are_spoken_to_in_their_own_language(records: list[Json]) -> None:
     rows = {r["id"]: r for r in records if r["t"] == "provider"}
     assert rows["anthropic"]["base_url"] == "https://api.anthropic.com/v1"
-    assert rows["google"]["base_url"].endswith("/v1beta/openai")
-    for name, native in (("anthropic", "anthropic"), ("google", "gemini")):
-        row = rows[name]
-        assert (row["dialect"], row["auth"], row["native"]) == ("openai", "bearer", native)
+    assert rows["google"]["base_url"] == "https://generativelanguage.googleapis.com/v1beta"
+    told = {name: (row["dialect"], row["auth"]) for name, row in rows.items()}
+    assert told["anthropic"] == ("anthropic", "x-api-key")
+    assert told["google"] == ("gemini", "x-goog-api-key")
+    assert told["amazon-bedrock"] == ("bedrock", "sigv4")
+    assert rows["amazon-bedrock"]["env"] == ["AWS_BEARER_TOKEN_BEDROCK"]
 
 
 def test_a_placeholder_waits_for_the_operator(records: list[Json]) -> None:

@@ -12,7 +12,7 @@ import re
 
 import httpx
 
-from tests.gateway import Gateway, ask, lone, pair
+from tests.gateway import WIDE, Gateway, ask, lone, pair
 from tests.outcomes import SPEC
 from tests.serving import Served
 from tests.upstream import Upstream
@@ -52,7 +52,7 @@ async def test_each_failed_attempt_is_one_line(caplog):
 async def test_events_that_nobody_fetched_are_counted(caplog):
     with Upstream() as up:
         up.broken("400", "/a/v1")
-        async with Gateway(lone(up)) as gateway:
+        async with Gateway(lone(up, WIDE)) as gateway:
             await gateway.chat(ask())
             gateway.app._log.stop()
             caplog.clear()

@@ -291,7 +291,9 @@ async def test_nothing_of_the_provider_reaches_the_client_but_the_body(up, strea
     assert told.headers["x-request-id"].startswith("req_0")
     known = {"content-type", "content-length", "cache-control", "x-accel-buffering"}
     own = {name for name in told.headers if name.startswith("x-p402-")}
-    assert set(told.headers) <= known | own | {"x-request-id"}
+    limits = {name for name in told.headers if name.startswith(("x-ratelimit-", "ratelimit"))}
+    assert len(limits) == 5
+    assert set(told.headers) <= known | own | limits | {"x-request-id"}
 
 
 @BOTH

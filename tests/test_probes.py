@@ -44,6 +44,7 @@ def real(up, tmp_path_factory):
     """A server process with tenants and a small body limit."""
     config = tmp_path_factory.mktemp("app") / "p402.toml"
     limits = f"[limits]\nbody_bytes = {BODY_MAX}\n[server]\ndrain_s = 2\n"
+    limits += "[stream]\ndrain_ms = 200\n"
     config.write_text(lone(up, limits + TENANTS))
     with Served(config, env=KEYS) as running:
         yield running

@@ -184,7 +184,7 @@ MISTAKES = [
     ('mode = "balanced"', 'mode = "cheap"', 5, "routing.mode", "balanced, cost, quality, speed"),
     ("[server]", 'mode = "cost"\n[server]', 1, "mode", "[routing]"),
     ("[provider.acme]", '[provider."a b"]', 6, "provider.a b", "letters"),
-    ('dialect = "openai"', 'dialect = "anthropic"', 7, "provider.acme.dialect", "openai"),
+    ('dialect = "openai"', 'dialect = "klingon"', 7, "provider.acme.dialect", "openai"),
     ("http://127.0.0.1:9100/v1", "http://10.0.0.1/v1", 8, "provider.acme.base_url", "insecure"),
     ("http://127.0.0.1:9100/v1", "https://u:p@h/v1", 8, "provider.acme.base_url", "api_key_env"),
     ("http://127.0.0.1:9100/v1", "https://h/v1?key=1", 8, "provider.acme.base_url", "path"),

@@ -6,10 +6,12 @@ Does not price by a second function: expectations are whole numbers times the co
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
-from tests.gateway import Gateway, ask, lone, pair
+from tests.claims.books import Books
+from tests.gateway import WIDE, Gateway, ask, lone, pair
 from tests.outcomes import HELLO
 from tests.upstream import Upstream
 
@@ -105,7 +107,7 @@ async def test_no_drain_left_means_metered_and_estimated(up):
 async def test_a_client_that_leaves_before_anything_came_is_not_called_free(up):
     """The upstream may bill what it was sent: its input is counted, and said to be estimated."""
     up.broken("hang", "/a/v1")
-    text = lone(up, "[stream]\nkeepalive_first_ms = 50\n")
+    text = lone(up, "[stream]\nkeepalive_first_ms = 50\ndrain_ms = 100\n")
     text = text.replace("_ms = 600", "_ms = 20000").replace("_ms = 800", "_ms = 20000")
     async with Gateway(text) as gateway:
         async with gateway.call(ask(stream=True)) as call:
@@ -115,12 +117,47 @@ async def test_a_client_that_leaves_before_anything_came_is_not_called_free(up):
         await asyncio.to_thread(up.wait_for, lambda: gone.aborted)
         row = await last_row(gateway, request_id)
     assert (row["status"], row["http_status"]) == ("settled", 499)
-    assert row["flags"] == ["disconnected"]
+    assert row["flags"] == ["estimated", "disconnected"]
     assert [attempt["outcome"] for attempt in row["attempts"]] == ["client_gone"]
     details = row["p402_metadata"]["cost_details"]
     assert (details["usage_source"], details["estimated"]) == ("estimated", True)
     assert details["cost_nano_usd"] == row["p402_metadata"]["input_tokens"] * 1_000 > 0
     assert row["p402_metadata"]["output_tokens"] == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_leaves_before_the_answer_pays_what_it_came_to(up, stream):
+    """The upstream bills what it was asked for: it is heard out, and no other is asked."""
+    up.broken("slow-first-byte", "/a/v1", ms=200)
+    text = pair(up, WIDE).replace("_ms = 600", "_ms = 20000").replace("_ms = 800", "_ms = 20000")
+    async with Gateway(text) as gateway:
+        async with gateway.call(ask(stream=stream)) as call:
+            await asyncio.to_thread(up.wait_for, lambda: up.log.of("/a/v1"))
+            call.leave()
+        await gateway.idle()
+        (rid,) = Books(Path(gateway.folder.name)).rids()
+        row = await last_row(gateway, rid)
+    assert row["status"] == "settled"
+    assert "disconnected" in row["flags"]
+    assert row["p402_metadata"]["cost_details"]["cost_nano_usd"] == (11 + 5) * 1_000
+    assert not up.log.of("/b/v1")
+
+
+async def test_whoever_is_not_heard_out_pays_what_was_held(up):
+    """Nobody will ever know what the whole answer came to."""
+    up.broken("hang", "/a/v1")
+    text = lone(up, f"[stream]\ndrain_max = 0\n{WIDE}").replace("_ms = 600", "_ms = 20000")
+    async with Gateway(text) as gateway:
+        async with gateway.call(ask(max_tokens=100)) as call:
+            await asyncio.to_thread(up.wait_for, lambda: up.log.of("/a/v1"))
+            call.leave()
+        gone = up.last("/a/v1")
+        await asyncio.to_thread(up.wait_for, lambda: gone.aborted)
+        await gateway.idle()
+        (rid,) = Books(Path(gateway.folder.name)).rids()
+        row = await last_row(gateway, rid)
+    assert (row["status"], row["http_status"]) == ("settled", 499)
+    assert row["p402_metadata"]["cost_details"]["cost_nano_usd"] >= 100_000
 
 
 async def test_a_stream_that_broke_costs_nothing_and_shows_what_was_wasted(up):
@@ -197,18 +234,18 @@ async def test_a_row_belongs_to_its_tenant_and_unknown_ids_look_the_same(up):
     assert foreign.error["code"] == unknown.error["code"] == "request_not_found"
 
 
-async def test_the_oldest_rows_make_room(up):
+async def test_what_memory_forgets_the_ledger_tells(up):
     async with Gateway(lone(up, "[limits]\nrequests_kept = 3\n")) as gateway:
         replies = [await gateway.chat(ask()) for _ in range(5)]
         found = [
             (await gateway.get(f"/requests/{told.headers['x-request-id']}")).status
             for told in replies
         ]
-    assert found == [404, 404, 200, 200, 200]
+    assert found == [200] * 5
 
 
 async def test_a_hundred_at_once_settle_once_each(up):
-    async with Gateway(lone(up)) as gateway:
+    async with Gateway(lone(up, WIDE)) as gateway:
         kinds = [ask(stream=bool(at % 2)) for at in range(100)]
         replies = await asyncio.gather(*(gateway.chat(body) for body in kinds))
         rows = [await gateway.row(told) for told in replies]

@@ -7,18 +7,20 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use p402_benches::fixture;
 use p402_core::time::{Ticks, Timestamp};
-use p402_io::clock::ManualClock;
+use p402_io::clock::{Clock, ManualClock};
 use p402_io::gateway::{Call, Gateway};
+use p402_io::home::Home;
 use p402_io::outbox::Outbox;
 use p402_io::transport::scripted::{Script, ScriptedTransport};
 use p402_io::world::World;
 use serde_json::json;
 use std::future::poll_fn;
+use std::path::Path;
 use std::sync::Arc;
 
 const OFFERS: usize = 320;
 
-fn gateway(chunks: &[String]) -> Gateway {
+fn gateway(chunks: &[String], folder: &Path) -> Gateway {
     let steps: Vec<_> = chunks.iter().map(|chunk| json!({"chunk": chunk})).collect();
     let scripts: Vec<Script> =
         serde_json::from_value(json!([{"steps": steps}])).expect("a valid script");
@@ -26,7 +28,10 @@ fn gateway(chunks: &[String]) -> Gateway {
     let world = World::load(fixture::config().as_bytes(), &[catalog.as_bytes()]);
     let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_795_305_600)));
     let transport = Box::new(ScriptedTransport::new(scripts));
-    Gateway::new(world.expect("a valid world"), transport, clock)
+    let world = world.expect("a valid world");
+    let limits = |tenant: &str| world.tenant(tenant).limits;
+    let home = Home::open(&world.config, folder, &limits, clock.now()).expect("a folder");
+    Gateway::new(world, transport, clock, Some(Arc::new(home)))
 }
 
 /// One request from its bytes to the last byte of its reply.
@@ -37,6 +42,9 @@ async fn serve(gateway: &Gateway, body: Bytes) -> usize {
         body,
         twins: Vec::new(),
         received: Ticks::from_micros(0),
+        key: 0,
+        idempotency_key: None,
+        problem: false,
         read_timeout_ms: None,
         retry_count: 0,
     };
@@ -59,7 +67,8 @@ fn line(c: &mut Criterion) {
         ("stream of 20 events", true, fixture::events()),
     ];
     for (name, stream, chunks) in cases {
-        let gateway = gateway(&chunks);
+        let folder = tempfile::tempdir().expect("a folder");
+        let gateway = gateway(&chunks, folder.path());
         let body = Bytes::from(fixture::request(stream, "balanced"));
         group.bench_function(name, |b| {
             b.iter(|| assert!(runtime.block_on(serve(&gateway, body.clone())) > 500));

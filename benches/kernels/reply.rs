@@ -25,6 +25,7 @@ fn reply(c: &mut Criterion) {
         mode: Mode::Cost,
         cost_details: None,
         routing: None,
+        guard: None,
     };
     c.bench_function("reply/metadata", |b| {
         let mut out = Vec::with_capacity(1_024);

@@ -15,11 +15,17 @@ from benches.instruments import ROOT
 PROVIDERS = 16
 OFFERS_EACH = 20
 EXTRA = {"p402": {"mode": "balanced"}}
+# The guard is on and decides on every request; its limits are wide enough never to refuse one.
+GUARD = """[guard]
+daily_cap_usd = "9000000"
+in_flight_max = 256
+rate = { limit = 1000000, per_s = 1 }
+"""
 
 
 def config(base_url: str, upstream_id: str) -> str:
     """320 eligible offers of different price, quality and speed; all lead to the mock."""
-    tables = []
+    tables = [GUARD]
     for p in range(PROVIDERS):
         tables.append(
             f'[provider.bench{p}]\ndialect = "openai"\nbase_url = "{base_url}"\napi_key = "x"\n'
@@ -53,6 +59,7 @@ def _pin() -> str:
 def _launch(site: Site) -> Launch:
     text = config(site.upstream.base_url, site.scenario.model)
     path = site.write("p402.toml", text)
+    folder = path.parent / "p402-data"
     return Launch(
         command=[
             *(sys.executable, "-m", "p402", "serve", "--config", str(path)),
@@ -60,7 +67,7 @@ def _launch(site: Site) -> Launch:
         ],
         path="/api/v2/chat/completions",
         extra=EXTRA,
-        environment={"PYTHONPATH": str(ROOT)},
+        environment={"PYTHONPATH": str(ROOT), "P402_DATA_DIR": str(folder)},
     )
 
 

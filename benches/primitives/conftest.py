@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,12 @@ from p402 import _core
 BATCH = 100
 OFFERS = 320
 PROVIDERS = 16
+# Limits so wide that no request of a bench is refused.
+GUARD = {
+    "daily_cap_usd": "9000000",
+    "in_flight_max": 256,
+    "rate": {"limit": 1_000_000, "per_s": 1},
+}
 
 
 class Line:
@@ -27,9 +34,11 @@ class Line:
         names = [f"bench{i}" for i in range(PROVIDERS)]
         steps = [{"chunk": chunk} for chunk in chunks]
         self.loop = asyncio.new_event_loop()
+        self.folder = tempfile.TemporaryDirectory(prefix="p402-bench-")
         self.gateway = _core.Gateway(
-            json.dumps({"keys": {name: ["x"] for name in names}}).encode(),
+            json.dumps({"keys": {name: ["x"] for name in names}, "guard": GUARD}).encode(),
             catalog=[_catalog(names)],
+            data_dir=self.folder.name,
             transport=json.dumps([{"steps": steps}]),
         )
         self.loop.add_reader(self.gateway.start(), self.gateway.drain)
@@ -38,6 +47,7 @@ class Line:
         self.loop.remove_reader(self.gateway.wake_fd)
         self.gateway.stop(0)
         self.loop.close()
+        self.folder.cleanup()
 
     async def chat(self, body: bytes) -> bytes:
         """One request to the last byte of its reply."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from .providers import DIALECTS_WITH_CODEC
 from .quirks import check_flag
 from .schema import BAND_KEYS, OFFER_KEYS, PRICE_KEYS, line, sort_key
 
@@ -99,7 +100,8 @@ def _provider(record: Json) -> None:
         _require("{" not in record["base_url"], "routable, but its address has a placeholder")
         safe = record["base_url"].startswith(("https://", *LOOPBACK))
         _require(safe, "routable, but neither over https nor on this machine")
-        _require(record["dialect"] == "openai", "routable, but its dialect has no codec")
+        spoken = record["dialect"] in DIALECTS_WITH_CODEC
+        _require(spoken, "routable, but its dialect has no codec")
 
 
 def _scores(record: Json) -> None:

@@ -65,7 +65,7 @@ class Market:
         chosen = self._price(row)
         if chosen is None:
             return "no price"
-        if row["provider"] == "anthropic" and not _has_write_rates(chosen):
+        if provider["dialect"] == "anthropic" and not _has_write_rates(chosen):
             return "anthropic without a cache write rate"
         if chosen.confidence == "disputed" and provider["kind"] == "first_party":
             self.disputed.append("/".join(where))

@@ -14,13 +14,8 @@ from .quirks import provider_flags
 if TYPE_CHECKING:
     from .sources import Json, Row
 
-DIALECTS_WITH_CODEC = frozenset({"openai"})
-AUTH_ROUTED_NOT = frozenset({"oauth2", "sigv4", "exchange"})
-# Reached through their OpenAI-compatible endpoints until their own dialects have a codec.
-COMPAT_BASE = {
-    "anthropic": "https://api.anthropic.com/v1",
-    "google": "https://generativelanguage.googleapis.com/v1beta/openai",
-}
+DIALECTS_WITH_CODEC = frozenset({"openai", "anthropic", "gemini", "bedrock"})
+AUTH_ROUTED_NOT = frozenset({"oauth2", "exchange"})
 
 
 @dataclass(frozen=True)
@@ -33,8 +28,7 @@ class Windowed:
 
 def spoken(row: Row) -> bool:
     """Whether this release can talk to the provider at all."""
-    compat = row["provider_id"] in COMPAT_BASE
-    return (compat or row["dialect"] in DIALECTS_WITH_CODEC) and row["auth"] not in AUTH_ROUTED_NOT
+    return row["dialect"] in DIALECTS_WITH_CODEC and row["auth"] not in AUTH_ROUTED_NOT
 
 
 def provider_records(rows: list[Row], env: dict[str, list[str]]) -> list[Json]:
@@ -46,14 +40,14 @@ def provider_records(rows: list[Row], env: dict[str, list[str]]) -> list[Json]:
 
 def _provider(row: Row, env: dict[str, list[str]]) -> Json:
     name = row["provider_id"]
-    base = COMPAT_BASE.get(name, row["base_url"].rstrip("/"))
+    base = row["base_url"].rstrip("/")
     record: Json = {
         "t": "provider",
         "id": name,
         "kind": row["kind"],
-        "dialect": "openai" if name in COMPAT_BASE else row["dialect"],
+        "dialect": row["dialect"],
         "base_url": base,
-        "auth": "bearer" if name in COMPAT_BASE else row["auth"],
+        "auth": row["auth"],
         "env": env.get(name) or _env(row["env_var"]),
     }
     if "+" in row["env_var"]:
@@ -62,8 +56,6 @@ def _provider(row: Row, env: dict[str, list[str]]) -> Json:
         record["hardware"] = row["hardware"]
     # An address with a placeholder waits for the operator's own base_url.
     record["routable"] = row["routable"] == "yes" and spoken(row) and "{" not in base
-    if name in COMPAT_BASE:
-        record["native"] = row["dialect"]
     record["flags"] = provider_flags(name, row["flags"])
     return record
 

@@ -101,7 +101,7 @@ TYPED: dict[str, str] = {
 WITHOUT_MEANING: dict[str, str] = {
     "account_in_path": "seen in the base address's placeholder",
     "block_stream": "larger chunks are chunks",
-    "cache_control": "passes through as an unknown field",
+    "cache_control": "passes as an unknown field, or is said by the dialect's codec",
     "cache_read_default_ratio=0.5": "a price; prices come from the price sources",
     "completions_only": "a gate of the builder",
     "extension_object=venice_parameters": "passes through as an unknown field",
@@ -118,6 +118,7 @@ WITHOUT_MEANING: dict[str, str] = {
     "provider_options_routing": "passes through as an unknown field",
     "range_tiers": "the price row's bands say it",
     "reasoning_effort=none|high": "the offers' efforts say it",
+    "reasoning_control=gemini_thinking_config": "level or budget, as the offers' efforts say",
     "reasoning_format_param": "passes through as an unknown field",
     "responses_only": "a gate of the builder",
     "service_tier_may_change": "settlement always prices the tier the reply names",
@@ -125,7 +126,7 @@ WITHOUT_MEANING: dict[str, str] = {
     "small_context_models": "the offers' context says it",
     "store": "the default",
     "stream_only_models": "the upstream's own error is retried elsewhere",
-    "system_top_level": "of the native dialect",
+    "system_top_level": "the dialect's codec says it",
     "tier_inclusive": "the builder stores 199,999",
     "token_refresh": "a gate: oauth2",
     "tokens_per_minute_limit": "the provider's own limit answers 429",
@@ -136,24 +137,8 @@ WITHOUT_MEANING: dict[str, str] = {
 
 # Flags of a provider that are untrue of the endpoint we call, or too doubtful to act on.
 NOT_HERE: dict[str, dict[str, str]] = {
-    "anthropic": {
-        "max_tokens_required": "of the native dialect; the compatible endpoint has a default",
-        "system_top_level": "of the native dialect",
-        "usage_shape=anthropic_excl_cache": "the compatible endpoint counts as OpenAI does",
-        "cache_control": "of the native dialect",
-    },
-    "google": {
-        "usage_shape=gemini_excl_thoughts": "the compatible endpoint counts as OpenAI does",
-        "reasoning_control=gemini_thinking_config": "the compatible endpoint takes efforts",
-    },
     "deepinfra": {"reported_cost": "unverified, and it would decide what a tenant pays"},
     "volcengine": {"model_is_deployment": "an endpoint id may stand there, a model id as well"},
-}
-
-# What the compatible endpoint does and the tables, written for the native one, do not say.
-OF_COMPAT: dict[str, list[str]] = {
-    # Thoughts are in the total and beside the completion: the total tells, as it does at xAI.
-    "google": ["usage_shape=xai_excl_reasoning"],
 }
 
 # Quirks the tables mark as general knowledge: such a flag may change how a reply is read, never
@@ -169,7 +154,7 @@ def provider_flags(provider: str, text: str) -> list[str]:
     for flag in UNVERIFIED.get(provider, frozenset()) & set(flags):
         if TYPED.get(flag, flag).startswith("drop="):
             raise ValueError(f"{provider}: {flag} is unverified and must not drop a field")
-    return _joined([*typed, *OF_COMPAT.get(provider, ())])
+    return _joined(typed)
 
 
 def offer_flags(where: str, text: str, inherited: Iterable[str]) -> list[str]:

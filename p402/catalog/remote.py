@@ -28,6 +28,7 @@ AT_ONCE_MAX = 8
 MTOK = 1_000_000
 _DATED = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2}|latest|preview)$")
 # Fewer than this share of what we knew: the list is broken, or cut, sooner than the models gone.
+FIELDS_OF_CONTEXT = ("context_length", "context_window", "max_model_len", "inputTokenLimit")
 PLAUSIBLE_SHARE = 0.5
 _RATES = {
     "prompt": "in",
@@ -178,7 +179,8 @@ async def providers(http: httpx.AsyncClient, ask: Ask) -> Answer:
     async def one(row: Json, key: str) -> None:
         async with gate:
             try:
-                target = Target(f"{row['base_url']}/models?limit=1000", _headers(row, key))
+                most = "pageSize" if row["dialect"] == "gemini" else "limit"
+                target = Target(f"{row['base_url']}/models?{most}=1000", _headers(row, key))
                 listed = _listed(await fetch_json(http, target, ask.bounds))
             except FetchError as error:
                 answer.notes.append(f"providers: {row['id']}: {error}")
@@ -196,8 +198,7 @@ def _key(row: Json, env: Mapping[str, str]) -> str:
 
 
 def _headers(row: Json, key: str) -> dict[str, str]:
-    if row.get("native") == "anthropic":
-        # Its model list belongs to the native API, whatever the chat endpoint speaks.
+    if row["dialect"] == "anthropic" and row["auth"] == "x-api-key":
         return {"x-api-key": key, "anthropic-version": "2023-06-01"}
     if row["auth"] in {"bearer", "bearer_optional"}:
         return {"authorization": f"Bearer {key}"}
@@ -212,7 +213,7 @@ def _compare(answer: Answer, provider: str, known: dict[str, Json], listed: list
         context = next(
             (
                 value
-                for field_name in ("context_length", "context_window", "max_model_len")
+                for field_name in FIELDS_OF_CONTEXT
                 if isinstance(value := rows.get(name, {}).get(field_name), int) and value > 0
             ),
             known[name]["context"],
@@ -246,4 +247,5 @@ def _listed(body: Any) -> list[Json]:
     rows = body.get("data", body.get("models")) if isinstance(body, dict) else body
     if not isinstance(rows, list):
         raise FetchError("the answer is no model list")
-    return [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    named = [{"id": row.get("name"), **row} for row in rows if isinstance(row, dict)]
+    return [row for row in named if isinstance(row["id"], str)]

@@ -38,6 +38,8 @@ One OpenAI-compatible endpoint; each request goes to the best model for its targ
   p402 check --config p402.toml                is my configuration right, and what is live?
   p402 models --search haiku                   what is there, at what price?
   p402 route 'prove Fermat' --mode quality     which model would answer, and why? (calls nobody)
+  p402 usage                                   what was used, by day, model, provider, …
+  p402 ledger verify                           is every nano-dollar in its place?
   p402 demo                                    watch it work, without any key
 
 Keys come from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, GROQ_API_KEY, …).
@@ -70,6 +72,29 @@ examples:
 --keys all decides as if every provider had a key; --keys configured uses those that are there.
 Without the option: configured, where there is one; otherwise all.
 """
+
+_USAGE = """\
+examples:
+  p402 usage --data-dir /var/lib/p402
+  p402 usage --data-dir /var/lib/p402 --tenant acme --by model --since 2026-11-01 --json
+"""
+
+_LEDGER_STEPS = {
+    "show": "what each tenant spent, what is open; or the rows of one request",
+    "verify": "add every row up again and compare with the counters; 1 where a nano-dollar differs",
+    "export": "write the rows to files by UTC day and hour, sorted by tenant",
+    "settle": "end an open request, or correct an ended one; no gateway may run on the directory",
+}
+
+_LEDGER_EXAMPLES = {
+    "show": "  p402 ledger show --data-dir /var/lib/p402\n"
+    "  p402 ledger show req_019a… --data-dir /var/lib/p402\n",
+    "verify": "  p402 ledger verify --data-dir /var/lib/p402 --parquet out\n",
+    "export": "  p402 ledger export --data-dir /var/lib/p402 --out out     (needs p402[parquet])\n"
+    "  p402 ledger export --data-dir /var/lib/p402 --out out --format csv --since 2026-11-01\n",
+    "settle": "  p402 ledger settle req_019a… --data-dir /var/lib/p402     at its hold\n"
+    "  p402 ledger settle req_019a… --cost-usd 0.0042 --data-dir /var/lib/p402\n",
+}
 
 _DEMO = """\
 examples:
@@ -114,6 +139,8 @@ def parser() -> argparse.ArgumentParser:
     _check(verbs)
     _models(verbs)
     _route(verbs)
+    _usage(verbs)
+    _ledger(verbs)
     _demo(verbs)
     _catalog(verbs)
     return top
@@ -193,6 +220,61 @@ def _route(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     made.add_argument("--keys", choices=("all", "configured"), help="which providers may be chosen")
     made.add_argument("--tenant", metavar="ID", help="decide for this tenant (its lists, its mode)")
     made.add_argument("--json", action="store_true", help="the body of POST /route")
+
+
+def _books(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="where the ledger is (default: where `p402 serve` keeps it)",
+    )
+    made.add_argument(
+        "--index",
+        metavar="URL",
+        help="PostgreSQL URL, or @FILE that holds it (default: ledger.sqlite in DIR)",
+    )
+    made.add_argument("--json", action="store_true", help="machine-readable")
+
+
+def _days(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--since", metavar="DAY", help="first UTC day, YYYY-MM-DD")
+    made.add_argument("--until", metavar="DAY", help="last UTC day, included")
+
+
+def _usage(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    made = _verb(verbs, "usage", "what was used, summed from the ledger", _USAGE)
+    _books(made)
+    _days(made)
+    made.add_argument("--tenant", metavar="ID", help="one tenant's (default: everybody's)")
+    made.add_argument(
+        "--by", choices=("day", "model", "provider", "mode", "session"), default="day"
+    )
+
+
+def _ledger(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    made = _new(verbs.add_parser("ledger", help="show, verify, export or mend the ledger"))
+    made.description = "The ledger of a data directory, with or without a gateway on it."
+    made.epilog = "examples:\n" + "".join(_LEDGER_EXAMPLES.values())
+    steps = made.add_subparsers(prog="p402 ledger", metavar="STEP", required=True)
+    told = {}
+    for name, says in _LEDGER_STEPS.items():
+        epilog = f"examples:\n{_LEDGER_EXAMPLES[name]}"
+        step = _new(steps.add_parser(name, help=says, description=says, epilog=epilog))
+        step.set_defaults(module="p402.cli.ledger", do=name)
+        _books(step)
+        told[name] = step
+    told["show"].add_argument("request", nargs="?", metavar="REQUEST", help="the rows of this one")
+    told["show"].add_argument(
+        "--since", default="1970-01-01", metavar="DAY", help="balances from this UTC day on"
+    )
+    told["verify"].add_argument("--parquet", metavar="DIR", help="exported files to compare, too")
+    _days(told["export"])
+    told["export"].add_argument("--out", required=True, metavar="DIR", help="where files go")
+    told["export"].add_argument("--format", choices=("parquet", "csv"), default="parquet")
+    told["settle"].add_argument("request", metavar="REQUEST", help="its id, req_…")
+    told["settle"].add_argument(
+        "--cost-usd", metavar="USD", help="what it cost in all (default: its hold, if it is open)"
+    )
 
 
 def _demo(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from p402.cli.core import gateway
 from p402.cli.paper import console, table
-from p402.settings import Settings, catalogued_offers, load
+from p402.settings import Settings, catalogued_offers, limits, load
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,11 +53,36 @@ def _facts(settings: Settings, models: list[dict[str, Any]]) -> dict[str, Any]:
         "sandbox": settings.sandbox.enabled,
         "tenants": [tenant.id for tenant in settings.tenants] or ["default"],
         "open": settings.open,
+        "data_dir": str(settings.data_dir),
+        "store": "redis" if settings.store.url else "memory",
+        "ledger": "postgresql" if settings.store.ledger else "sqlite",
+        "guard": {"*": limits(settings.guard)}
+        | {tenant.id: limits(settings.guard, tenant.guard) for tenant in settings.tenants},
         "models": len(models),
         "offers": offers,
         "refresh_file": settings.refresh_file,
         "warnings": list(settings.warnings),
     }
+
+
+def _guard(found: dict[str, dict[str, Any]]) -> Table:
+    """What each tenant may spend; one line for all where no tenant has limits of its own."""
+    everybody = found["*"]
+    made = table("guard", ("tenant",), ("requests", "in flight", "a request", "a day", "budget"))
+    for name, limits_ in found.items():
+        if name != "*" and limits_ == everybody:
+            continue
+        rate = limits_["rate"]
+        budget = limits_["budget_usd"]
+        made.add_row(
+            "everybody" if name == "*" else name,
+            f"{rate['limit']} in {rate['per_s']} s",
+            str(limits_["in_flight_max"]),
+            f"${limits_['request_cap_usd']}",
+            f"${limits_['daily_cap_usd']}",
+            "none" if budget == "none" else f"${budget} a {limits_['budget_period']}",
+        )
+    return made
 
 
 def _providers(model: dict[str, Any]) -> list[str]:
@@ -76,7 +101,10 @@ def _show(settings: Settings, facts: dict[str, Any]) -> None:
     grid.add_row("sandbox", "on" if settings.sandbox.enabled else "off")
     told = "open: every caller is `default`" if settings.open else ", ".join(facts["tenants"])
     grid.add_row("tenants", told)
+    grid.add_row("ledger", f"{facts['data_dir']} ({facts['ledger']}), accounts in {facts['store']}")
     paper.print(grid)
+    paper.print()
+    paper.print(_guard(facts["guard"]))
     if facts["providers"]:
         made = table("providers", ("id", "from"), ("keys", "models"))
         for each in facts["providers"]:

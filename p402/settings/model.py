@@ -12,7 +12,18 @@ import msgspec
 import orjson
 
 from p402.settings.keys import Secret
-from p402.settings.schema import Cors, Limits, Pricing, Routing, Server, Stream, Timeouts
+from p402.settings.schema import (
+    Cors,
+    Guard,
+    Ledger,
+    Limits,
+    Pricing,
+    Routing,
+    Server,
+    Store,
+    Stream,
+    Timeouts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,6 +39,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     digests: tuple[bytes, ...] = ()
     options: dict[str, Any] = {}
+    guard: Guard = Guard()
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +48,13 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     keys: tuple[Secret, ...]
     source: str
+
+
+class Alerts(msgspec.Struct, frozen=True, kw_only=True):
+    """Where alarms go, and the secret that signs them."""
+
+    url: str | None = None
+    secret: Secret | None = None
 
 
 class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +96,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     pricing: Pricing = Pricing()
     cors: Cors = Cors()
+    guard: Guard = Guard()
+    store: Store = Store()
+    ledger: Ledger = Ledger()
+    alerts: Alerts = Alerts()
+    # Where the ledger is; named by the operator, or this user's own place.
+    data_dir: Path = Path()
     sandbox: Sandbox = Sandbox()
     tenants: tuple[Tenant, ...] = ()
     providers: tuple[Live, ...] = ()
@@ -101,14 +126,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         keys |= {
             record["id"]: [""] for record in self.sandbox_records() if record["t"] == "provider"
         }
-        sections = ("routing", "timeouts", "stream", "limits", "pricing")
+        sections = ("routing", "timeouts", "stream", "limits", "pricing", "guard", "ledger")
         told: dict[str, Any] = {name: msgspec.to_builtins(getattr(self, name)) for name in sections}
         if told["pricing"].get("direct_basis") == "requested":
             del told["pricing"]["direct_basis"]
+        store = msgspec.to_builtins(self.store)
+        told["store"] = {name: value for name, value in store.items() if name != "data_dir"}
         told["keys"] = keys
-        told["tenants"] = [{"id": tenant.id, **tenant.options} for tenant in self.tenants] or [
-            {"id": DEFAULT_TENANT}
-        ]
+        told["tenants"] = [
+            {"id": tenant.id, **tenant.options, **_unless_empty("guard", tenant.guard)}
+            for tenant in self.tenants
+        ] or [{"id": DEFAULT_TENANT}]
         return orjson.dumps(told)
 
     def catalog_layers(
@@ -132,3 +160,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         from p402.sandbox.models import catalog_records  # noqa: PLC0415  (only with a sandbox)
 
         return catalog_records(self.sandbox.url)
+
+
+def _unless_empty(name: str, table: msgspec.Struct) -> dict[str, Any]:
+    told = msgspec.to_builtins(table)
+    return {name: told} if told else {}

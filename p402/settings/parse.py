@@ -26,6 +26,10 @@ _TABLES: dict[str, type] = {
     "sandbox": schema.Sandbox,
     "catalog": schema.CatalogFiles,
     "cors": schema.Cors,
+    "guard": schema.Guard,
+    "store": schema.Store,
+    "ledger": schema.Ledger,
+    "alerts": schema.Alerts,
 }
 _LISTS: dict[str, type] = {"model": schema.Model, "tenant": schema.Tenant}
 _EVERY = (*_TABLES, "provider", *_LISTS)
@@ -88,8 +92,6 @@ class Document:
         if not isinstance(raw, dict):
             self.fail(path, "must be a table", f"write [{spell(path)}] and its keys below it")
         self._check_keys(path, raw, kind)
-        if kind is schema.Model and isinstance(raw.get("capability"), dict):
-            self._check_keys((*path, "capability"), raw["capability"], schema.Capability)
         self._check_money(path, raw)
         try:
             return msgspec.convert(raw, kind)
@@ -102,10 +104,13 @@ class Document:
             self.fail(whole, _plain(message), _mend(whole, message))
 
     def _check_keys(self, path: Path, raw: dict[str, Any], kind: type) -> None:
-        valid = [field.name for field in msgspec.structs.fields(kind)]
-        for name in raw:
-            if name not in valid:
-                self._unknown(path, name, valid)
+        fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+        for name, value in raw.items():
+            if name not in fields:
+                self._unknown(path, name, list(fields))
+            inner = _table_of(fields[name])
+            if inner is not None and isinstance(value, dict):
+                self._check_keys((*path, name), value, inner)
 
     def _unknown(self, path: Path, name: str, valid: tuple[str, ...] | list[str]) -> NoReturn:
         close = nearest(name, valid)
@@ -120,6 +125,8 @@ class Document:
 
     def _check_money(self, path: Path, raw: dict[str, Any]) -> None:
         for name, value in raw.items():
+            if isinstance(value, dict):
+                self._check_money((*path, name), value)
             if name.endswith(("_usd", "_usd_per_mtok")) and isinstance(value, int | float):
                 self.fail(
                     (*path, name),
@@ -134,6 +141,13 @@ def spell(path: Path) -> str:
     for part in path:
         told += f"[{part}]" if isinstance(part, int) else f".{part}" if told else part
     return told
+
+
+def _table_of(kind: Any) -> type | None:
+    """The struct that a field holds, alone or among others."""
+    kinds = getattr(kind, "__args__", (kind,))
+    found = [each for each in kinds if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+    return found[0] if found else None
 
 
 def _fields(kind: type) -> set[str]:

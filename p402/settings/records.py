@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from p402.settings.schema import AUTH_OF
+
 if TYPE_CHECKING:
     from p402.settings.schema import Capability, Model, Provider
 
@@ -102,7 +104,7 @@ def provider_record(name: str, section: Provider, *, known: bool, keyed: bool) -
     if section.auth is not None:
         record["auth"] = section.auth
     elif not known:
-        record["auth"] = "bearer" if keyed else "none"
+        record["auth"] = AUTH_OF.get(record["dialect"], "bearer") if keyed else "none"
     if not known:
         record["env"] = []
     if section.hardware is not None:

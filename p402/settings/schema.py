@@ -88,6 +88,72 @@ class Pricing(Struct, frozen=True):
     direct_basis: Literal["requested", "served"] | UnsetType = UNSET
 
 
+class GuardRate(Struct, frozen=True, omit_defaults=True):
+    """`[guard.rate]`: requests in a window, and how many of them at once."""
+
+    limit: int | None = None
+    per_s: int | None = None
+    burst: int | None = None
+
+
+class GuardAnomaly(Struct, frozen=True, omit_defaults=True):
+    """`[guard.anomaly]`: when spending counts as unusual, and what then happens."""
+
+    mode: str | None = None
+    z: float | None = None
+    samples_min: int | None = None
+    alpha: float | None = None
+    floor_usd: str | None = None
+
+
+class Guard(Struct, frozen=True, omit_defaults=True):
+    """`[guard]` and `[tenant.guard]`: what may be spent. The core knows bounds and defaults."""
+
+    rate: GuardRate = GuardRate()
+    daily_cap_usd: str | None = None
+    in_flight_max: int | None = None
+    anomaly: GuardAnomaly = GuardAnomaly()
+    request_cap_usd: str | None = None
+    budget_usd: str | None = None
+    budget_period: str | None = None
+    hold_lease_s: int | None = None
+    slot_lease_s: int | None = None
+    renew_every_s: int | None = None
+    on_expiry: str | None = None
+    suspense_settle_h: int | None = None
+    unknown_price: str | None = None
+    default_max_tokens: int | str | None = None
+    outage_policy: str | None = None
+    slice_max_usd: str | None = None
+    outage_overdraft_usd: str | None = None
+    refusal_status: int | None = None
+
+
+class Store(Struct, frozen=True):
+    """`[store]`: where accounts and the ledger are kept."""
+
+    url: str | None = None
+    data_dir: str | None = None
+    ledger: str | None = None
+    deadline_ms: Annotated[int, Meta(ge=1, le=50)] | UnsetType = UNSET
+    seed_deadline_ms: Annotated[int, Meta(ge=1, le=10_000)] | UnsetType = UNSET
+    wait_replicas: Annotated[int, Meta(ge=0, le=8)] | UnsetType = UNSET
+
+
+class Ledger(Struct, frozen=True):
+    """`[ledger]`: what an acknowledgement waits for."""
+
+    durability: Literal["process", "group", "strict"] | UnsetType = UNSET
+    denials: bool | UnsetType = UNSET
+
+
+class Alerts(Struct, frozen=True):
+    """`[alerts]`: who is told when a tenant's money behaves unusually."""
+
+    webhook_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] | None = None
+    webhook_secret_env: str | None = None
+
+
 class Sandbox(Struct, frozen=True):
     """`[sandbox]`: the built-in upstream that answers without any provider."""
 
@@ -108,12 +174,19 @@ class Cors(Struct, frozen=True):
     origins: list[Annotated[str, Meta(pattern=r"^https?://[^/*\s]+$")]] = []
 
 
+Auth = Literal[
+    "bearer", "bearer_optional", "none", "x-api-key", "api-key", "x-goog-api-key", "sigv4"
+]
+# How each language's own house asks for the key.
+AUTH_OF = {"anthropic": "x-api-key", "gemini": "x-goog-api-key", "bedrock": "sigv4"}
+
+
 class Provider(Struct, frozen=True):
     """`[provider.NAME]`: a new provider, or overrides of a catalogued one."""
 
-    dialect: Literal["openai"] | None = None
+    dialect: Literal["openai", "anthropic", "gemini", "bedrock"] | None = None
     base_url: str | None = None
-    auth: Literal["bearer", "bearer_optional", "none", "x-api-key", "api-key"] | None = None
+    auth: Auth | None = None
     api_key: Words | None = None
     api_key_env: Words | None = None
     api_key_file: str | None = None
@@ -180,6 +253,7 @@ class Tenant(Struct, frozen=True):
     providers_allow: list[str] | None = None
     providers_deny: list[str] | None = None
     cost_details: bool | None = None
+    guard: Guard = Guard()
 
 
 class File(Struct, frozen=True):
@@ -194,6 +268,10 @@ class File(Struct, frozen=True):
     sandbox: Sandbox = Sandbox()
     catalog: CatalogFiles = CatalogFiles()
     cors: Cors = Cors()
+    guard: Guard = Guard()
+    store: Store = Store()
+    ledger: Ledger = Ledger()
+    alerts: Alerts = Alerts()
     provider: dict[str, Provider] = {}
     model: tuple[Model, ...] = ()
     tenant: tuple[Tenant, ...] = ()

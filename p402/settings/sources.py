@@ -14,6 +14,7 @@ import msgspec
 
 from p402.settings import keys, model, records, schema
 from p402.settings.errors import SettingsError
+from p402.settings.guard import GuardCheck
 from p402.settings.parse import Document
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class _Loader:
     def settings(self, host: str | None, port: int | None) -> model.Settings:
         server = self._server(host, port)
         tenants = self._tenants()
+        GuardCheck(self.doc).file(self.file)
         self._refuse_open(server, tenants)
         live, extra = self._live()
         enabled = self.file.sandbox.enabled
@@ -67,6 +69,11 @@ class _Loader:
             limits=self.file.limits,
             pricing=self.file.pricing,
             cors=self.file.cors,
+            guard=self.file.guard,
+            store=self._store(),
+            ledger=self.file.ledger,
+            alerts=self._alerts(),
+            data_dir=self._named_dir() or state_dir(self.env) / "data",
             sandbox=box,
             tenants=tenants,
             providers=tuple(live[name] for name in sorted(live)),
@@ -96,6 +103,34 @@ class _Loader:
             "anyone could spend your provider keys",
             "add a [[tenant]] with key_env, or say allow_open = true in [server]",
         )
+
+    def _store(self) -> schema.Store:
+        """The addresses of stores hold passwords: the environment may have them alone."""
+        store = self.file.store
+        return msgspec.structs.replace(
+            store,
+            url=store.url or self.env.get("P402_STORE_URL") or None,
+            ledger=store.ledger or self.env.get("P402_LEDGER_URL") or None,
+            data_dir=str(self._named_dir() or "") or None,
+        )
+
+    def _named_dir(self) -> Path | None:
+        """The data directory that somebody named: the file, the environment, systemd."""
+        if self.file.store.data_dir is not None:
+            base = self.path.parent if self.path else Path()
+            return (base / self.file.store.data_dir).expanduser()
+        named = self.env.get("P402_DATA_DIR") or self.env.get("STATE_DIRECTORY")
+        return Path(named) if named else None
+
+    def _alerts(self) -> model.Alerts:
+        alerts = self.file.alerts
+        secret = None
+        if alerts.webhook_secret_env is not None:
+            text = self.env.get(alerts.webhook_secret_env, "")
+            secret = keys.Secret(text) if text else None
+        if alerts.webhook_url is not None and secret is None:
+            self.warnings.append("alerts are unsigned: set webhook_secret_env and its variable")
+        return model.Alerts(url=alerts.webhook_url, secret=secret)
 
     def _sandbox_url(self) -> str | None:
         url = self.file.sandbox.url or self.env.get("P402_SANDBOX_URL") or None
@@ -270,9 +305,11 @@ class _Loader:
             options = {
                 name: value
                 for name, value in msgspec.structs.asdict(row).items()
-                if value is not None and name not in {"id", "key_env", "key_sha256"}
+                if value is not None and name not in {"id", "key_env", "key_sha256", "guard"}
             }
-            found[row.id] = model.Tenant(id=row.id, digests=digests, options=options)
+            found[row.id] = model.Tenant(
+                id=row.id, digests=digests, options=options, guard=row.guard
+            )
         return tuple(found.values())
 
     def _digests(self, at: int, row: schema.Tenant) -> tuple[bytes, ...]:

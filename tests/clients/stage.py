@@ -47,6 +47,10 @@ capability = 80
 """
 
 
+# A client's check may ask twenty times at once.
+GUARD = "[guard]\nin_flight_max = 256\nrate = { limit = 100000, per_s = 1 }\n"
+
+
 class Stage:
     """The upstream and the gateway, running while the block lasts."""
 
@@ -82,7 +86,7 @@ class Stage:
         }
 
     def _config(self) -> str:
-        text = _provider("test", self.upstream.provider_url())
+        text = GUARD + _provider("test", self.upstream.provider_url())
         text += _MODEL.format(id="hello", provider="test", upstream="hello")
         for name in FAULTS:
             # A provider each: a refused key or an open breaker must not hide the next fault.

@@ -153,6 +153,19 @@ impl Bill {
         }
     }
 
+    /// The same bill where the upstream's counts are not believed: it costs what was held for it,
+    /// and going direct would have cost the same.
+    #[must_use]
+    pub fn at_hold(mut self, held: Usd) -> Self {
+        let counted = [self.input, self.cache_read, self.cache_write, self.output];
+        let counted = counted.into_iter().fold(Usd::ZERO, Usd::saturating_add);
+        (self.cost, self.upstream, self.direct) = (held, held, held);
+        (self.fee, self.overhead) = (Usd::ZERO, Usd::ZERO);
+        self.fees = held.saturating_sub(counted);
+        self.estimated = true;
+        self
+    }
+
     /// `direct_cost − cost_usd`, signed, never clamped.
     pub const fn savings(&self) -> Usd {
         Usd::from_nano(self.direct.nano() - self.cost.nano())

@@ -23,6 +23,13 @@ pub struct Config {
     pub keys: std::collections::BTreeMap<String, Vec<String>>,
     #[serde(default)]
     pub tenants: Vec<Tenant>,
+    /// What holds for every tenant that does not say otherwise.
+    #[serde(default)]
+    pub guard: Guard,
+    #[serde(default)]
+    pub store: Store,
+    #[serde(default)]
+    pub ledger: Ledger,
 }
 
 /// A tenant's own defaults and lists; its id is the one its key resolves to.
@@ -38,6 +45,8 @@ pub struct Tenant {
     pub providers_allow: Vec<String>,
     pub providers_deny: Vec<String>,
     pub cost_details: bool,
+    /// Put over the gateway's own, key by key.
+    pub guard: Guard,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -96,6 +105,85 @@ pub struct Pricing {
     pub direct_basis: Option<String>,
 }
 
+/// The billing guard as it is written down: what is absent keeps its value. Dollars are decimal
+/// text, never a float; `guard::Limits::with` reads and bounds them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guard {
+    pub rate: GuardRate,
+    pub daily_cap_usd: Option<String>,
+    pub in_flight_max: Option<i64>,
+    pub anomaly: GuardAnomaly,
+    pub request_cap_usd: Option<String>,
+    /// Dollars, or `"none"`.
+    pub budget_usd: Option<String>,
+    pub budget_period: Option<String>,
+    pub hold_lease_s: Option<i64>,
+    pub slot_lease_s: Option<i64>,
+    pub renew_every_s: Option<i64>,
+    pub on_expiry: Option<String>,
+    pub suspense_settle_h: Option<i64>,
+    pub unknown_price: Option<String>,
+    pub default_max_tokens: Option<MaxTokens>,
+    pub outage_policy: Option<String>,
+    pub slice_max_usd: Option<String>,
+    pub outage_overdraft_usd: Option<String>,
+    /// Status of the hard stops: 429, 403 or 402 (compat.md § 5).
+    pub refusal_status: Option<u16>,
+}
+
+/// Where accounts and the ledger are kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// `redis://…`; `None` keeps accounts in this process.
+    pub url: Option<String>,
+    /// `postgres://…`; `None` indexes the ledger in the data directory.
+    pub ledger: Option<String>,
+    /// One budget for everything that a trip to Redis needs.
+    pub deadline_ms: u64,
+    /// How long a request waits for an account that is seeded from the ledger.
+    pub seed_deadline_ms: u64,
+    /// Replicas that must have a hold before it counts.
+    pub wait_replicas: u32,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ledger {
+    /// `process`, `group` or `strict`.
+    pub durability: Option<String>,
+    /// Refusals get a row, too.
+    pub denials: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuardRate {
+    pub limit: Option<i64>,
+    pub per_s: Option<i64>,
+    pub burst: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuardAnomaly {
+    pub z: Option<f64>,
+    pub samples_min: Option<u64>,
+    pub alpha: Option<f64>,
+    pub floor_usd: Option<String>,
+    pub mode: Option<String>,
+}
+
+/// A bound on output where a request names none.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum MaxTokens {
+    Tokens(u64),
+    /// `"model"`: the model's own maximum.
+    Word(String),
+}
+
 impl Default for Routing {
     fn default() -> Self {
         Self {
@@ -132,6 +220,13 @@ impl Default for Stream {
             drain_ms: 60_000,
             slow_reader_ms: 60_000,
         }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        let (deadline_ms, seed_deadline_ms) = (10, 250);
+        Self { url: None, ledger: None, deadline_ms, seed_deadline_ms, wait_replicas: 0 }
     }
 }
 

@@ -30,6 +30,10 @@ impl RequestId {
             hex.len() == 32 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if regular { u128::from_str_radix(hex, 16).ok().map(Self) } else { None }
     }
+    /// The id with these bits: of a stored record, or of a digest that names a request.
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
     pub const fn bits(self) -> u128 {
         self.0
     }

@@ -4,6 +4,7 @@
 // Modules in rank order: a module may name only those above it.
 pub mod id;
 pub mod money;
+pub mod number;
 pub mod time;
 
 pub mod usage;
@@ -14,9 +15,13 @@ pub mod config;
 pub mod envelope;
 pub mod text;
 
+pub mod guard;
+
 pub mod bill;
 pub mod cache;
 pub mod dialect;
 pub mod route;
 
+pub mod claim;
+pub mod ledger;
 pub mod reply;

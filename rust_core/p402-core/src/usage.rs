@@ -31,6 +31,8 @@ pub enum UsageShape {
     XaiExclReasoning,
     DeepseekHitMiss,
     OpenRouterCost,
+    /// A codec's own rendering of `Usage`: OpenAI's object, both classes of cache writes named.
+    Canonical,
 }
 
 /// What an upstream's `usage` object says.
@@ -61,6 +63,13 @@ pub enum UsageFault {
     Contradiction,
 }
 
+impl UsageFault {
+    /// Counts were stated that no request can have; the others state none.
+    pub const fn is_absurd(self) -> bool {
+        matches!(self, Self::NotACount | Self::Contradiction)
+    }
+}
+
 /// No request of this world holds more tokens.
 const TOKENS_MAX: u64 = 1_000_000_000_000;
 /// xAI reports its bill in ticks of 10⁻¹⁰ dollars.
@@ -84,7 +93,8 @@ pub fn read_usage(json: &[u8], shape: UsageShape) -> Result<ReportedUsage, Usage
         UsageShape::OpenAi
         | UsageShape::XaiExclReasoning
         | UsageShape::DeepseekHitMiss
-        | UsageShape::OpenRouterCost => {
+        | UsageShape::OpenRouterCost
+        | UsageShape::Canonical => {
             let report: OpenAi = parse(json)?;
             let usage = openai(&report, shape)?;
             return Ok(ReportedUsage { usage, reported_cost: report.cost() });
@@ -122,11 +132,14 @@ struct OpenAi<'a> {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the wire's own names")]
 struct PromptDetails<'a> {
     #[serde(borrow)]
     cached_tokens: Count<'a>,
     #[serde(borrow)]
     cache_write_tokens: Count<'a>,
+    #[serde(borrow)]
+    cache_write_1h_tokens: Count<'a>,
 }
 
 #[derive(Deserialize)]
@@ -212,16 +225,12 @@ fn openai(report: &OpenAi, shape: UsageShape) -> Result<Usage, UsageFault> {
         _ => nested.or(beside),
     }
     .unwrap_or(0);
-    let cache_write = match shape {
-        UsageShape::OpenRouterCost => {
-            count(details.and_then(|details| details.cache_write_tokens))?.unwrap_or(0)
-        }
-        _ => 0,
-    };
+    let (cache_write, cache_write_1h) = written(details, shape)?;
     let fresh = match (prompt, miss) {
         (Some(prompt), _) => prompt
             .checked_sub(cache_read)
             .and_then(|rest| rest.checked_sub(cache_write))
+            .and_then(|rest| rest.checked_sub(cache_write_1h))
             .ok_or(UsageFault::Contradiction)?,
         (None, Some(miss)) => miss,
         (None, None) if hit.is_none() && report.completion_tokens.is_none() => {
@@ -230,7 +239,17 @@ fn openai(report: &OpenAi, shape: UsageShape) -> Result<Usage, UsageFault> {
         (None, None) => 0,
     };
     let (output, reasoning) = output(report, shape, completion)?;
-    Ok(Usage { fresh, cache_read, cache_write, cache_write_1h: 0, output, reasoning })
+    Ok(Usage { fresh, cache_read, cache_write, cache_write_1h, output, reasoning })
+}
+
+/// Cache writes for five minutes and for an hour, where the shape names them.
+fn written(details: Option<&PromptDetails>, shape: UsageShape) -> Result<(u64, u64), UsageFault> {
+    if !matches!(shape, UsageShape::OpenRouterCost | UsageShape::Canonical) {
+        return Ok((0, 0));
+    }
+    let short = count(details.and_then(|details| details.cache_write_tokens))?.unwrap_or(0);
+    let long = count(details.and_then(|details| details.cache_write_1h_tokens))?.unwrap_or(0);
+    Ok((short, long))
 }
 
 /// (all output, its reasoning part). Where reasoning may stand beside the completion, the total

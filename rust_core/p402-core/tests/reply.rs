@@ -43,6 +43,7 @@ fn metadata() -> Metadata<'static> {
         mode: Mode::Cost,
         cost_details: None,
         routing: None,
+        guard: None,
     }
 }
 

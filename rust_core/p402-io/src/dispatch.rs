@@ -2,14 +2,16 @@
 //! Does not order attempts (core's rank.rs) and does not forward a committed stream (pump.rs).
 
 use crate::exchange::{Begun, Fault, exchange};
-use crate::settling::{Served, Settling, Tried, Turn};
+use crate::settling::Settling;
 use crate::transport::WireBody;
+use crate::turn::{Served, Tried, Turn};
 use p402_core::dialect::openai::{Answer, ChatStream, UpstreamError, UpstreamErrorKind};
 use p402_core::reply::{ApiError, Code};
 use p402_core::route::{Attempt, Observation, Outcome, Permit};
 use p402_core::time::Now;
 use p402_core::usage::Usage;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -58,6 +60,7 @@ struct Failures {
 /// Counts an endpoint as busy until its verdict; dropped without one it is freed unjudged.
 pub struct Busy {
     turn: Arc<Turn>,
+    permit: Permit,
     sent: Now,
     seen: Option<Observation>,
 }
@@ -68,8 +71,9 @@ impl Drop for Busy {
     }
 }
 
-/// Tries the plan's attempts in order; the error is what the client is told if none answers.
-pub async fn walk(settling: &mut Settling) -> Result<Dispatched, ApiError> {
+/// Tries the plan's attempts in order; the error is what the client is told if none answers. Once
+/// it has `left`, what is on its way is still heard out, but nothing more is begun for it.
+pub async fn walk(settling: &mut Settling, left: &AtomicBool) -> Result<Dispatched, ApiError> {
     let turn = Arc::clone(&settling.turn);
     let deadline = deadline(&turn);
     let mut failures = Failures::default();
@@ -80,12 +84,16 @@ pub async fn walk(settling: &mut Settling) -> Result<Dispatched, ApiError> {
             if failures.too_small(&turn, attempt) {
                 break;
             }
-            if tries >= TRIES_MAX || !may_try(&turn, attempt, tries) {
+            let over = tries >= TRIES_MAX || left.load(Ordering::Acquire);
+            if over || !may_try(&turn, attempt, tries) {
                 return Err(failures.into_error(settling, deadline));
             }
             let Some(permit) = begin(&turn, attempt, tries == 0) else { break };
             tries += 1;
-            let fault = match one(settling, index, permit, deadline).await {
+            let busy = Busy::new(&turn, permit, turn.node.clock.now());
+            let covered = settling.cover_attempt(attempt, tries as u8).await;
+            covered.map_err(|error| failures.hint(error))?;
+            let fault = match one(settling, index, busy, deadline).await {
                 Ok(dispatched) => return Ok(dispatched),
                 Err(fault) => fault,
             };
@@ -149,15 +157,14 @@ fn begin(turn: &Turn, attempt: &Attempt, first: bool) -> Option<Permit> {
 async fn one(
     settling: &mut Settling,
     index: usize,
-    permit: Permit,
+    mut busy: Busy,
     deadline: Instant,
 ) -> Result<Dispatched, Fault> {
     let turn = Arc::clone(&settling.turn);
     let Some(attempt) = turn.plan.attempts.get(index) else {
         return Err(Fault::internal("the plan has no such attempt"));
     };
-    let sent = turn.node.clock.now();
-    let mut busy = Busy::new(&turn, permit, sent);
+    let (sent, permit) = (busy.sent, busy.permit);
     let offer = attempt.offer;
     settling.sending = Some(Served { attempt: index, offer, sent, provider_request_id: None });
     let own = Instant::now() + Duration::from_millis(attempt.deadline_ms);
@@ -165,7 +172,6 @@ async fn one(
         Ok(result) => result,
         Err(_elapsed) => Err(Fault::timeout()),
     };
-    settling.sending = None;
     let ended = turn.node.clock.now();
     let took_us = ended.ticks.since(sent.ticks);
     settling.provider_us += took_us;
@@ -204,6 +210,7 @@ async fn one(
             })
         }
         Err(fault) => {
+            settling.sending = None;
             tried.outcome = fault.error.kind.name();
             tried.status = fault.error.status;
             turn.node.emit.attempt_failed(&turn.world.catalog, turn.id, tried.ended());
@@ -241,7 +248,7 @@ impl Busy {
             input_tokens: None,
             output_tokens: None,
         };
-        Self { turn: Arc::clone(turn), sent, seen: Some(seen) }
+        Self { turn: Arc::clone(turn), permit, sent, seen: Some(seen) }
     }
 
     /// Notes when a stream's first content came.
@@ -358,6 +365,11 @@ impl Failures {
             return error.with_should_retry(false);
         }
         error.with_should_retry(true).with_retry_after_ms(1_000)
+    }
+
+    /// Whoever may have been billed once must not come again by itself.
+    fn hint(&self, error: ApiError) -> ApiError {
+        if self.possibly_billed { error.with_should_retry(false) } else { error }
     }
 }
 

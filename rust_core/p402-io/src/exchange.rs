@@ -1,13 +1,18 @@
 //! Carries one attempt: the body that is sent, and the answer read until it holds or fails.
 //! Does not choose what comes next (dispatch.rs) nor set deadlines.
 
-use crate::settling::Turn;
+use crate::thoughts::Memory;
 use crate::transport::{TransportError, WireBody, WireRequest, WireResponse};
+use crate::turn::Turn;
+use crate::upstream::Upstream;
 use bytes::Bytes;
-use p402_core::catalog::UsageShape;
+use http::Uri;
+use p402_core::catalog::{Offer, UsageShape};
+use p402_core::chat::Request;
 use p402_core::dialect::openai::{
     self, Answer, AnswerFault, ChatStream, StreamAsk, StreamFault, UpstreamError, UpstreamErrorKind,
 };
+use p402_core::dialect::{Codec, Kept, Target, Unsaid};
 use p402_core::envelope::{UpstreamBody, upstream_body};
 use p402_core::route::{Attempt, Permit};
 
@@ -45,13 +50,26 @@ pub async fn exchange(turn: &Turn, attempt: &Attempt, permit: &Permit) -> Result
     if response.status != 200 {
         return Err(refused(turn, response).await);
     }
-    let ask = stream_ask(turn, attempt);
+    let codec = codec_of(turn, attempt);
+    let ask = stream_ask(turn, attempt, codec.is_some());
     let answer = if turn.scan.stream {
-        let (body, stream) = until_content(response.body, ChatStream::new(ask)).await?;
+        let stream = match codec {
+            Some(codec) => ChatStream::decoded(ask.clone(), codec.decoder(&ask)),
+            None => ChatStream::new(ask),
+        };
+        let (body, stream) = until_content(response.body, stream).await?;
         Begun::Streaming(body, Box::new(stream))
     } else {
         let bytes = read_all(response.body, turn.world.config.limits.answer_bytes).await?;
-        Begun::Whole(Box::new(openai::read_answer(&bytes, &ask).map_err(Fault::from)?))
+        let answer = match codec {
+            Some(codec) => {
+                let translated = codec.read(&bytes, &ask)?;
+                remember(turn, translated.kept.as_ref());
+                openai::read_answer(&translated.body, &ask)
+            }
+            None => openai::read_answer(&bytes, &ask),
+        };
+        Begun::Whole(Box::new(answer?))
     };
     Ok(Exchanged { answer, request_id, warnings })
 }
@@ -67,35 +85,88 @@ fn wire_request(
         let upstream = world.upstreams.get(offer.provider)?.as_ref()?;
         Some((offer, upstream, upstream.keys.get(permit.key)?))
     });
-    let Some((offer, upstream, headers)) = found else {
+    let Some((offer, upstream, credential)) = found else {
         return Err(Fault::internal("the offer's provider has no address"));
     };
-    let wish = UpstreamBody {
-        model: &offer.upstream_id,
-        stream_usage: turn.scan.stream,
-        output_cap: attempt.output_cap,
-        effort: attempt.effort,
-        quirks: &offer.quirks,
+    let (uri, body, warnings) = if let Some(codec) = upstream.codec {
+        translated(turn, attempt, offer, (upstream, codec))?
+    } else {
+        let wish = UpstreamBody {
+            model: &offer.upstream_id,
+            stream_usage: turn.scan.stream,
+            output_cap: attempt.output_cap,
+            effort: attempt.effort,
+            quirks: &offer.quirks,
+        };
+        let (body, warnings) = upstream_body(&turn.body, &turn.scan, &wish);
+        (upstream.chat.clone(), body, warnings)
     };
-    let (body, warnings) = upstream_body(&turn.body, &turn.scan, &wish);
-    let mut headers = headers.clone();
+    let mut headers = credential.headers.clone();
     let affinity = world.affinity.get(offer.provider).and_then(Option::as_ref);
     if let (Some(name), Some(session)) = (affinity, turn.options.session_id.as_deref())
         && let Ok(value) = http::HeaderValue::from_str(session)
     {
         headers.insert(name.clone(), value);
     }
-    let request = WireRequest { uri: upstream.chat.clone(), headers, body: Bytes::from(body) };
+    if let Some(signer) = &credential.signer {
+        signer.sign(&uri, &body, turn.node.clock.now().utc, &mut headers);
+    }
+    let request = WireRequest { uri, headers, body: Bytes::from(body) };
     Ok((request, warnings))
 }
 
-fn stream_ask(turn: &Turn, attempt: &Attempt) -> StreamAsk {
+/// The request in the upstream's own language: address, body, and what could not be said.
+fn translated(
+    turn: &Turn,
+    attempt: &Attempt,
+    offer: &Offer,
+    (upstream, codec): (&Upstream, &dyn Codec),
+) -> Result<(Uri, Vec<u8>, Vec<String>), Fault> {
+    let request = Request::read(&turn.body, &turn.scan).map_err(|member| {
+        let message = format!("\"{member}\" does not have the form the API documents");
+        Fault::from(&Unsaid { code: "invalid_type", param: member.to_owned(), message })
+    })?;
+    let now = turn.node.clock.now();
+    let memory = Memory { thoughts: &turn.node.thoughts, tenant: &turn.tenant, now };
+    let user = request.user.as_deref().map(|user| upstream.pseudonym(&turn.tenant, user));
+    let target = Target {
+        model: &offer.upstream_id,
+        stream: turn.scan.stream,
+        output_cap: attempt.output_cap,
+        max_output: offer.max_output,
+        effort: attempt.effort,
+        efforts: offer.efforts,
+        quirks: &offer.quirks,
+        user: user.as_deref(),
+        recall: &memory,
+    };
+    let encoded = codec.encode(&request, &target).map_err(|unsaid| Fault::from(&unsaid))?;
+    let uri = upstream.address(&encoded.path);
+    let uri = uri.map_err(|_| Fault::internal("the offer's model makes no address"))?;
+    Ok((uri, encoded.body, encoded.dropped))
+}
+
+/// Keeps what the next turn's request may lack.
+pub fn remember(turn: &Turn, kept: Option<&Kept>) {
+    if let Some(kept) = kept {
+        turn.node.thoughts.keep(&turn.tenant, kept, turn.node.clock.now());
+    }
+}
+
+/// The codec of the attempt's provider; `None` where bytes pass.
+fn codec_of(turn: &Turn, attempt: &Attempt) -> Option<&'static dyn Codec> {
+    let provider = turn.world.catalog.offers.get(attempt.offer)?.provider;
+    turn.world.upstreams.get(provider)?.as_ref()?.codec
+}
+
+fn stream_ask(turn: &Turn, attempt: &Attempt, translated: bool) -> StreamAsk {
     let offer = turn.world.catalog.offers.get(attempt.offer);
+    let shape = offer.map_or(UsageShape::OpenAi, |offer| offer.quirks.usage_shape);
     StreamAsk {
         n: turn.scan.n.max(1),
         client_wants_usage: turn.scan.include_usage,
         offer_model: offer.map(|offer| offer.model.to_string()).unwrap_or_default(),
-        usage_shape: offer.map_or(UsageShape::OpenAi, |offer| offer.quirks.usage_shape),
+        usage_shape: if translated { UsageShape::Canonical } else { shape },
         created: turn.now.utc.seconds(),
         request_id: turn.id,
     }
@@ -199,6 +270,12 @@ impl From<TransportError> for Fault {
             TransportError::Connect(text) => Self::of(UpstreamErrorKind::Connect, &text, false),
             TransportError::Reset(text) => Self::of(UpstreamErrorKind::Cut, &text, true),
         }
+    }
+}
+
+impl From<&Unsaid> for Fault {
+    fn from(unsaid: &Unsaid) -> Self {
+        Self { error: Box::new(unsaid.error()), text_bytes: 0 }
     }
 }
 

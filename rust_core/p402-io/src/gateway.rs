@@ -1,37 +1,49 @@
 //! Joins the stages: read, lookup, route, admit, dispatch, settle, in this order, on one screen.
 //! Does not know what front it serves: a call comes in, a reply goes out through an `Outbox`.
 
+use crate::admission::admit;
 use crate::clock::Clock;
 use crate::dispatch::{self, Dispatched, Whole};
-use crate::emit::Emit;
+use crate::heads::{Headers, guard_headers, headers, refusal, stream_head};
+use crate::home::Home;
+use crate::node::Node;
 use crate::outbox::{Head, Outbox};
 use crate::pump::{KEEPALIVE, Pump};
-use crate::records::Records;
-use crate::settling::{Served, Settling, Turn, Used};
+use crate::rids::{InUse, Seen};
+use crate::settling::Settling;
+use crate::store::{Tenant, Trip};
 use crate::transport::Transport;
-use crate::world::{IN_FLIGHT_MAX, Node, World};
-use arc_swap::ArcSwap;
+use crate::turn::{Turn, Used};
+use crate::world::World;
 use bytes::Bytes;
 use p402_core::dialect::openai::{ChatStream, Seal};
 use p402_core::envelope::{Scan, scan};
+use p402_core::guard::Op;
 use p402_core::id::RequestId;
-use p402_core::reply::{ApiError, Code, ReplyHeaders, dropped_warning};
-use p402_core::route::{Ask, Options, Plan, Router};
+use p402_core::ledger::{self, TENANT_BYTES_MAX, short_name};
+use p402_core::reply::{
+    ApiError, Standing, booked_json, idempotency_conflict, request_in_progress,
+};
+use p402_core::route::{Ask, Options, Plan};
 use p402_core::time::{Now, Ticks};
-use parking_lot::Mutex;
+use ring::digest::{SHA256, digest};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 /// One chat request as a front read it.
 #[derive(Debug)]
 pub struct Call {
     pub tenant: Arc<str>,
+    /// Hash of the API key it came with, zero where there was none.
+    pub key: u64,
     pub body: Bytes,
     /// The `x-p402-*` twins and nothing else: (lower-case name, value).
     pub twins: Vec<(String, String)>,
+    pub idempotency_key: Option<String>,
+    /// The client accepts `application/problem+json`.
+    pub problem: bool,
     /// When the request's head was read.
     pub received: Ticks,
     pub read_timeout_ms: Option<u64>,
@@ -49,19 +61,9 @@ struct Asked {
     id: RequestId,
     now: Now,
     call: Call,
+    in_use: Option<InUse>,
     scan: Scan,
     options: Options,
-}
-
-/// Counts a call in and, whatever happens to it, out.
-struct InFlight(Arc<Node>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.idle.notify_waiters();
-        }
-    }
 }
 
 impl Asked {
@@ -77,70 +79,93 @@ impl Asked {
 }
 
 impl Gateway {
-    pub fn new(world: World, transport: Box<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
-        let router = Router::new(&world.config.routing, &world.config.timeouts);
-        let records = Records::new(world.config.limits.requests_kept);
-        let drains = Arc::new(Semaphore::new(world.config.stream.drain_max));
-        let node = Node {
-            router: Mutex::new(router),
-            records: Mutex::new(records),
-            world: ArcSwap::from_pointee(world),
-            emit: Emit::default(),
-            transport,
-            clock,
-            drains,
-            in_flight: AtomicUsize::new(0),
-            idle: Notify::new(),
-            draining: AtomicBool::new(false),
-            closing: Notify::new(),
-            closed: AtomicBool::new(false),
-            id_seed: getrandom::u64().unwrap_or_default(),
-            id_count: AtomicU64::new(0),
-        };
-        Self { node: Arc::new(node) }
+    /// `home`: the accounts and the ledger; without one a gateway explains, and serves nothing.
+    pub fn new(
+        world: World,
+        transport: Box<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        home: Option<Arc<Home>>,
+    ) -> Self {
+        Self { node: Arc::new(Node::new(world, transport, clock, home)) }
     }
 
     /// The straight line of one chat request. Always gives `outbox` exactly one reply.
     pub async fn serve(self, call: Call, outbox: Arc<Outbox>) {
         let now = self.node.clock.now();
-        let id = self.request_id(now);
-        if let Err(error) = self.line(id, call, now, &outbox).await {
-            outbox.head(refusal(&error, id));
+        let minted = self.node.request_id(now);
+        let (problem, tenant) = (call.problem, Arc::clone(&call.tenant));
+        let (id, in_use) = match self.name(&call, minted, now).await {
+            Ok((id, in_use)) => (id, Ok(in_use)),
+            Err(error) => (minted, Err(error)),
+        };
+        let outcome = match in_use {
+            Ok(in_use) => self.line((id, in_use), call, now, &outbox).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            let mut head = refusal(&error, id, problem);
+            self.stand(&tenant, &mut head.headers, now);
+            outbox.head(head);
         }
     }
 
     async fn line(
         &self,
-        id: RequestId,
+        (id, in_use): (RequestId, Option<InUse>),
         call: Call,
         now: Now,
         outbox: &Arc<Outbox>,
     ) -> Result<(), ApiError> {
-        let _in_flight = self.enter()?;
-        let asked = Self::read(id, call, now)?;
+        let _in_flight = self.node.enter()?;
+        let (scan, options) = Self::read(&call)?;
+        let asked = Asked { id, now, call, in_use, scan, options };
         // lookup: every request is a miss until there is a cache to ask.
         let (world, plan) = self.route(&asked)?;
-        let mut settling = self.admit(asked, world, plan);
+        let turn = Arc::new(self.turn(asked, world, plan)?);
+        let mut settling = admit(turn).await?;
         match self.dispatch(&mut settling, outbox).await {
-            Ok(Some(Dispatched::Whole(whole))) => self.settle(settling, *whole, outbox),
+            Ok(Some(Dispatched::Whole(whole))) => self.settle(settling, *whole, outbox).await,
             Ok(Some(Dispatched::Streaming { served, begun, warnings })) => {
                 outbox.head(stream_head(headers(&settling, Some(&served), &warnings, None)));
                 Pump::new(served, begun, settling, Arc::clone(outbox)).run().await;
             }
             Ok(None) => settling.abandon(self.node.clock.now()),
-            Err(error) => self.give_up(settling, &error, outbox),
+            Err(error) => self.give_up(settling, &error, outbox).await,
         }
         Ok(())
     }
 
+    /// The request's id: minted, or made from its idempotency key so that two tries are one.
+    async fn name(
+        &self,
+        call: &Call,
+        minted: RequestId,
+        now: Now,
+    ) -> Result<(RequestId, Option<InUse>), ApiError> {
+        let Some(word) = &call.idempotency_key else { return Ok((minted, None)) };
+        let key = first_bytes([call.tenant.as_bytes(), &[0xff], word.as_bytes()].concat());
+        let body = first_bytes(&call.body) as u64;
+        let named = RequestId::from_bits(key);
+        // A key whose request has ended names another one now: what is closed in the ledger, here
+        // or before a restart, must not be booked again.
+        let fresh = !self.node.rids.knows(key)
+            && self.node.home()?.knows(named).await.is_some_and(|known| !known);
+        let rid = if fresh { named } else { minted };
+        match self.node.rids.take(key, (body, rid), now.ticks) {
+            (Seen::New | Seen::Again, in_use) => Ok((rid, in_use)),
+            (Seen::InFlight(rid), _) => Err(request_in_progress(rid)),
+            (Seen::OtherBody(rid), _) => Err(idempotency_conflict(rid)),
+        }
+    }
+
     /// read: one scan of the body, one reading of the `p402` field and its header twins.
-    fn read(id: RequestId, call: Call, now: Now) -> Result<Asked, ApiError> {
+    fn read(call: &Call) -> Result<(Scan, Options), ApiError> {
         let scan = scan(&call.body)?;
         let twins: Vec<(&str, &str)> =
             call.twins.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let field = scan.p402.map(|field| field.value.of(&call.body));
         let options = Options::read(field, &twins)?;
-        Ok(Asked { id, now, call, scan, options })
+        Ok((scan, options))
     }
 
     /// route: the ordered, explained, bounded list of attempts.
@@ -152,14 +177,16 @@ impl Gateway {
         Ok((world, plan))
     }
 
-    /// admit: from here on exactly one settlement is owed.
-    fn admit(&self, asked: Asked, world: Arc<World>, plan: Plan) -> Settling {
-        let Asked { id, now, call, scan, options } = asked;
-        Settling::admit(Arc::new(Turn {
+    /// From here on the request has a place of its own; `admit` decides on it (admission.rs).
+    fn turn(&self, asked: Asked, world: Arc<World>, plan: Plan) -> Result<Turn, ApiError> {
+        let Asked { id, now, call, in_use, scan, options } = asked;
+        Ok(Turn {
             node: Arc::clone(&self.node),
+            home: Arc::clone(self.node.home()?),
             world,
             id,
             tenant: call.tenant,
+            key: call.key,
             body: call.body,
             scan,
             options,
@@ -168,10 +195,14 @@ impl Gateway {
             received: call.received,
             read_timeout_ms: call.read_timeout_ms,
             retry_count: call.retry_count,
-        }))
+            problem: call.problem,
+            in_use,
+        })
     }
 
-    /// dispatch: walks the plan, keeps a silent stream's client company; `None` if the client left.
+    /// dispatch: walks the plan, keeps a silent stream's client company. What a client that leaves
+    /// has begun is billed all the same: it is heard out, to its usage, by nobody else. `None`
+    /// where as many are being heard out as this node allows, or it takes too long.
     async fn dispatch(
         &self,
         settling: &mut Settling,
@@ -184,31 +215,49 @@ impl Gateway {
             .stream
             .then(|| Instant::now() + Duration::from_millis(config.keepalive_first_ms));
         let early = turn.scan.stream.then(|| headers(settling, None, &[], None));
-        let walk = dispatch::walk(settling);
-        tokio::pin!(walk);
-        loop {
-            tokio::select! {
-                biased;
-                dispatched = &mut walk => return dispatched.map(Some),
-                () = outbox.until_gone() => return Ok(None),
-                () = at(comment), if comment.is_some() => {
-                    outbox.head(stream_head(early.clone().unwrap_or_default()));
-                    outbox.push(KEEPALIVE);
-                    comment = Some(Instant::now() + Duration::from_millis(config.keepalive_ms));
+        let left = AtomicBool::new(false);
+        let (longest, mut drain) = (Duration::from_millis(config.drain_ms), None);
+        let dispatched = {
+            let walk = dispatch::walk(settling, &left);
+            tokio::pin!(walk);
+            loop {
+                let until = drain.as_ref().map(|(_, until)| *until);
+                tokio::select! {
+                    biased;
+                    dispatched = &mut walk => break dispatched,
+                    () = outbox.until_gone(), if drain.is_none() => {
+                        let Some(permit) = turn.drain() else { return Ok(None) };
+                        left.store(true, Ordering::Release);
+                        comment = None;
+                        drain = Some((permit, Instant::now() + longest));
+                    }
+                    () = at(until), if until.is_some() => return Ok(None),
+                    () = self.node.until_closed(), if until.is_some() => return Ok(None),
+                    () = at(comment), if comment.is_some() => {
+                        outbox.head(stream_head(early.clone().unwrap_or_default()));
+                        outbox.push(KEEPALIVE);
+                        comment = Some(Instant::now() + Duration::from_millis(config.keepalive_ms));
+                    }
                 }
             }
-        }
+        };
+        settling.disconnected |= left.into_inner();
+        dispatched.map(Some)
     }
 
     /// settle: the whole answer, priced, with its metadata, in one write.
-    fn settle(&self, mut settling: Settling, whole: Whole, outbox: &Outbox) {
+    async fn settle(&self, mut settling: Settling, whole: Whole, outbox: &Outbox) {
         let Whole { served, answer, warnings } = whole;
         let used = Used {
             reported: answer.reported.filter(|_| !answer.usage_fault),
+            absurd: answer.usage_absurd,
             text_bytes: answer.text_bytes,
             service_tier: answer.service_tier.clone(),
         };
         let settled = settling.settle(&served, &used, self.node.clock.now());
+        if let Some(mark) = settled.mark {
+            settling.turn.durable(mark).await;
+        }
         let body = answer.seal(&Seal {
             metadata: &settled.metadata,
             metadata_again: &settled.metadata,
@@ -221,90 +270,85 @@ impl Gateway {
     }
 
     /// No attempt answered: a refusal, or an error frame where the head has already left.
-    fn give_up(&self, mut settling: Settling, error: &ApiError, outbox: &Outbox) {
+    async fn give_up(&self, mut settling: Settling, error: &ApiError, outbox: &Outbox) {
         let id = settling.turn.id;
-        settling.release(error.status(), self.node.clock.now());
+        if let Some(mark) = settling.release(error.status(), self.node.clock.now()) {
+            settling.turn.durable(mark).await;
+        }
         if outbox.headed() {
             let mut object = Vec::new();
             error.write(&mut object, id);
             outbox.last(&ChatStream::error_frame(&object, None));
             return;
         }
-        let mut head = refusal(error, id);
+        let mut head = refusal(error, id, settling.turn.problem);
         let own = headers(&settling, None, &[], None);
         head.headers.extend(own.into_iter().filter(|(name, _)| *name == "x-p402-attempts"));
+        guard_headers(&settling, &mut head.headers);
         outbox.head(head);
+    }
+
+    /// What is left to a tenant, on a reply that no account was asked for or that it refused.
+    fn stand(&self, tenant: &str, headers: &mut Headers, now: Now) {
+        let world = self.node.world.load();
+        let limits = &world.tenant(tenant).limits;
+        let Some(home) = &self.node.home else { return };
+        let reading = Op::Renew(&[]);
+        let seen = match home.store.call(&Tenant { id: tenant, limits }, reading, now.utc) {
+            Trip::Made(answer) => answer.ok(),
+            Trip::Underway(_) => self.node.watches.with(tenant, now.utc, |seen| seen.last.clone()),
+        };
+        if let Some(reply) = seen {
+            Standing::of(&reply, limits, now.utc).headers(headers);
+        }
     }
 
     /// The dry run: the live decision, told and not carried out (routing.md § 2.3).
     ///
     /// # Errors
     /// What the live request would be refused with.
-    pub fn explain(&self, call: Call, all: bool) -> Result<Vec<u8>, ApiError> {
+    pub fn explain(&self, call: &Call, all: bool) -> Result<Vec<u8>, ApiError> {
         let now = self.node.clock.now();
-        let asked = Self::read(self.request_id(now), call, now)?;
+        let (scan, options) = Self::read(call)?;
+        let ask = Ask {
+            request: self.node.request_id(now),
+            tenant: &call.tenant,
+            body: &call.body,
+            scan: &scan,
+            options: &options,
+        };
         let mut router = self.node.router.lock();
         let world = self.node.world.load_full();
-        let routing = world.routing(&asked.call.tenant);
-        Ok(router.explain(&routing, &asked.ask(), now, all)?.to_json())
+        let routing = world.routing(&call.tenant);
+        Ok(router.explain(&routing, &ask, now, all)?.to_json())
     }
 
-    /// The body of `GET /requests/{id}`, to the tenant that made the request.
+    /// The body of `GET /requests/{id}`, to the tenant that made the request, as far as this node
+    /// remembers it.
     pub fn look_up(&self, tenant: &str, id: &str) -> Option<Vec<u8>> {
         let id = RequestId::parse(id)?;
         self.node.records.lock().get(id, tenant).map(crate::records::Row::to_json)
     }
 
-    fn enter(&self) -> Result<InFlight, ApiError> {
-        let before = self.node.in_flight.fetch_add(1, Ordering::AcqRel);
-        let guard = InFlight(Arc::clone(&self.node));
-        if self.node.draining.load(Ordering::Acquire) {
-            return Err(ApiError::new(Code::ShuttingDown, "this gateway is shutting down"));
-        }
-        if before >= IN_FLIGHT_MAX {
-            let text = "this gateway serves as many requests as it can hold";
-            return Err(ApiError::new(Code::Overloaded, text).with_retry_after_ms(1_000));
-        }
-        Ok(guard)
+    /// The same from the ledger. Waits for a database: not for a thread that serves.
+    pub fn look_up_booked(&self, tenant: &str, id: &str) -> Option<Vec<u8>> {
+        let rows = self.node.home.as_ref()?.rows_of(RequestId::parse(id)?).ok()?;
+        let rows: Vec<_> =
+            rows.iter().filter_map(|bytes| ledger::Row::decode(bytes).ok()).collect();
+        let own = short_name(tenant, TENANT_BYTES_MAX);
+        rows.iter().all(|row| row.tenant == own).then(|| booked_json(&rows))?
     }
+}
 
-    /// 48 bits of time, 80 of a keyed counter: unique on this node, not guessable from outside.
-    pub fn request_id(&self, now: Now) -> RequestId {
-        let count = self.node.id_count.fetch_add(1, Ordering::Relaxed);
-        RequestId::draw(now.utc, self.node.id_seed, count)
-    }
+/// What the ledger knows an API key by.
+pub fn key_hash(key: &[u8]) -> u64 {
+    (first_bytes(key) >> 64) as u64
+}
 
-    /// Swaps in a new world; requests on their way keep the one they began with.
-    pub fn reload(&self, world: World) {
-        let old = self.node.world.load_full();
-        let mut router = self.node.router.lock();
-        router.swap(&old.catalog, &world.catalog);
-        self.node.world.store(Arc::new(world));
-    }
-
-    /// Refuses new work, waits for what is open, then ends the rest with an error frame.
-    pub async fn drain(&self, wait: Duration) {
-        self.node.draining.store(true, Ordering::Release);
-        if self.until_idle(wait).await {
-            return;
-        }
-        self.node.closed.store(true, Ordering::Release);
-        self.node.closing.notify_waiters();
-        self.until_idle(Duration::from_secs(1)).await;
-    }
-
-    async fn until_idle(&self, wait: Duration) -> bool {
-        let idle = async {
-            loop {
-                let notified = self.node.idle.notified();
-                if self.node.in_flight.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                notified.await;
-            }
-        };
-        tokio::time::timeout(wait, idle).await.is_ok()
-    }
+/// The first sixteen bytes of SHA-256.
+fn first_bytes(text: impl AsRef<[u8]>) -> u128 {
+    let digest = digest(&SHA256, text.as_ref());
+    digest.as_ref().iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte))
 }
 
 async fn at(when: Option<Instant>) {
@@ -312,65 +356,4 @@ async fn at(when: Option<Instant>) {
         Some(when) => tokio::time::sleep_until(when).await,
         None => std::future::pending().await,
     }
-}
-
-/// An error as a whole reply.
-pub fn refusal(error: &ApiError, id: RequestId) -> Head {
-    let mut headers = error.headers();
-    headers.push(("content-type", "application/json".to_owned()));
-    headers.push(("x-request-id", id.to_string()));
-    headers.push(("x-p402-request-id", id.to_string()));
-    Head { status: error.status(), headers, body: Some(error.body(id)) }
-}
-
-fn stream_head(mut headers: Vec<(&'static str, String)>) -> Head {
-    headers.push(("content-type", "text/event-stream; charset=utf-8".to_owned()));
-    headers.push(("cache-control", "no-cache".to_owned()));
-    headers.push(("x-accel-buffering", "no".to_owned()));
-    Head { status: 200, headers, body: None }
-}
-
-fn headers(
-    settling: &Settling,
-    served: Option<&Served>,
-    dropped: &[String],
-    cost: Option<p402_core::money::Usd>,
-) -> Vec<(&'static str, String)> {
-    let turn = &settling.turn;
-    let catalog = &turn.world.catalog;
-    let attempt = served.and_then(|served| turn.plan.attempts.get(served.attempt));
-    let offer = attempt.and_then(|attempt| catalog.offers.get(attempt.offer));
-    let mut warnings = turn.plan.warnings.clone();
-    warnings.extend(dropped_warning(dropped));
-    let (task, confidence) = turn.plan.typing.top_with_confidence();
-    ReplyHeaders {
-        provider: attempt.map(|attempt| &*catalog.provider(attempt.offer).id),
-        model: offer.map(|offer| &*offer.model),
-        effort: attempt.and_then(|attempt| attempt.effort),
-        mode: Some(turn.plan.mode),
-        task: Some(task),
-        confidence,
-        attempts: &attempts_header(settling),
-        session: turn.plan.session,
-        weights: &catalog.digest,
-        cost,
-        warnings: &warnings,
-        ..ReplyHeaders::new(turn.id)
-    }
-    .build()
-}
-
-/// `1`, or `2;groq=429`: how many were tried, and how the failed ones failed.
-fn attempts_header(settling: &Settling) -> String {
-    use std::fmt::Write;
-    let mut text = settling.tried.len().to_string();
-    for tried in settling.tried.iter().filter(|tried| tried.outcome != "ok") {
-        let provider = &settling.turn.world.catalog.provider(tried.offer).id;
-        // Writing into a String cannot fail.
-        match tried.status {
-            502 | 504 => write!(text, ";{provider}={}", tried.outcome).unwrap_or_default(),
-            status => write!(text, ";{provider}={status}").unwrap_or_default(),
-        }
-    }
-    text
 }

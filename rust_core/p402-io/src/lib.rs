@@ -6,18 +6,43 @@
 // Modules in rank order: a module may name only those above it.
 pub mod clock;
 pub mod embed;
+pub mod ledger;
+pub mod meter;
 pub mod outbox;
+pub mod sign;
+pub mod store;
+pub mod thoughts;
 pub mod transport;
+pub mod upstream;
 
 pub mod emit;
+pub mod holds;
+pub mod past;
 pub mod records;
+pub mod rids;
+pub mod truth;
+pub mod watch;
+
+pub mod home;
+
+pub mod reservation;
+
 pub mod world;
+
+pub mod node;
+
+pub mod turn;
+
+pub mod booking;
 
 pub mod settling;
 
+pub mod admission;
+pub mod cover;
 pub mod exchange;
 
 pub mod dispatch;
+pub mod heads;
 
 pub mod pump;
 

@@ -3,10 +3,13 @@
 
 use crate::dispatch::{BegunStream, Busy};
 use crate::emit::Ended;
+use crate::exchange::remember;
 use crate::outbox::Outbox;
-use crate::settling::{Served, Settling, Used};
+use crate::settling::{Settled, Settling};
 use crate::transport::{TransportError, WireBody};
+use crate::turn::{Served, Used};
 use bytes::Bytes;
+use p402_core::claim::with_fee;
 use p402_core::dialect::openai::{ChatStream, Seal, StreamFault};
 use p402_core::reply::{ApiError, Code, scrub};
 use p402_core::route::Outcome;
@@ -22,6 +25,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub const KEEPALIVE: &[u8] = b": p402\n\n";
 /// After the seal the upstream's last bytes are read for this long, so its connection is reused.
 const TAIL_WAIT: Duration = Duration::from_millis(200);
+/// Text between two looks at what it has cost.
+const METER_BYTES: u64 = 4_096;
 /// Chunks taken in a row before others have their turn and the reader gets what is there.
 const RUN_MAX: u32 = 32;
 
@@ -34,6 +39,8 @@ pub struct Pump {
     busy: Busy,
     settling: Settling,
     outbox: Arc<Outbox>,
+    /// Text beyond this has not been compared with the hold.
+    metered_bytes: u64,
 }
 
 /// What happened next.
@@ -55,6 +62,8 @@ enum Stop {
     /// The client is gone and its answer is not worth, or not allowed, further reading.
     Abandoned,
     ShuttingDown,
+    /// The answer costs more than is held, and no more may be held.
+    Exhausted(Box<ApiError>),
 }
 
 /// The clock of one stream: what silence means and when.
@@ -73,7 +82,7 @@ impl Pump {
         outbox: Arc<Outbox>,
     ) -> Self {
         let BegunStream { body, stream, busy } = *begun;
-        Self { served, body, stream, busy, settling, outbox }
+        Self { served, body, stream, busy, settling, outbox, metered_bytes: METER_BYTES }
     }
 
     /// Runs the stream to its end. Exactly one of `settle`, `fail_stream` is called.
@@ -85,7 +94,7 @@ impl Pump {
         self.settling.provider_us += now.ticks.since(began);
         match stop {
             Ok(()) => self.seal().await,
-            Err(stop) => self.fail(&stop),
+            Err(stop) => self.fail(&stop).await,
         }
     }
 
@@ -114,6 +123,9 @@ impl Pump {
                 Event::Chunk(bytes) => {
                     watch.heard = Instant::now();
                     self.stream.push(&bytes).map_err(Stop::Fault)?;
+                    if self.stream.text_bytes() > self.metered_bytes {
+                        self.meter().await?;
+                    }
                     run += 1;
                     if run == RUN_MAX {
                         run = 0;
@@ -144,6 +156,17 @@ impl Pump {
         }
     }
 
+    /// Compares what the text has cost so far with the hold, which grows ahead of it if it may.
+    async fn meter(&mut self) -> Result<(), Stop> {
+        let text_bytes = self.stream.text_bytes();
+        self.metered_bytes = text_bytes + METER_BYTES;
+        let settling = &mut self.settling;
+        let ahead = settling.metered(self.served.offer, self.served.sent, self.metered_bytes);
+        let fee_bps = settling.turn.world.config.pricing.platform_fee_bps;
+        let needed = settling.wasted.saturating_add(with_fee(ahead, fee_bps));
+        settling.cover(needed).await.map_err(|error| Stop::Exhausted(Box::new(error)))
+    }
+
     /// The right to read on, unheard, to the usage; none where there is no bill to know, or where
     /// as many are being read already as this node allows.
     fn may_drain(&self) -> Result<OwnedSemaphorePermit, Stop> {
@@ -152,7 +175,7 @@ impl Pump {
         if offer.is_some_and(|offer| offer.free) {
             return Err(Stop::Abandoned);
         }
-        Arc::clone(&turn.node.drains).try_acquire_owned().map_err(|_| Stop::Abandoned)
+        turn.drain().ok_or(Stop::Abandoned)
     }
 
     /// Hands over what may leave now.
@@ -236,12 +259,14 @@ impl Pump {
     fn used(&self) -> Used {
         Used {
             reported: self.stream.reported().copied().filter(|_| !self.stream.usage_fault()),
+            absurd: self.stream.usage_absurd(),
             text_bytes: self.stream.text_bytes(),
             service_tier: self.stream.service_tier().map(str::to_owned),
         }
     }
 
     async fn seal(mut self) {
+        remember(&self.settling.turn, self.stream.kept().as_ref());
         let used = self.used();
         let now = self.settling.turn.node.clock.now();
         if let Some(reported) = &used.reported {
@@ -249,6 +274,7 @@ impl Pump {
         }
         self.busy.verdict(Outcome::Success, now);
         let settled = self.settling.settle(&self.served, &used, now);
+        self.written(&settled).await;
         let bytes = self.stream.seal(&Seal {
             metadata: &settled.metadata,
             metadata_again: &settled.metadata,
@@ -261,7 +287,14 @@ impl Pump {
         drop(tokio::time::timeout(TAIL_WAIT, tail).await);
     }
 
-    fn fail(mut self, stop: &Stop) {
+    /// The ledger has the row before the last byte leaves.
+    async fn written(&self, settled: &Settled) {
+        if let Some(mark) = settled.mark {
+            self.settling.turn.durable(mark).await;
+        }
+    }
+
+    async fn fail(mut self, stop: &Stop) {
         let now = self.settling.turn.node.clock.now();
         let used = self.used();
         if matches!(stop, Stop::Abandoned) {
@@ -270,7 +303,7 @@ impl Pump {
             self.outbox.end();
             return;
         }
-        if !matches!(stop, Stop::ShuttingDown) {
+        if !matches!(stop, Stop::ShuttingDown | Stop::Exhausted(_)) {
             self.busy.verdict(Outcome::Failure, now);
             let turn = &self.settling.turn;
             let ms = now.ticks.since(self.served.sent.ticks) / 1_000;
@@ -280,7 +313,13 @@ impl Pump {
         // Whole frames that came before the fault are still true.
         self.give();
         let error = stop.error();
-        let failed = self.settling.fail_stream(&self.served, &used, now);
+        let failed = if matches!(stop, Stop::Exhausted(_)) {
+            // What came was delivered in full: it was the tenant's own money that ended.
+            self.settling.settle(&self.served, &used, now)
+        } else {
+            self.settling.fail_stream(&self.served, &used, now)
+        };
+        self.written(&failed).await;
         let mut object = Vec::new();
         error.write(&mut object, self.settling.turn.id);
         let frame = ChatStream::error_frame(&object, Some(&failed.metadata));
@@ -320,6 +359,7 @@ impl Stop {
             Self::Total => "timeout",
             Self::Abandoned => "abandoned",
             Self::ShuttingDown => "shutting_down",
+            Self::Exhausted(_) => "exhausted",
         }
     }
 
@@ -338,6 +378,7 @@ impl Stop {
             Self::Total => (Code::UpstreamTimeout, "the answer took longer than allowed"),
             Self::Abandoned => (Code::UpstreamStreamCut, "the client left"),
             Self::ShuttingDown => (Code::ShuttingDown, "this gateway is shutting down"),
+            Self::Exhausted(error) => return (**error).clone(),
         };
         ApiError::new(code, text)
     }

@@ -3,6 +3,7 @@
 
 use p402_core::bill::Bill;
 use p402_core::id::RequestId;
+use p402_core::ledger::Flags;
 use p402_core::reply::{CostDetails, Metadata};
 use p402_core::route::Mode;
 use p402_core::time::Timestamp;
@@ -50,7 +51,7 @@ pub struct Row {
     pub provider_latency_us: u64,
     pub attempts: Vec<AttemptRow>,
     pub retry_count: u32,
-    pub flags: Vec<&'static str>,
+    pub flags: Flags,
 }
 
 /// A ring of rows with an index by id.
@@ -103,6 +104,7 @@ impl Row {
             mode: self.mode,
             cost_details: details,
             routing: None,
+            guard: None,
         }
     }
 
@@ -119,6 +121,9 @@ impl Row {
                 })
             })
             .collect();
+        // What the row says in other fields already is no flag of the look-up.
+        let said = Flags::STREAM.with(Flags::DIRECT_REQUESTED);
+        let flags: Vec<_> = self.flags.without(said).names().collect();
         let status = match self.state {
             RowState::InFlight => "in_flight",
             RowState::Settled => "settled",
@@ -127,7 +132,7 @@ impl Row {
         let head = serde_json::json!({
             "object": "request", "id": self.id.to_string(), "created": self.created.seconds(),
             "status": status, "http_status": self.http_status, "stream": self.stream,
-            "attempts": attempts, "retry_count": self.retry_count, "flags": self.flags,
+            "attempts": attempts, "retry_count": self.retry_count, "flags": flags,
         });
         let mut body = head.to_string().into_bytes();
         body.pop();

@@ -1,38 +1,23 @@
-//! Holds what requests share: one immutable `World` swapped whole on reload, one `Node` around it.
+//! Holds what stays as it is until the next reload: one immutable `World`, swapped whole.
 //! Does not decide: catalogue, table and rules are core's, laid out once here.
 
-use crate::clock::Clock;
-use crate::emit::Emit;
-use crate::records::Records;
-use crate::transport::Transport;
-use arc_swap::ArcSwap;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use p402_core::catalog::{Auth, Catalog, DialectName, Provider};
-use p402_core::config::Config;
-use p402_core::route::{Router, Rules, Table};
-use parking_lot::Mutex;
+use crate::upstream::{Upstream, affinity};
+use http::HeaderName;
+use p402_core::catalog::Catalog;
+use p402_core::config::{self, Config};
+use p402_core::guard::{Limits, UnknownPrice};
+use p402_core::route::{Rules, Table};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, OnceLock};
-use tokio::sync::{Notify, Semaphore};
-
-/// Requests in flight on one node; beyond it a request is told to come back (503 `overloaded`).
-pub const IN_FLIGHT_MAX: usize = 8_192;
-
-/// Where a provider is reached and with which credentials.
-#[derive(Debug)]
-pub struct Upstream {
-    pub chat: Uri,
-    /// One complete header set per key, in order of preference.
-    pub keys: Vec<HeaderMap>,
-}
+use std::sync::OnceLock;
 
 /// A tenant's rules, resolved at load.
 #[derive(Debug)]
 pub struct TenantWorld {
     pub rules: Rules,
     pub cost_details: bool,
+    pub limits: Limits,
+    /// Status of the guard's hard stops.
+    pub refusal_status: u16,
 }
 
 /// Everything that stays as it is until the next reload.
@@ -47,28 +32,10 @@ pub struct World {
     pub upstreams: Vec<Option<Upstream>>,
     /// Extra header per provider that follows the session (`affinity_header`).
     pub affinity: Vec<Option<HeaderName>>,
+    /// The catalogue's digest, as ledger rows hold it.
+    pub price_version: u32,
     /// The body of `GET /models`: two megabytes that do not change until the next reload.
     listing: OnceLock<Vec<u8>>,
-}
-
-/// One gateway process: the world, the moving state of routing, and the ways out.
-pub struct Node {
-    pub world: ArcSwap<World>,
-    pub router: Mutex<Router>,
-    pub records: Mutex<Records>,
-    pub emit: Emit,
-    pub transport: Box<dyn Transport>,
-    pub clock: Arc<dyn Clock>,
-    /// Streams being read to their usage after their client left.
-    pub drains: Arc<Semaphore>,
-    pub in_flight: AtomicUsize,
-    pub idle: Notify,
-    pub draining: AtomicBool,
-    /// Told when the drain time is over: open streams end with an error frame.
-    pub closing: Notify,
-    pub closed: AtomicBool,
-    pub id_seed: u64,
-    pub id_count: std::sync::atomic::AtomicU64,
 }
 
 impl World {
@@ -83,7 +50,7 @@ impl World {
         let upstreams = catalog
             .providers
             .iter()
-            .map(|provider| upstream(provider, &config))
+            .map(|provider| Upstream::of(provider, &config))
             .collect::<Result<Vec<_>, _>>()?;
         let affinity = catalog.providers.iter().map(affinity).collect();
         let reachable: HashMap<&str, bool> = catalog
@@ -96,14 +63,22 @@ impl World {
         let table = Table::build(&catalog, &keyed, &config.routing);
         let mut tenants = HashMap::new();
         for tenant in &config.tenants {
-            let rules = Rules::from_config(tenant, &config.routing)?;
-            let world = TenantWorld { rules, cost_details: tenant.cost_details };
-            tenants.insert(tenant.id.clone(), world);
+            tenants.insert(tenant.id.clone(), TenantWorld::new(tenant, &config)?);
         }
-        let rules = Rules::from_config(&p402_core::config::Tenant::default(), &config.routing)?;
-        let fallback = TenantWorld { rules, cost_details: false };
+        let fallback = TenantWorld::new(&config::Tenant::default(), &config)?;
+        let price_version = price_version(&catalog.digest);
         let listing = OnceLock::new();
-        Ok(Self { config, catalog, table, tenants, fallback, upstreams, affinity, listing })
+        Ok(Self {
+            config,
+            catalog,
+            table,
+            tenants,
+            fallback,
+            upstreams,
+            affinity,
+            price_version,
+            listing,
+        })
     }
 
     /// The body of `GET /models`, made when it is first wanted.
@@ -130,57 +105,29 @@ impl World {
     }
 }
 
-fn upstream(provider: &Provider, config: &Config) -> Result<Option<Upstream>, String> {
-    let keys = config.keys.get(&*provider.id);
-    let keyless = matches!(provider.auth, Auth::None | Auth::BearerOptional);
-    let spoken = provider.dialect == DialectName::OpenAi && provider.auth != Auth::Unsupported;
-    if !spoken || !provider.routable || (keys.is_none() && !(keyless && own(provider))) {
-        return Ok(None);
+impl TenantWorld {
+    fn new(tenant: &config::Tenant, config: &Config) -> Result<Self, String> {
+        let mut rules = Rules::from_config(tenant, &config.routing)?;
+        let limits = Limits::default().with(&config.guard).map_err(|error| error.to_string())?;
+        let limits =
+            limits.with(&tenant.guard).map_err(|error| format!("tenant {}: {error}", tenant.id))?;
+        rules.allow_unpriced = limits.unknown_price == UnknownPrice::Allow;
+        let written =
+            tenant.guard.default_max_tokens.as_ref().or(config.guard.default_max_tokens.as_ref());
+        if written.is_some() {
+            rules.output_cap = Some(limits.default_max_tokens.unwrap_or(u64::MAX));
+        }
+        let status = tenant.guard.refusal_status.or(config.guard.refusal_status);
+        let refusal_status = status.unwrap_or(429);
+        if !matches!(refusal_status, 429 | 403 | 402) {
+            return Err("guard.refusal_status: not one of 429, 403, 402".to_owned());
+        }
+        Ok(Self { rules, cost_details: tenant.cost_details, limits, refusal_status })
     }
-    let chat = format!("{}/chat/completions", provider.base_url)
-        .parse::<Uri>()
-        .map_err(|error| format!("provider {}: base_url: {error}", provider.id))?;
-    let none = vec![String::new()];
-    let headers = keys
-        .unwrap_or(&none)
-        .iter()
-        .map(|key| headers(provider, key))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(Some(Upstream { chat, keys: headers }))
 }
 
-/// Reached without a key only where the operator (or the sandbox) put it there.
-fn own(provider: &Provider) -> bool {
-    use p402_core::catalog::ProviderKind::{Config, Local, Sandbox};
-    matches!(provider.kind, Config | Local | Sandbox)
-}
-
-/// The only headers an upstream ever sees (compat.md § 9.1).
-fn headers(provider: &Provider, key: &str) -> Result<HeaderMap, String> {
-    let mut map = HeaderMap::with_capacity(6);
-    map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    map.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let agent = concat!("p402/", env!("CARGO_PKG_VERSION"));
-    map.insert(USER_AGENT, HeaderValue::from_static(agent));
-    let (name, text) = match provider.auth {
-        Auth::Header(name) => (HeaderName::from_static(name), key.to_owned()),
-        _ if key.is_empty() => return Ok(map),
-        _ => (AUTHORIZATION, format!("Bearer {key}")),
-    };
-    let mut value = HeaderValue::from_str(&text).map_err(|_| {
-        format!("provider {}: the key holds a character no header may", provider.id)
-    })?;
-    value.set_sensitive(true);
-    map.insert(name, value);
-    Ok(map)
-}
-
-fn affinity(provider: &Provider) -> Option<HeaderName> {
-    provider.quirks.affinity_header.as_deref().and_then(|name| name.parse().ok())
-}
-
-impl std::fmt::Debug for Node {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node").field("in_flight", &self.in_flight).finish_non_exhaustive()
-    }
+/// The first 32 bits of a digest in hex.
+fn price_version(digest: &str) -> u32 {
+    let word: String = digest.chars().filter(char::is_ascii_hexdigit).take(8).collect();
+    u32::from_str_radix(&word, 16).unwrap_or_default()
 }

@@ -1,109 +1,20 @@
 //! The straight line over scripted upstreams: one reply, one settlement, whatever happens.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
-use bytes::Bytes;
-use p402_core::time::{Ticks, Timestamp};
+mod stage;
+
+use p402_core::ledger::{Flags, Kind};
+use p402_core::money::Usd;
 use p402_io::clock::{ManualClock, SystemClock};
-use p402_io::gateway::{Call, Gateway};
-use p402_io::outbox::{Head, Outbox};
-use p402_io::transport::scripted::{Script, ScriptedTransport};
+use p402_io::store::memory::Memory;
 use p402_io::world::World;
 use serde_json::{Value, json};
-use std::future::poll_fn;
+use stage::{
+    FINISH, HELLO, ROLE, START, TEXT, USAGE, answer, cost_ask, gateway, head, header, look_up,
+    named, records, rest, sse, staged, start,
+};
 use std::sync::Arc;
 use std::time::Duration;
-
-const HELLO: &str = r#"{"id":"c1","object":"chat.completion","created":1,"model":"up-a","choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1200,"completion_tokens":400,"total_tokens":1600}}"#;
-
-fn records() -> String {
-    let mut lines = Vec::new();
-    for (name, price) in [("a", 1_000_000), ("b", 2_000_000), ("c", 3_000_000)] {
-        lines.push(json!({"t": "provider", "id": name, "kind": "config", "dialect": "openai",
-            "base_url": format!("http://{name}.test/v1"), "auth": "bearer", "env": [],
-            "routable": true, "flags": []}));
-        lines.push(json!({"t": "offer", "provider": name, "model": format!("m-{name}"),
-            "canonical": format!("m-{name}"), "upstream_id": format!("up-{name}"),
-            "context": 100_000, "max_output": 8_000, "modalities": ["text", "image"],
-            "tools": true, "structured": true, "efforts": [], "flags": [],
-            "prices": [{"bands": [{"above": 0, "in": price, "out": price}]}],
-            "capability": 70, "ttft_ms": 300, "tokens_per_s": 100,
-            "source": "test", "as_of": "2026-11", "n_agree": 1, "confidence": "config"}));
-    }
-    lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") + "\n"
-}
-
-fn header() -> String {
-    let header = json!({"t": "header", "schema": 1, "date": "2026-11-22", "inputs": {},
-        "attributions": []});
-    format!("{header}\n")
-}
-
-fn gateway(scripts: Value, config: &Value) -> Gateway {
-    let mut config = config.clone();
-    config["keys"] = json!({"a": ["ka"], "b": ["kb"], "c": ["kc"]});
-    let layer = records();
-    let world =
-        World::load(config.to_string().as_bytes(), &[header().as_bytes(), layer.as_bytes()])
-            .unwrap();
-    let scripts: Vec<Script> = serde_json::from_value(scripts).unwrap();
-    let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_795_158_000)));
-    Gateway::new(world, Box::new(ScriptedTransport::new(scripts)), clock)
-}
-
-fn cost_ask(stream: bool) -> Value {
-    json!({"model": "auto", "stream": stream, "p402": {"mode": "cost"},
-        "messages": [{"role": "user", "content": "Summarise this."}]})
-}
-
-fn start(gateway: &Gateway, body: &Value) -> Arc<Outbox> {
-    let outbox = Arc::new(Outbox::default());
-    let call = Call {
-        tenant: Arc::from("acme"),
-        body: Bytes::from(body.to_string()),
-        twins: Vec::new(),
-        received: Ticks::from_micros(0),
-        read_timeout_ms: None,
-        retry_count: 0,
-    };
-    tokio::spawn(gateway.clone().serve(call, Arc::clone(&outbox)));
-    outbox
-}
-
-async fn head(outbox: &Outbox) -> Head {
-    poll_fn(|context| outbox.poll_head(context)).await
-}
-
-async fn rest(outbox: &Outbox) -> String {
-    let mut all = Vec::new();
-    while let Some(bytes) = poll_fn(|context| outbox.poll_bytes(context)).await {
-        all.extend(bytes);
-    }
-    String::from_utf8(all).unwrap()
-}
-
-async fn answer(gateway: &Gateway, body: &Value) -> (u16, Value, Vec<(&'static str, String)>) {
-    let head = head(&start(gateway, body)).await;
-    let json = serde_json::from_slice(&head.body.unwrap()).unwrap();
-    (head.status, json, head.headers)
-}
-
-fn named<'a>(headers: &'a [(&'static str, String)], name: &str) -> &'a str {
-    headers.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
-}
-
-fn row(gateway: &Gateway, headers: &[(&'static str, String)]) -> Value {
-    let id = named(headers, "x-p402-request-id");
-    serde_json::from_slice(&gateway.look_up("acme", id).unwrap()).unwrap()
-}
-
-fn sse(events: &[&str]) -> String {
-    format!("data: {}\n\n", events.join("\n\ndata: "))
-}
-
-const ROLE: &str = r#"{"id":"s1","object":"chat.completion.chunk","created":1,"model":"up-a","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
-const TEXT: &str = r#"{"id":"s1","object":"chat.completion.chunk","created":1,"model":"up-a","choices":[{"index":0,"delta":{"content":"Hel"},"finish_reason":null}]}"#;
-const FINISH: &str = r#"{"id":"s1","object":"chat.completion.chunk","created":1,"model":"up-a","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
-const USAGE: &str = r#"{"id":"s1","object":"chat.completion.chunk","created":1,"model":"up-a","choices":[],"usage":{"prompt_tokens":1200,"completion_tokens":400,"total_tokens":1600}}"#;
 
 #[tokio::test]
 async fn a_whole_answer_carries_its_cost() {
@@ -114,7 +25,7 @@ async fn a_whole_answer_carries_its_cost() {
     assert_eq!(body["p402_metadata"]["provider"], "a");
     assert_eq!(body["usage"]["cost"], json!(0.0016));
     assert_eq!(named(&headers, "x-p402-cost-usd"), "0.0016");
-    let row = row(&gateway, &headers);
+    let row = look_up(&gateway, &headers);
     assert_eq!(row["status"], "settled");
     assert_eq!(row["p402_metadata"]["cost_details"]["cost_nano_usd"], 1_600_000);
 }
@@ -141,7 +52,7 @@ async fn a_bad_request_upstream_is_returned_as_is() {
     assert_eq!(status, 422);
     assert_eq!(body["error"]["code"], "invalid_image");
     assert_eq!(named(&headers, "x-should-retry"), "false");
-    assert_eq!(row(&gateway, &headers)["status"], "released");
+    assert_eq!(look_up(&gateway, &headers)["status"], "released");
 }
 
 #[tokio::test]
@@ -179,7 +90,7 @@ async fn a_stream_ends_with_metadata_and_done() {
     assert_eq!(text.matches("p402_metadata").count(), 1, "{text}");
     assert!(text.contains("\"cost_usd\":0.0016"), "{text}");
     assert!(!text.contains("\"choices\":[]"), "usage was not asked for: {text}");
-    assert_eq!(row(&gateway, &head.headers)["status"], "settled");
+    assert_eq!(look_up(&gateway, &head.headers)["status"], "settled");
 }
 
 #[tokio::test]
@@ -213,7 +124,7 @@ async fn a_stream_that_breaks_after_content_never_ends_cleanly() {
         let frame: Value = serde_json::from_str(frame).unwrap();
         assert!(frame["error"]["code"].as_str().unwrap().starts_with("upstream_stream_"));
         assert_eq!(frame["p402_metadata"]["cost_usd"], json!(0));
-        let row = row(&gateway, &head.headers);
+        let row = look_up(&gateway, &head.headers);
         assert!(row["p402_metadata"]["cost_details"]["wasted_upstream_usd"].as_f64() > Some(0.0));
     }
 }
@@ -229,7 +140,7 @@ async fn usage_that_never_comes_is_estimated_in_a_second() {
     let text = rest(&outbox).await;
     assert!(before.elapsed() <= Duration::from_millis(2_100), "{:?}", before.elapsed());
     assert!(text.ends_with("data: [DONE]\n\n"));
-    let row = row(&gateway, &head.headers);
+    let row = look_up(&gateway, &head.headers);
     assert_eq!(row["p402_metadata"]["cost_details"]["usage_source"], "estimated");
     assert!(row["p402_metadata"]["output_tokens"].as_u64() > Some(0));
 }
@@ -273,22 +184,55 @@ async fn a_client_that_leaves_mid_stream_is_still_accounted() {
     let outbox = start(&gateway, &cost_ask(true));
     let head = head(&outbox).await;
     outbox.leave();
-    gateway.drain(Duration::from_secs(20)).await;
-    let row = row(&gateway, &head.headers);
+    gateway.node.drain(Duration::from_secs(20)).await;
+    let row = look_up(&gateway, &head.headers);
     assert_eq!(row["status"], "settled");
     assert_eq!(row["p402_metadata"]["input_tokens"], 1_200);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_before_the_answer_releases() {
+async fn a_client_that_leaves_before_the_answer_is_heard_out_and_pays_what_it_came_to() {
     let scripts = json!([{"steps": [{"wait_ms": 5_000}, {"chunk": HELLO}]}]);
     let gateway = gateway(scripts, &json!({}));
     let outbox = start(&gateway, &cost_ask(false));
     tokio::time::sleep(Duration::from_millis(100)).await;
     outbox.leave();
-    let before = tokio::time::Instant::now();
-    gateway.drain(Duration::from_secs(20)).await;
-    assert!(before.elapsed() < Duration::from_millis(100), "the upstream was not cut at once");
+    gateway.node.drain(Duration::from_secs(20)).await;
+    let rows = gateway.rows();
+    assert_eq!(gateway.kinds(), [Kind::Dispatch, Kind::Settle]);
+    assert!(rows[1].flags.has(Flags::DISCONNECTED) && !rows[1].flags.has(Flags::ESTIMATED));
+    assert!(rows[1].cost > Usd::ZERO && rows[1].cost < rows[0].held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_nobody_hears_out_pays_its_hold_and_the_upstream_is_cut() {
+    for config in [json!({"stream": {"drain_max": 0}}), json!({"stream": {"drain_ms": 50}})] {
+        let scripts = json!([{"steps": [{"wait_ms": 5_000}, {"chunk": HELLO}]}]);
+        let gateway = gateway(scripts, &config);
+        let outbox = start(&gateway, &cost_ask(false));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        outbox.leave();
+        let before = tokio::time::Instant::now();
+        gateway.node.drain(Duration::from_secs(20)).await;
+        assert!(before.elapsed() < Duration::from_millis(100), "the upstream was not cut");
+        let rows = gateway.rows();
+        assert_eq!(gateway.kinds(), [Kind::Dispatch, Kind::Settle]);
+        assert_eq!(rows[1].cost, rows[0].held);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_more_is_begun_for_a_client_that_has_left() {
+    let scripts = json!([
+        {"url": "a.test", "status": 500, "steps": [{"wait_ms": 1_000}]},
+        {"steps": [{"chunk": HELLO}]}
+    ]);
+    let gateway = gateway(scripts, &json!({}));
+    let outbox = start(&gateway, &cost_ask(false));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    outbox.leave();
+    gateway.node.drain(Duration::from_secs(20)).await;
+    assert_eq!(gateway.kinds(), [Kind::Dispatch, Kind::Release]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -297,7 +241,7 @@ async fn shutting_down_ends_open_streams_with_an_error_frame() {
     let gateway = gateway(scripts, &json!({}));
     let outbox = start(&gateway, &cost_ask(true));
     head(&outbox).await;
-    gateway.drain(Duration::from_millis(200)).await;
+    gateway.node.drain(Duration::from_millis(200)).await;
     let text = rest(&outbox).await;
     assert!(text.contains("\"code\":\"shutting_down\""), "{text}");
     let (status, body, _) = answer(&gateway, &cost_ask(false)).await;
@@ -314,11 +258,11 @@ async fn a_reload_in_the_midst_of_a_request_changes_neither() {
     let outbox = start(&gateway, &cost_ask(false));
     tokio::time::sleep(Duration::from_millis(100)).await;
     // The new world knows one provider: every index of the old plan means something else now.
-    let layer: Vec<_> = records().lines().skip(4).map(|line| format!("{line}\n")).collect();
+    let layer: Vec<_> = records().lines().skip(4).take(2).map(|line| format!("{line}\n")).collect();
     let config = json!({"keys": {"c": ["kc"]}}).to_string();
     let world =
         World::load(config.as_bytes(), &[header().as_bytes(), layer.concat().as_bytes()]).unwrap();
-    gateway.reload(world);
+    gateway.node.reload(world);
     let old = head(&outbox).await;
     assert_eq!(named(&old.headers, "x-p402-attempts"), "2;a=500");
     assert_eq!(named(&old.headers, "x-p402-provider"), "b");
@@ -348,13 +292,9 @@ async fn a_key_that_is_refused_gives_way_to_the_next_one() {
         {"url": "a.test", "steps": [{"chunk": HELLO}]}
     ]);
     let config = json!({"keys": {"a": ["dead", "alive"]}});
-    let layer = records();
-    let world =
-        World::load(config.to_string().as_bytes(), &[header().as_bytes(), layer.as_bytes()])
-            .unwrap();
-    let scripts: Vec<Script> = serde_json::from_value(scripts).unwrap();
-    let transport = Box::new(ScriptedTransport::new(scripts));
-    let gateway = Gateway::new(world, transport, Arc::new(SystemClock::default()));
+    let manual = Arc::new(ManualClock::at(START));
+    let store = Box::new(Memory::default());
+    let gateway = staged(scripts, &config, Arc::new(SystemClock::default()), (manual, store));
     let (status, body, headers) = answer(&gateway, &cost_ask(false)).await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(named(&headers, "x-p402-attempts"), "2;a=401");

@@ -9,7 +9,7 @@ use p402_core::id::RequestId;
 use p402_core::reply::{ApiError, Code};
 use p402_core::time::Timestamp;
 use p402_core::usage::Usage;
-use p402_io::gateway::refusal;
+use p402_io::heads::refusal;
 use p402_io::outbox::Head;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -49,7 +49,7 @@ impl PyGateway {
         all: bool,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let call = call(tenant, headers, Bytes::copy_from_slice(body), self.ticks_now())?;
-        match self.gateway.explain(call, all) {
+        match self.gateway.explain(&call, all) {
             Ok(body) => head_tuple(py, &json(body)),
             Err(error) => self.refuse(py, &error),
         }
@@ -65,8 +65,20 @@ impl PyGateway {
         if let Some(body) = self.gateway.look_up(tenant, id) {
             return head_tuple(py, &json(body));
         }
-        let text = "no request of yours with this id is remembered by this node";
-        self.refuse(py, &ApiError::new(Code::RequestNotFound, text).with_param("request_id"))
+        self.unknown_request(py)
+    }
+
+    /// The same from the ledger; it waits for a database, so not on the loop that serves.
+    fn booked_request<'py>(
+        &self,
+        py: Python<'py>,
+        tenant: &str,
+        id: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        match py.detach(|| self.gateway.look_up_booked(tenant, id)) {
+            Some(body) => head_tuple(py, &json(body)),
+            None => self.unknown_request(py),
+        }
     }
 
     /// What usage costs at an offer, in nano-dollars: the one pricing function, for audits.
@@ -92,8 +104,18 @@ impl PyGateway {
 
     /// What the operator should hear since the last call: (lines, how many were dropped).
     fn events(&self) -> (Vec<String>, u64) {
-        let (events, dropped) = self.gateway.node.emit.take();
-        (events.iter().map(ToString::to_string).collect(), dropped)
+        self.gateway.node.events()
+    }
+
+    /// Alarms since the last call, as the bodies of a webhook.
+    fn alarms<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        let alarms = self.gateway.node.emit.take_alarms();
+        alarms.iter().map(|alarm| PyBytes::new(py, &alarm.to_json())).collect()
+    }
+
+    /// The guard's counters in Prometheus' text format.
+    fn metrics(&self) -> String {
+        self.gateway.node.meter.render()
     }
 
     /// An error reply by its stable code; `ValueError` for a code that is not in the table.
@@ -116,10 +138,15 @@ impl PyGateway {
 }
 
 impl PyGateway {
+    fn unknown_request<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let text = "no request of yours has this id";
+        self.refuse(py, &ApiError::new(Code::RequestNotFound, text).with_param("request_id"))
+    }
+
     fn refuse<'py>(&self, py: Python<'py>, error: &ApiError) -> PyResult<Bound<'py, PyTuple>> {
         let now = self.gateway.node.clock.now();
-        let id: RequestId = self.gateway.request_id(now);
-        head_tuple(py, &refusal(error, id))
+        let id: RequestId = self.gateway.node.request_id(now);
+        head_tuple(py, &refusal(error, id, false))
     }
 
     fn ticks_now(&self) -> u64 {

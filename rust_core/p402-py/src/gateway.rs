@@ -6,16 +6,18 @@ use crate::reply::PyReply;
 use crate::runtime::{Lane, Wakeups};
 use bytes::Bytes;
 use p402_io::clock::{Clock, SystemClock};
-use p402_io::gateway::{Call, Gateway};
+use p402_io::gateway::{Call, Gateway, key_hash};
+use p402_io::home::{Home, HomeError};
 use p402_io::outbox::Outbox;
 use p402_io::transport::Transport;
 use p402_io::transport::http::HttpTransport;
 use p402_io::transport::scripted::{Script, ScriptedTransport};
 use p402_io::world::World;
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyBlockingIOError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,12 +32,15 @@ pub struct PyGateway {
 #[pymethods]
 impl PyGateway {
     /// `config`: JSON of core's `Config`; `catalog`: JSON-lines layers, later ones override.
+    /// `data_dir` is taken for this process, or `BlockingIOError` says that another one has it;
+    /// without one the gateway explains, and serves nothing.
     /// `transport`: `"http"`, or a JSON list of scripts. `ValueError` names what is wrong.
     #[new]
-    #[pyo3(signature = (config, *, catalog, transport = "http", clock = None))]
+    #[pyo3(signature = (config, *, catalog, data_dir = None, transport = "http", clock = None))]
     fn new(
         config: &[u8],
         catalog: Vec<PyBackedLayer>,
+        data_dir: Option<PathBuf>,
         transport: &str,
         clock: Option<&Bound<'_, PyManualClock>>,
     ) -> PyResult<Self> {
@@ -52,7 +57,15 @@ impl PyGateway {
             Some(clock) => Arc::clone(&clock.get().0) as Arc<dyn Clock>,
             None => Arc::new(SystemClock::default()),
         };
-        let gateway = Gateway::new(world, transport, clock);
+        let limits = |tenant: &str| world.tenant(tenant).limits;
+        let home = data_dir
+            .map(|folder| Home::open(&world.config, &folder, &limits, clock.now()))
+            .transpose()
+            .map_err(|error| match error {
+                HomeError::Held(text) => PyBlockingIOError::new_err(text),
+                HomeError::Failed(text) => PyValueError::new_err(text),
+            })?;
+        let gateway = Gateway::new(world, transport, clock, home.map(Arc::new));
         Ok(Self { gateway, wakeups: Arc::new(Wakeups::new()?), lane: Mutex::new(None) })
     }
 
@@ -60,7 +73,9 @@ impl PyGateway {
     fn start(&self) -> PyResult<i32> {
         let mut lane = self.lane.lock();
         if lane.is_none() {
-            *lane = Some(Lane::start()?);
+            let started = Lane::start()?;
+            started.handle.spawn(Arc::clone(&self.gateway.node).tend());
+            *lane = Some(started);
         }
         Ok(self.wakeups.fd())
     }
@@ -86,7 +101,7 @@ impl PyGateway {
         py.detach(|| {
             let (done, wait) = std::sync::mpsc::channel();
             lane.handle.spawn(async move {
-                gateway.drain(Duration::from_millis(drain_ms)).await;
+                gateway.node.drain(Duration::from_millis(drain_ms)).await;
                 // The receiver may have given up waiting.
                 let _ = done.send(());
             });
@@ -117,7 +132,7 @@ impl PyGateway {
 
     /// Swaps configuration and catalogue; `ValueError` changes nothing.
     fn reload(&self, config: &[u8], catalog: Vec<PyBackedLayer>) -> PyResult<()> {
-        self.gateway.reload(load(config, &catalog)?);
+        self.gateway.node.reload(load(config, &catalog)?);
         Ok(())
     }
 
@@ -158,7 +173,10 @@ pub fn call(
     let mut call = Call {
         tenant: Arc::from(tenant),
         body,
+        key: 0,
         twins: Vec::new(),
+        idempotency_key: None,
+        problem: false,
         received: p402_core::time::Ticks::from_micros(received),
         read_timeout_ms: None,
         retry_count: 0,
@@ -167,12 +185,22 @@ pub fn call(
         let pair = pair.cast::<PyTuple>()?;
         let (name, value) = (pair.get_item(0)?, pair.get_item(1)?);
         let name = name.cast::<PyBytes>()?.as_bytes();
-        if !name.starts_with(b"x-") {
-            continue;
-        }
         let text = |value: &Bound<'_, PyAny>| -> PyResult<String> {
             Ok(String::from_utf8_lossy(value.cast::<PyBytes>()?.as_bytes()).into_owned())
         };
+        if !name.starts_with(b"x-") {
+            match name {
+                b"idempotency-key" => call.idempotency_key = Some(text(&value)?),
+                b"authorization" => {
+                    let value = value.cast::<PyBytes>()?.as_bytes();
+                    let token = value.iter().position(|byte| *byte == b' ').map(|at| at + 1);
+                    call.key = key_hash(value.get(token.unwrap_or(0)..).unwrap_or_default());
+                }
+                b"accept" => call.problem = text(&value)?.contains("application/problem+json"),
+                _ => {}
+            }
+            continue;
+        }
         if name.starts_with(b"x-p402-") {
             call.twins.push((String::from_utf8_lossy(name).into_owned(), text(&value)?));
         } else if name == b"x-stainless-read-timeout" {

@@ -129,7 +129,8 @@ fn auth_of(word: &str) -> Option<Auth> {
         "api-key" => Auth::Header("api-key"),
         "api-subscription-key" => Auth::Header("api-subscription-key"),
         "cf-aig-authorization" => Auth::Header("cf-aig-authorization"),
-        "oauth2" | "sigv4" | "exchange" => Auth::Unsupported,
+        "sigv4" => Auth::SigV4,
+        "oauth2" | "exchange" => Auth::Unsupported,
         _ => return None,
     })
 }

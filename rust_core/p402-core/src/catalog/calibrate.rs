@@ -6,7 +6,8 @@ use super::estimate::Script;
 /// Ratios of reported to estimated input, one cell per offer and script.
 #[derive(Clone, Debug)]
 pub struct Calibration {
-    cells: Vec<Cell>,
+    /// By script: a request reads one row of them, offer by offer.
+    cells: [Vec<Cell>; Script::ALL.len()],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +33,7 @@ impl Calibration {
     /// A table for a catalogue of so many offers.
     pub fn new(offers: usize) -> Self {
         let blank = Cell { samples: 0, mean: 1.0, variance: 0.0 };
-        Self { cells: vec![blank; offers.saturating_mul(Script::ALL.len())] }
+        Self { cells: Script::ALL.map(|_| vec![blank; offers]) }
     }
 
     /// Learns from one answer; nothing is learnt from empty counts or an unknown offer.
@@ -40,7 +41,8 @@ impl Calibration {
         if estimated == 0 || reported == 0 {
             return;
         }
-        let Some(cell) = self.cells.get_mut(at(offer, script)) else { return };
+        let cells = self.cells.get_mut(script as usize);
+        let Some(cell) = cells.and_then(|cells| cells.get_mut(offer)) else { return };
         let ratio = (reported as f32 / estimated as f32).clamp(RATIO_MIN, RATIO_MAX);
         cell.samples = cell.samples.saturating_add(1);
         let weight = 1.0 / cell.samples.min(MEMORY_SAMPLES) as f32;
@@ -51,6 +53,12 @@ impl Calibration {
 
     /// The estimate, corrected where enough answers were seen.
     pub fn correct(&self, offer: usize, script: Script, estimated: u64) -> u64 {
+        self.corrected(offer, script, estimated as f64) as u64
+    }
+
+    /// The same where a number of tokens is needed as a float.
+    #[inline]
+    pub(crate) fn corrected(&self, offer: usize, script: Script, estimated: f64) -> f64 {
         match self.learnt(offer, script) {
             Some(cell) => scale(estimated, cell.mean),
             None => estimated,
@@ -62,21 +70,18 @@ impl Calibration {
         match self.learnt(offer, script) {
             Some(cell) => {
                 let p99 = cell.mean + P99_DEVIATIONS * cell.variance.max(0.0).sqrt();
-                bytes_bound.min(scale(estimated, p99 * CLAIM_HEADROOM))
+                bytes_bound.min(scale(estimated as f64, p99 * CLAIM_HEADROOM) as u64)
             }
             None => bytes_bound,
         }
     }
 
     fn learnt(&self, offer: usize, script: Script) -> Option<&Cell> {
-        self.cells.get(at(offer, script)).filter(|cell| cell.samples >= SAMPLES_MIN)
+        let cell = self.cells.get(script as usize)?.get(offer)?;
+        (cell.samples >= SAMPLES_MIN).then_some(cell)
     }
 }
 
-const fn at(offer: usize, script: Script) -> usize {
-    offer.saturating_mul(Script::ALL.len()).saturating_add(script as usize)
-}
-
-fn scale(tokens: u64, ratio: f32) -> u64 {
-    (tokens as f64 * f64::from(ratio)).ceil() as u64
+fn scale(tokens: f64, ratio: f32) -> f64 {
+    (tokens * f64::from(ratio)).ceil()
 }

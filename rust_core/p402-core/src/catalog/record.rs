@@ -56,8 +56,6 @@ record!(ProviderRecord {
     env_all: bool,
     hardware: Box<str>,
     routable: bool,
-    // The dialect a later release speaks here; kept in the file, not yet in memory.
-    native: Box<str>,
     flags: Vec<Box<str>>,
 });
 

@@ -43,7 +43,7 @@ pub enum ProviderKind {
     Config,
 }
 
-/// The wire language of a provider. Only `OpenAi` has a codec in this release.
+/// The wire language of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DialectName {
     OpenAi,
@@ -51,6 +51,13 @@ pub enum DialectName {
     Gemini,
     Bedrock,
     None,
+}
+
+impl DialectName {
+    /// Whether P402 speaks it: its bytes pass, or a codec translates.
+    pub const fn is_spoken(self) -> bool {
+        !matches!(self, Self::None)
+    }
 }
 
 /// How a key is shown to the upstream.
@@ -61,7 +68,9 @@ pub enum Auth {
     None,
     /// A header of this name holds the bare key (`x-api-key`, `api-key`, …).
     Header(&'static str),
-    /// oauth2, sigv4, exchange: not routed in this release.
+    /// Signed with Amazon's signature version 4, or a bearer token in its place.
+    SigV4,
+    /// oauth2, exchange: not routed in this release.
     Unsupported,
 }
 

@@ -1,5 +1,17 @@
-//! Decides how P402 speaks each provider's language; `openai` is the only one in this release.
-//! Does not open connections: bytes go in, events come out (sans-IO).
+//! Decides how P402 speaks each provider's language: OpenAI's as bytes, every other by its codec.
+//! Does not open connections: bytes go in, OpenAI's wire comes out (sans-IO).
 
+pub mod anthropic;
+pub mod bedrock;
+pub mod gemini;
 pub mod openai;
 pub mod wire;
+
+mod media;
+mod render;
+mod thoughts;
+mod translate;
+
+pub use translate::{
+    Codec, Decode, Encoded, Forgetful, Kept, Recall, Target, Translated, Unsaid, codec,
+};

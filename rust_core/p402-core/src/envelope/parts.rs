@@ -94,6 +94,7 @@ fn links(cursor: &mut Cursor<'_>, scan: &mut Scan) -> Result<(), ScanError> {
             let text = cursor.string(None)?;
             // Data is never a link; its megabytes are not unescaped.
             let inline = text.span.of(cursor.body).starts_with(b"\"data:");
+            scan.parts.linked |= text.span.of(cursor.body).starts_with(b"\"http");
             if !inline && !scan.parts.local_url {
                 scan.parts.local_url = link::is_local(&text.text(cursor.body));
             }

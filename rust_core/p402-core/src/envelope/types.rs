@@ -60,6 +60,8 @@ pub struct Parts {
     pub images: u32,
     pub audio: u32,
     pub files: u32,
+    /// A picture or file is a link, wherever it points.
+    pub linked: bool,
     /// A link part whose host is loopback, private or link-local (compat.md § 9.1 `local_url`).
     pub local_url: bool,
 }

@@ -35,6 +35,17 @@ pub enum Code {
     UpstreamStreamCut,
     UpstreamStreamMalformed,
     UpstreamError,
+    RateLimitExceeded,
+    DailySpendLimitExceeded,
+    ConcurrencyLimitExceeded,
+    SpendAnomalyBlocked,
+    RequestCostLimitExceeded,
+    BudgetExceeded,
+    ReservationExhausted,
+    GuardUnavailable,
+    LedgerUnavailable,
+    IdempotencyConflict,
+    RequestInProgress,
 }
 
 /// One row of the table.
@@ -50,6 +61,8 @@ pub struct Row {
 
 const INVALID: &str = "invalid_request_error";
 const UPSTREAM: &str = "upstream_error";
+const RATE: &str = "rate_limit_error";
+const QUOTA: &str = "insufficient_quota";
 const UNAVAILABLE: &str = "service_unavailable_error";
 
 const fn row(code: Code, name: &'static str, status: u16, kind: &'static str, retry: bool) -> Row {
@@ -57,7 +70,7 @@ const fn row(code: Code, name: &'static str, status: u16, kind: &'static str, re
 }
 
 /// The whole table, in the order of `Code`.
-pub const TABLE: [Row; 31] = [
+pub const TABLE: [Row; 42] = [
     row(Code::InvalidJson, "invalid_json", 400, INVALID, false),
     row(Code::MissingRequiredParameter, "missing_required_parameter", 400, INVALID, false),
     row(Code::InvalidType, "invalid_type", 400, INVALID, false),
@@ -79,7 +92,7 @@ pub const TABLE: [Row; 31] = [
     row(Code::RequestTooLarge, "request_too_large", 413, INVALID, false),
     row(Code::UnsupportedMediaType, "unsupported_media_type", 415, INVALID, false),
     row(Code::HeadersTooLarge, "headers_too_large", 431, INVALID, false),
-    row(Code::UpstreamRateLimited, "upstream_rate_limited", 429, "rate_limit_error", true),
+    row(Code::UpstreamRateLimited, "upstream_rate_limited", 429, RATE, true),
     row(Code::InternalError, "internal_error", 500, "server_error", false),
     row(Code::ShuttingDown, "shutting_down", 503, UNAVAILABLE, true),
     row(Code::Overloaded, "overloaded", 503, UNAVAILABLE, true),
@@ -89,6 +102,17 @@ pub const TABLE: [Row; 31] = [
     row(Code::UpstreamStreamCut, "upstream_stream_cut", 502, UPSTREAM, false),
     row(Code::UpstreamStreamMalformed, "upstream_stream_malformed", 502, UPSTREAM, false),
     row(Code::UpstreamError, "upstream_error", 502, UPSTREAM, false),
+    row(Code::RateLimitExceeded, "rate_limit_exceeded", 429, RATE, true),
+    row(Code::DailySpendLimitExceeded, "daily_spend_limit_exceeded", 429, QUOTA, false),
+    row(Code::ConcurrencyLimitExceeded, "concurrency_limit_exceeded", 429, RATE, true),
+    row(Code::SpendAnomalyBlocked, "spend_anomaly_blocked", 429, QUOTA, false),
+    row(Code::RequestCostLimitExceeded, "request_cost_limit_exceeded", 400, INVALID, false),
+    row(Code::BudgetExceeded, "budget_exceeded", 429, QUOTA, false),
+    row(Code::ReservationExhausted, "reservation_exhausted", 429, QUOTA, false),
+    row(Code::GuardUnavailable, "guard_unavailable", 503, UNAVAILABLE, true),
+    row(Code::LedgerUnavailable, "ledger_unavailable", 503, UNAVAILABLE, true),
+    row(Code::IdempotencyConflict, "idempotency_conflict", 409, INVALID, false),
+    row(Code::RequestInProgress, "request_in_progress", 409, INVALID, true),
 ];
 
 impl Code {

@@ -5,6 +5,7 @@ use super::code::Code;
 use super::json;
 use super::scrub::scrub;
 use crate::envelope::ScanError;
+use crate::money::Usd;
 use crate::route::FieldError;
 use serde_json::Value;
 
@@ -26,12 +27,19 @@ pub struct ApiError {
     pub message: String,
     pub param: Option<String>,
     /// More fields, inside `error`.
-    pub extra: Vec<(&'static str, Value)>,
+    pub extra: Vec<(&'static str, Extra)>,
     pub retry_after_ms: Option<u64>,
     /// Stands in for the table's hint.
     pub should_retry: Option<bool>,
     /// An upstream's own type and code, where its refusal is passed on.
     foreign: Option<Foreign>,
+}
+
+/// One more field: money is written from its integer, never through a float.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Extra {
+    Json(Value),
+    Usd(Usd),
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -88,7 +96,12 @@ impl ApiError {
     }
     #[must_use]
     pub fn with_extra(mut self, name: &'static str, value: impl Into<Value>) -> Self {
-        self.extra.push((name, value.into()));
+        self.extra.push((name, Extra::Json(value.into())));
+        self
+    }
+    #[must_use]
+    pub fn with_usd(mut self, name: &'static str, amount: Usd) -> Self {
+        self.extra.push((name, Extra::Usd(amount)));
         self
     }
     #[must_use]
@@ -134,11 +147,31 @@ impl ApiError {
         out.push(b'{');
         json::text_member(out, "message", &self.message);
         json::text_member(out, "type", self.kind());
+        self.write_fields(out, request_id);
+    }
+
+    /// The same as RFC 9457 has it, for clients that accept `application/problem+json`.
+    pub fn problem(&self, request_id: impl std::fmt::Display) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256 + self.message.len());
+        let name = self.code.name();
+        out.push(b'{');
+        json::text_member(&mut out, "type", &format!("urn:p402:error:{name}"));
+        json::text_member(&mut out, "title", &name.replace('_', " "));
+        json::member(&mut out, "status", self.status());
+        json::text_member(&mut out, "detail", &self.message);
+        self.write_fields(&mut out, request_id);
+        out
+    }
+
+    fn write_fields(&self, out: &mut Vec<u8>, request_id: impl std::fmt::Display) {
         json::optional_member(out, "param", self.param.as_deref());
         json::optional_member(out, "code", self.code_text());
         json::text_member(out, "request_id", &request_id.to_string());
         for (name, value) in &self.extra {
-            json::member(out, name, value);
+            match value {
+                Extra::Json(value) => json::member(out, name, value),
+                Extra::Usd(amount) => json::member(out, name, amount),
+            }
         }
         if let Some(ms) = self.retry_after_ms {
             json::member(out, "retry_after_ms", ms);

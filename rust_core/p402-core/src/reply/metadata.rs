@@ -27,6 +27,8 @@ pub struct Metadata<'a> {
     pub cost_details: Option<CostDetails<'a>>,
     /// With `p402.explain`: the raw JSON object of routing.md § 2.5.
     pub routing: Option<&'a [u8]>,
+    /// Where the guard has something to say: a raw JSON object.
+    pub guard: Option<&'a [u8]>,
 }
 
 /// The optional `cost_details` object (catalog.md § 12).
@@ -66,6 +68,10 @@ impl Metadata<'_> {
         if let Some(routing) = self.routing {
             json::key(out, "routing");
             out.extend_from_slice(routing);
+        }
+        if let Some(guard) = self.guard {
+            json::key(out, "guard");
+            out.extend_from_slice(guard);
         }
         out.push(b'}');
     }

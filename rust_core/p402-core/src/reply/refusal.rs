@@ -72,6 +72,8 @@ fn advice(reason: &str) -> &'static str {
         "over_latency" => "raise p402.max_latency_ms",
         "cooling" | "breaker_open" => "try again shortly",
         "local_url" => "send the file inline: the link points into a private network",
+        "link" => "send the file inline: no candidate takes links",
+        "prefill" => "end with the user's message: no candidate continues the assistant's",
         _ => "no candidate supports what the request asks for",
     }
 }

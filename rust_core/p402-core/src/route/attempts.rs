@@ -2,7 +2,7 @@
 //! Does not judge or score offers (survey.rs) and sends nothing.
 
 use super::draw::{Salt, draw, two_of};
-use super::rank::{Candidate, Order, Standing, by_cost};
+use super::rank::{Candidate, Order, by_cost};
 use super::stay::worth_moving;
 use super::survey::Sight;
 use super::types::{Mode, Why};
@@ -24,193 +24,157 @@ const KIN_MAX: usize = 64;
 /// The offer of the session's last turn among the candidates, if any.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hold {
-    /// Index into the candidates.
-    pub(super) at: usize,
+    pub(super) held: Candidate,
     /// A tool loop or reasoning state: kept whatever the score says.
     pub(super) hard: bool,
 }
 
-/// The order of attempts: indices into the candidates, and why each stands there.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Lineup {
-    pub(super) picks: Vec<(usize, Why)>,
-    /// The mode's own first choice, before hold and draw.
-    pub(super) leader: Option<usize>,
-}
+/// A candidate that is attempted, and why it stands at its place.
+pub(super) type Pick = (Candidate, Why);
 
 /// Everything the line-up is made from.
 pub(super) struct Picker<'a> {
     pub(super) sight: &'a Sight<'a>,
+    pub(super) candidates: &'a [Candidate],
+    pub(super) order: Order,
     pub(super) request: RequestId,
     pub(super) hold: Option<Hold>,
     /// Same model elsewhere first: the model of a held offer that is out.
     pub(super) prefer_model: Option<u32>,
-    pub(super) attempts: usize,
+    pub(super) picks: Vec<Pick>,
 }
 
-impl Picker<'_> {
-    pub(super) fn line_up(&self, candidates: &mut [Candidate]) -> Lineup {
-        let mut order = self.sight.order(candidates);
-        let mut lineup = Lineup { leader: order.next(candidates, |_| true), ..Lineup::default() };
-        let wanted = self.attempts.clamp(1, ATTEMPTS_MAX);
-        while lineup.picks.len() < wanted {
-            let last = lineup.picks.last().and_then(|(at, _)| candidates.get(*at)).copied();
-            let next = match last {
-                None => self.first(candidates, &order, lineup.leader),
-                Some(last) => self.following(candidates, &order, &last),
+impl<'a> Picker<'a> {
+    /// Picks so many candidates, the first attempt first.
+    pub(super) fn line_up(mut self, attempts: usize) -> Vec<Pick> {
+        let wanted = attempts.clamp(1, ATTEMPTS_MAX);
+        while self.picks.len() < wanted {
+            let next = match self.picks.last() {
+                None => self.first(),
+                Some((last, _)) => self.following(last),
             };
-            let Some((at, why)) = next else { break };
-            let Some(chosen) = candidates.get_mut(at) else { break };
-            chosen.taken = true;
-            if order.first.is_none() {
-                order.first = Some((chosen.q, chosen.cost));
-            }
-            lineup.picks.push((at, why));
+            let Some((chosen, why)) = next else { break };
+            self.order.first = self.order.first.or(Some((chosen.q, chosen.cost)));
+            self.picks.push((chosen, why));
         }
-        lineup
+        self.picks
     }
 
-    fn first(
-        &self,
-        candidates: &[Candidate],
-        order: &Order,
-        leader: Option<usize>,
-    ) -> Option<(usize, Why)> {
-        if let Some(hold) = self.hold {
-            if hold.hard {
-                return Some((hold.at, Why::HeldHard));
-            }
-            if self.stays(candidates, hold.at, leader) {
-                return Some((hold.at, Why::Held));
-            }
+    fn first(&self) -> Option<Pick> {
+        if let Some(Hold { held, hard: true }) = self.hold {
+            return Some((held, Why::HeldHard));
         }
-        if let Some(model) = self.prefer_model {
-            let elsewhere = order.next(candidates, |c| c.model == model);
-            if let Some(at) = elsewhere {
-                return Some(self.drawn(candidates, at, Why::SameModel, &|_| true));
-            }
+        let leader = self.next(self.candidates, |_| true);
+        let stays = |hold: &Hold| leader.is_none_or(|leader| self.stays(&hold.held, leader));
+        if let Some(Hold { held, .. }) = self.hold.filter(stays) {
+            return Some((held, Why::Held));
         }
-        leader.map(|at| self.drawn(candidates, at, Why::First, &|_| true))
+        let elsewhere = self.prefer_model.and_then(|model| self.next(self.kin(model), |_| true));
+        if let Some(chosen) = elsewhere {
+            return Some(self.drawn(chosen, Why::SameModel, &|_| true));
+        }
+        leader.map(|chosen| self.drawn(chosen, Why::First, &|_| true))
     }
 
-    fn stays(&self, candidates: &[Candidate], held: usize, leader: Option<usize>) -> bool {
-        let Some(leader_at) = leader.filter(|leader| *leader != held) else { return true };
-        let pair = (candidates.get(held), candidates.get(leader_at));
-        let (Some(held), Some(leader)) = pair else { return false };
-        if held.standing > leader.standing {
-            return false;
-        }
+    fn stays(&self, held: &Candidate, leader: &Candidate) -> bool {
         let lens = self.sight.lens;
-        let facts = self.sight.world.table.facts().get(leader.place as usize);
-        let arm = self.sight.world.table.arm(leader.arm);
-        let (Some(facts), Some(arm)) = (facts, arm) else { return false };
-        let load = lens.load(leader.place as usize, facts, arm, leader.cap);
-        let (rate, fee) = lens.rates.at(leader.place as usize, load.input);
-        !worth_moving(lens, held, leader, rate.pico_cold(load) + fee)
+        let worth = || {
+            let cold = lens.cold_cost(leader);
+            cold.is_none_or(|cold| worth_moving(lens, held, leader, cold))
+        };
+        held.place == leader.place || held.standing <= leader.standing && !worth()
     }
 
     /// The next attempt: the same model elsewhere if near enough, else the mode's next, and never
     /// the provider that just failed while another remains.
-    fn following(
-        &self,
-        candidates: &[Candidate],
-        order: &Order,
-        last: &Candidate,
-    ) -> Option<(usize, Why)> {
+    fn following(&self, last: &Candidate) -> Option<Pick> {
         let elsewhere = |c: &Candidate| c.provider != last.provider;
         let same = |c: &Candidate| {
             elsewhere(c)
-                && c.model == last.model
-                && c.standing <= last.standing.max(Standing::Ready)
+                && c.standing <= last.standing
                 && c.cost <= last.cost * SAME_MODEL_COST
                 && c.q >= last.q - SAME_MODEL_POINTS
         };
-        let at = if candidates.iter().any(|c| !c.taken && same(c)) {
-            order.next(candidates, same)
-        } else {
-            None
-        };
-        if let Some(at) = at {
-            return Some(self.drawn(candidates, at, Why::SameModel, &same));
+        if let Some(chosen) = self.next(self.kin(self.model_of(last)), same) {
+            return Some(self.drawn(chosen, Why::SameModel, &same));
         }
-        let next = order.next(candidates, elsewhere);
-        let other = next.is_some();
-        let next = next.or_else(|| order.next(candidates, |_| true));
-        let allowed = |c: &Candidate| !other || elsewhere(c);
-        next.map(|at| self.drawn(candidates, at, Why::Next, &allowed))
+        if let Some(chosen) = self.next(self.candidates, elsewhere) {
+            return Some(self.drawn(chosen, Why::Next, &elsewhere));
+        }
+        let chosen = self.next(self.candidates, |_| true)?;
+        Some(self.drawn(chosen, Why::Next, &|_| true))
+    }
+
+    /// The next of these in the mode's order that is not picked yet and `allowed`.
+    fn next(
+        &self,
+        among: impl IntoIterator<Item = &'a Candidate, IntoIter: Clone>,
+        allowed: impl Fn(&Candidate) -> bool,
+    ) -> Option<&'a Candidate> {
+        self.order.next(among.into_iter(), |c| self.is_free(c) && allowed(c))
+    }
+
+    fn is_free(&self, candidate: &Candidate) -> bool {
+        self.picks.iter().all(|(picked, _)| picked.place != candidate.place)
+    }
+
+    fn model_of(&self, candidate: &Candidate) -> u32 {
+        self.sight.world.table.model_at(candidate.place)
+    }
+
+    /// The candidates of one model.
+    fn kin(&self, model: u32) -> impl Iterator<Item = &'a Candidate> + Clone {
+        let (candidates, kin) = (self.candidates, self.sight.world.table.kin(model));
+        kin.iter().filter_map(|place| {
+            let at = candidates.binary_search_by_key(place, |c| c.place);
+            at.ok().and_then(|at| candidates.get(at))
+        })
     }
 
     /// Spreads the load among endpoints of the chosen one's model that cost about the same.
-    fn drawn(
-        &self,
-        candidates: &[Candidate],
-        at: usize,
-        why: Why,
-        allowed: &dyn Fn(&Candidate) -> bool,
-    ) -> (usize, Why) {
-        let Some(chosen) = candidates.get(at) else { return (at, why) };
-        let mut kin = [0_usize; KIN_MAX];
-        let mut count = 0;
-        let related = candidates.iter().enumerate();
-        let related = related.filter(|(_, c)| c.model == chosen.model && !c.taken);
-        for ((index, _), cell) in related.zip(&mut kin) {
-            *cell = index;
-            count += 1;
+    fn drawn(&self, chosen: &'a Candidate, why: Why, allowed: &dyn Fn(&Candidate) -> bool) -> Pick {
+        let model = self.model_of(chosen);
+        if self.sight.world.table.kin(model).len() < 2 {
+            return (*chosen, why);
         }
-        if count < 2 {
-            return (at, why);
-        }
-        let as_fast = chosen.ms * 1.10 + 50.0;
-        let equal = |c: &Candidate| {
+        let as_fast = chosen.mark * 1.10 + 50.0;
+        let equal = |c: &&Candidate| {
             c.standing == chosen.standing
                 && allowed(c)
-                && (self.sight.wish.mode != Mode::Speed || c.ms <= as_fast)
+                && (self.sight.wish.mode != Mode::Speed || c.mark <= as_fast)
         };
-        let group = kin.get(..count).unwrap_or_default();
-        let group = || {
-            group
-                .iter()
-                .filter_map(|at| candidates.get(*at).map(|c| (*at, c)))
-                .filter(|(_, c)| equal(c))
-        };
-        let limit = SAME_PRICE * group().map(|(_, c)| c.cost).fold(f64::INFINITY, f64::min);
+        let kin = self.kin(model).filter(|c| self.is_free(c)).take(KIN_MAX);
+        let mut group: Vec<&Candidate> = kin.filter(equal).collect();
+        let limit = SAME_PRICE * group.iter().map(|c| c.cost).fold(f64::INFINITY, f64::min);
         if chosen.cost > limit {
-            return (at, why);
+            return (*chosen, why);
         }
-        let mut drawn = [0_usize; KIN_MAX];
-        let mut count = 0;
-        for ((index, _), cell) in group().filter(|(_, c)| c.cost <= limit).zip(&mut drawn) {
-            *cell = index;
-            count += 1;
-        }
-        let group = drawn.get(..count).unwrap_or_default();
-        match self.pick(candidates, group) {
-            Some(picked) if picked != at => (picked, Why::Drawn),
-            _ => (at, why),
+        group.retain(|c| c.cost <= limit);
+        match self.pick(&group) {
+            Some(picked) if picked.place != chosen.place => (*picked, Why::Drawn),
+            _ => (*chosen, why),
         }
     }
 
-    fn pick(&self, candidates: &[Candidate], group: &[usize]) -> Option<usize> {
+    fn pick(&self, group: &[&'a Candidate]) -> Option<&'a Candidate> {
         if group.len() < 2 {
             return None;
         }
         let lots = draw(self.request.bits(), Salt::Endpoint, group.len() as u64);
-        let load = |at: usize| candidates.get(at).map_or(f64::INFINITY, |c| self.load(c));
-        let lighter = |a: usize, b: usize| {
-            let pair = (candidates.get(a), candidates.get(b));
-            let tie = pair.0.zip(pair.1).map_or(std::cmp::Ordering::Equal, |(a, b)| by_cost(a, b));
-            load(a).total_cmp(&load(b)).then(tie)
+        let lighter = |a: &'a Candidate, b: &'a Candidate| {
+            let loads = (self.load(a), self.load(b));
+            let first = loads.0 < loads.1 || loads.0 <= loads.1 && by_cost(a, b);
+            if first { a } else { b }
         };
         if group.len() >= CHOICES_MIN {
             let (one, two) = two_of(group.len(), lots);
-            let (one, two) = (*group.get(one)?, *group.get(two)?);
-            return Some(if lighter(one, two).is_le() { one } else { two });
+            return Some(lighter(group.get(one)?, group.get(two)?));
         }
-        let first = group.iter().copied().min_by(|a, b| lighter(*a, *b))?;
+        let first = group.iter().copied().reduce(lighter)?;
         if !lots.is_multiple_of(SECOND_ONE_IN) {
             return Some(first);
         }
-        group.iter().copied().filter(|at| *at != first).min_by(|a, b| lighter(*a, *b))
+        group.iter().copied().filter(|other| other.place != first.place).reduce(lighter)
     }
 
     fn load(&self, candidate: &Candidate) -> f64 {

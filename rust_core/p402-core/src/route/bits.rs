@@ -2,7 +2,7 @@
 //! Does not read requests (wish.rs sets their bits).
 
 use super::reason::Reason;
-use crate::catalog::{Offer, Provider, ToolChoiceSupport};
+use crate::catalog::{DialectName, Offer, Provider, ToolChoiceSupport};
 use std::net::IpAddr;
 
 /// A set of wishes a request may have and an offer may fulfil, one bit each in reason order.
@@ -25,6 +25,10 @@ impl Bits {
 
     /// A link into a private network must not reach an upstream that sits in one.
     pub(super) const LOCAL_URL: Self = Self(1 << 11);
+    /// A picture or file is a link: some languages take bytes only.
+    pub(super) const LINK: Self = Self(1 << 12);
+    /// The assistant's own beginning is to be continued.
+    pub(super) const PREFILL: Self = Self(1 << 13);
 
     pub(super) const fn with(self, other: Self, present: bool) -> Self {
         if present { Self(self.0 | other.0) } else { self }
@@ -47,6 +51,8 @@ impl Bits {
             (Self::AUDIO, Reason::Audio),
             (Self::FILE, Reason::File),
             (Self::LOCAL_URL, Reason::LocalUrl),
+            (Self::LINK, Reason::Link),
+            (Self::PREFILL, Reason::Prefill),
             (Self::AUDIO_OUT, Reason::ModalityOut),
         ];
         words.into_iter().find(|(bit, _)| missing & bit.0 != 0).map(|(_, reason)| reason)
@@ -57,6 +63,8 @@ impl Bits {
         let tools = offer.tools && !quirks.no_tools && kept("tools");
         let choice = kept("tool_choice") && tools;
         let support = quirks.tool_choice;
+        // What no other language has words for.
+        let own = provider.dialect == DialectName::OpenAi;
         Self::default()
             .with(Self::TOOLS, tools)
             .with(
@@ -69,13 +77,15 @@ impl Bits {
             )
             .with(Self::TOOL_NAMED, choice && support != ToolChoiceSupport::AutoNone)
             .with(Self::JSON_SCHEMA, offer.structured && kept("response_format"))
-            .with(Self::LOGPROBS, kept("logprobs"))
-            .with(Self::N, kept("n"))
+            .with(Self::LOGPROBS, kept("logprobs") && own)
+            .with(Self::N, kept("n") && own)
             .with(Self::REASONING, offer.reasoning)
             .with(Self::VISION, offer.input.image)
             .with(Self::AUDIO, offer.input.audio)
             .with(Self::FILE, offer.input.file)
             .with(Self::LOCAL_URL, !is_private(&provider.base_url))
+            .with(Self::LINK, own || provider.dialect == DialectName::Anthropic)
+            .with(Self::PREFILL, own)
     }
 }
 

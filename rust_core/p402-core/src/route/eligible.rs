@@ -17,8 +17,8 @@ const BOUND_PERCENT: u64 = 105;
 /// How much an offer may write for this request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cap {
-    /// Output tokens of one choice at most.
-    pub(super) tokens: u64,
+    /// Output tokens of one choice at most; what is left of a context fits.
+    pub(super) tokens: u32,
     /// Sent upstream: P402 sets or lowers it.
     pub(super) sent: bool,
 }
@@ -92,8 +92,7 @@ impl Shared {
             && self.needs & !facts.has.0 == 0
             && input <= facts.max_input
             && room >= self.least;
-        let tokens = u64::from(self.cap.min(room));
-        waved.then_some(Cap { tokens, sent: !self.asked })
+        waved.then_some(Cap { tokens: self.cap.min(room), sent: !self.asked })
     }
 }
 
@@ -118,6 +117,7 @@ pub(super) fn judge(
         let lifted = match reason {
             Reason::Stale => named,
             Reason::Unmeasured => exactly || wish.is_pinned(),
+            Reason::Unpriced => world.rules.allow_unpriced && wish.is_pinned(),
             _ => false,
         };
         if !lifted {
@@ -160,7 +160,8 @@ fn room(wish: &Wish<'_>, facts: &Facts) -> Result<Cap, Reason> {
         // A small context is no reason to refuse a request that named no bound.
         let tokens = wish.default_cap.min(max_output).min(left);
         let least = CAP_MIN.min(wish.default_cap).min(max_output).min(context / 4);
-        return if tokens < least { Err(Reason::Context) } else { Ok(Cap { tokens, sent: true }) };
+        let cap = Cap { tokens: tokens as u32, sent: wish.default_cap < u64::MAX };
+        return if tokens < least { Err(Reason::Context) } else { Ok(cap) };
     };
     let tokens = if wish.is_pinned() { asked.min(max_output) } else { asked };
     if tokens > left {
@@ -168,7 +169,7 @@ fn room(wish: &Wish<'_>, facts: &Facts) -> Result<Cap, Reason> {
     } else if tokens > max_output {
         Err(Reason::MaxOutput)
     } else {
-        Ok(Cap { tokens, sent: tokens < asked })
+        Ok(Cap { tokens: tokens as u32, sent: tokens < asked })
     }
 }
 
@@ -214,18 +215,19 @@ fn capped(
     facts: &Facts,
     (cap, max): (Cap, Usd),
 ) -> Result<Cap, Reason> {
-    if claim(world, wish, facts, cap.tokens) <= max {
+    let most = u64::from(cap.tokens);
+    if claim(world, wish, facts, most) <= max {
         return Ok(cap);
     }
-    let least = CAP_MIN.min(cap.tokens);
+    let least = CAP_MIN.min(most);
     if wish.max_tokens.is_some() || claim(world, wish, facts, least) > max {
         return Err(Reason::OverMaxCost);
     }
     // Claims rise with the cap: the largest one that fits lies between.
-    let (mut fits, mut over) = (least, cap.tokens);
+    let (mut fits, mut over) = (least, most);
     while over - fits > 1 {
         let middle = fits + (over - fits) / 2;
         if claim(world, wish, facts, middle) <= max { fits = middle } else { over = middle }
     }
-    Ok(Cap { tokens: fits, sent: true })
+    Ok(Cap { tokens: fits as u32, sent: true })
 }

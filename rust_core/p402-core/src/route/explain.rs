@@ -4,7 +4,7 @@
 use super::nearest;
 use super::plan::{Manner, Weighed, World};
 use super::prior::TASKS;
-use super::rank::{Candidate, Order, Standing};
+use super::rank::{Candidate, Standing};
 use super::reason::Reason;
 use super::refusal::Refusal;
 use super::router::Router;
@@ -235,19 +235,12 @@ fn candidates<'a>(
     limit: usize,
 ) -> Vec<CandidateTold<'a>> {
     let mut left = weighed.candidates.clone();
-    for candidate in &mut left {
-        candidate.taken = false;
-    }
-    let mut order = Order { first: None, ..weighed.order };
+    let mut order = weighed.order;
     let mut told = Vec::new();
     while told.len() < limit {
-        let Some(at) = order.next(&left, |_| true) else { break };
-        let Some(next) = left.get_mut(at) else { break };
-        next.taken = true;
-        let next = *next;
-        if order.first.is_none() {
-            order.first = Some((next.q, next.cost));
-        }
+        let Some(next) = order.next(left.iter(), |_| true).copied() else { break };
+        left.retain(|other| other.place != next.place);
+        order.first = order.first.or(Some((next.q, next.cost)));
         told.push(candidate(world, weighed, told.len() + 1, &next));
     }
     told
@@ -266,9 +259,9 @@ fn candidate<'a>(
     let (capability, confidence) = evidence(world, weighed, candidate.arm);
     let per_token = shown.ms_per_token.max(0.001);
     let (health, reasons) = match candidate.standing {
-        Standing::Ready => ("ready", vec![]),
-        Standing::Shaky => ("shaky", vec!["fails often, goes last"]),
-        Standing::Out { .. } => ("out", vec!["cooling or open, used in panic mode"]),
+        Standing::READY => ("ready", vec![]),
+        Standing::SHAKY => ("shaky", vec!["fails often, goes last"]),
+        _ => ("out", vec!["cooling or open, used in panic mode"]),
     };
     CandidateTold {
         rank,
@@ -339,8 +332,7 @@ fn estimate(world: &World<'_>, weighed: &Weighed<'_>, first: Option<&Attempt>) -
         (weighed.wish.input_of(facts.tokenizer), weighed.wish.bound_of(facts.tokenizer))
     });
     let (input_tokens, input_bound) = tokens.unwrap_or_default();
-    let shown = weighed.lineup.picks.first().and_then(|(at, _)| weighed.candidates.get(*at));
-    let shown = shown.and_then(|c| weighed.shown.get(c.place as usize));
+    let shown = weighed.picks.first().and_then(|(c, _)| weighed.shown.get(c.place as usize));
     let dearest = weighed.attempts.iter().map(|attempt| attempt.claim).max();
     EstimateTold {
         input_tokens,

@@ -70,6 +70,8 @@ pub(super) struct Health {
     providers: Vec<ProviderHealth>,
     /// A key was suspended or a model disabled since the last reload.
     rests: bool,
+    /// No provider counts as open as a whole after this.
+    open: Ticks,
 }
 
 /// Where an observation lands.
@@ -88,13 +90,18 @@ impl Endpoint {
         self.breaker.shut_until(now).map(|until| (until, Reason::BreakerOpen))
     }
 
-    fn share(&self, now: Ticks) -> f64 {
-        let kept = (-(now.since(self.share_at) as f64) / SHARE_US).exp();
-        if self.total * kept < SHARE_SAMPLES { 0.0 } else { self.failed / self.total }
+    /// Fails often, by what is remembered of enough samples.
+    fn is_shaky(&self, now: Ticks) -> bool {
+        self.failed / self.total > SHAKY_SHARE && self.total * self.kept(now) >= SHARE_SAMPLES
+    }
+
+    /// What has not faded yet of the counted samples.
+    fn kept(&self, now: Ticks) -> f64 {
+        (-(now.since(self.share_at) as f64) / SHARE_US).exp()
     }
 
     fn count(&mut self, failed: bool, now: Ticks) {
-        let kept = (-(now.since(self.share_at) as f64) / SHARE_US).exp();
+        let kept = self.kept(now);
         self.failed = self.failed * kept + f64::from(u8::from(failed));
         self.total = self.total * kept + 1.0;
         self.share_at = now;
@@ -114,7 +121,7 @@ impl Endpoint {
     fn load(&self, prior_ms: f64, now: Ticks) -> f64 {
         let ewma = if self.ewma_ms <= 0.0 { prior_ms } else { self.ewma_ms };
         // One failure counts at once, and fades: there is another endpoint of the same model.
-        let kept = (-(now.since(self.share_at) as f64) / SHARE_US).exp();
+        let kept = self.kept(now);
         let risk = self.failed * kept / (self.total * kept + 1.0);
         ewma * f64::from(self.in_flight + 1) * (1.0 + FAILURE_LOAD * risk)
     }
@@ -135,12 +142,13 @@ impl Health {
         self.rests
     }
 
-    /// Nothing was ever seen at this offer, nor anything bad of its provider.
+    /// No key rests and no provider is open as a whole: an offer that was never used is ready.
+    pub(super) fn is_calm(&self, now: Ticks) -> bool {
+        !self.rests && self.open <= now
+    }
     #[inline]
-    pub(super) fn is_fresh(&self, offer: usize, provider: usize, now: Ticks) -> bool {
-        !self.rests
-            && self.offers.get(offer).is_some_and(Option::is_none)
-            && self.providers.get(provider).is_some_and(|whole| whole.open <= now)
+    pub(super) fn is_used(&self, offer: usize) -> bool {
+        self.offers.get(offer).is_some_and(Option::is_some)
     }
 
     /// How an offer stands, and the reason where it is out; `NoKey` and `Disabled` are final.
@@ -152,18 +160,17 @@ impl Health {
     ) -> (Standing, Option<Reason>) {
         let whole = self.providers.get(provider);
         if whole.is_some_and(|p| !p.keys.is_empty() && p.keys.iter().all(|k| k.suspended > now)) {
-            return (Standing::Ready, Some(Reason::NoKey));
+            return (Standing::READY, Some(Reason::NoKey));
         }
-        let out =
-            |until: Ticks, reason| (Standing::Out { retry_at_us: until.micros() }, Some(reason));
+        let out = |until: Ticks, reason| (Standing::out_until(until), Some(reason));
         let Some(own) = self.offers.get(offer).and_then(Option::as_deref) else {
             return match whole.map(|p| p.open).filter(|open| *open > now) {
                 Some(open) => out(open, Reason::BreakerOpen),
-                None => (Standing::Ready, None),
+                None => (Standing::READY, None),
             };
         };
         if own.disabled > now {
-            return (Standing::Ready, Some(Reason::Disabled));
+            return (Standing::READY, Some(Reason::Disabled));
         }
         let usable =
             |key: usize| whole.and_then(|p| p.keys.get(key)).is_none_or(|key| key.suspended <= now);
@@ -178,9 +185,9 @@ impl Health {
                 }
                 Some(_) => {}
                 None => {
-                    shaky &= endpoint.is_some_and(|e| e.share(now) > SHAKY_SHARE);
+                    shaky &= endpoint.is_some_and(|e| e.is_shaky(now));
                     if !shaky {
-                        return (Standing::Ready, None);
+                        return (Standing::READY, None);
                     }
                     soonest = Some((Ticks::default(), Reason::BreakerOpen));
                 }
@@ -188,8 +195,8 @@ impl Health {
         }
         match soonest {
             Some((until, reason)) if until > now => out(until, reason),
-            Some(_) => (Standing::Shaky, None),
-            None => (Standing::Ready, Some(Reason::NoKey)),
+            Some(_) => (Standing::SHAKY, None),
+            None => (Standing::READY, Some(Reason::NoKey)),
         }
     }
 
@@ -202,11 +209,12 @@ impl Health {
 
     /// How much slower than expected the endpoint is at the moment, 1–10.
     pub(super) fn slowness(&self, offer: usize, prior_ms: f64, now: Ticks) -> f64 {
-        let own = self.offers.get(offer).and_then(Option::as_deref);
-        let recent = own.into_iter().flat_map(|own| &own.endpoints).filter(|e| e.ewma_ms > 0.0);
+        let Some(own) = self.offers.get(offer).and_then(Option::as_deref) else { return 1.0 };
+        let recent = own.endpoints.iter().filter(|e| e.ewma_ms > 0.0);
         let slow = recent.map(|e| {
-            let kept = (-(now.since(e.ewma_at) as f64) / (3.0 * EWMA_US)).exp();
-            1.0 + (e.ewma_ms / prior_ms.max(1.0) - 1.0).max(0.0) * kept
+            let over = e.ewma_ms / prior_ms.max(1.0) - 1.0;
+            let kept = || (-(now.since(e.ewma_at) as f64) / (3.0 * EWMA_US)).exp();
+            if over > 0.0 { 1.0 + over * kept() } else { 1.0 }
         });
         slow.min_by(f64::total_cmp).unwrap_or(1.0).clamp(1.0, 10.0)
     }
@@ -358,6 +366,7 @@ impl Health {
         let all = open >= PROVIDER_OPEN_MIN && open * 100 >= total * PROVIDER_OPEN_PERCENT;
         if let Some(provider) = self.providers.get_mut(provider) {
             provider.open = soonest.filter(|_| all).unwrap_or_default();
+            self.open = self.open.max(provider.open);
         }
     }
 
@@ -370,7 +379,7 @@ impl Health {
     ) {
         let mut next = Self::default();
         next.resize(sizes.0, sizes.1);
-        next.rests = self.rests;
+        (next.rests, next.open) = (self.rests, self.open);
         for (from, own) in std::mem::take(&mut self.offers).into_iter().enumerate() {
             let Some(mut own) = own else { continue };
             // Requests in flight report to the old epoch: nothing is in flight in the new one.

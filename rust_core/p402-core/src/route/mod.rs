@@ -12,7 +12,6 @@ mod features;
 mod health;
 mod latency;
 mod nearest;
-mod number;
 mod observation;
 mod options;
 mod plan;

@@ -124,6 +124,8 @@ pub(super) const fn in_words(reason: Reason) -> &'static str {
         Reason::Audio => "no audio input",
         Reason::File => "no file input",
         Reason::LocalUrl => "would fetch a private link for the caller: send the file inline",
+        Reason::Link => "takes files as bytes, not as links: send the file inline",
+        Reason::Prefill => "does not continue an assistant message: end with the user's",
         Reason::ModalityOut => "text output only",
         Reason::OverMaxCost => "its claim exceeds max_cost_usd",
         Reason::OverLatency => "slower than max_latency_ms",

@@ -1,10 +1,10 @@
 //! Decides a plan from everything at hand: wish, task, survey, line-up, money and deadlines.
 //! Does not keep what outcomes teach (router.rs).
 
-use super::attempts::{Hold, Lineup, Picker};
+use super::attempts::{ATTEMPTS_MAX, Hold, Pick, Picker};
 use super::eligible::{self, Gatekeeper};
 use super::latency::size_of;
-use super::rank::{Candidate, Order, Standing};
+use super::rank::{Candidate, Order};
 use super::refusal::Refusal;
 use super::router::Router;
 use super::rules::Rules;
@@ -12,9 +12,9 @@ use super::score::{Columns, Lens, Shown};
 use super::session::{self, Turn};
 use super::survey::{Sight, Survey};
 use super::table::Table;
-use super::types::{Ask, Attempt, Mode, Plan, RunnerUp, SessionState, Typing};
+use super::types::{Ask, Attempt, Plan, RunnerUp, SessionState, Typing};
 use super::wish::Wish;
-use super::{nearest, prior, task};
+use super::{nearest, task};
 use crate::catalog::{Catalog, Charge};
 use crate::time::Now;
 use crate::usage::Usage;
@@ -33,7 +33,7 @@ pub(super) struct Weighed<'a> {
     pub(super) typing: Typing,
     pub(super) survey: Survey,
     pub(super) candidates: Vec<Candidate>,
-    pub(super) lineup: Lineup,
+    pub(super) picks: Vec<Pick>,
     pub(super) session: (SessionState, &'static str),
     pub(super) warm: Option<(usize, u64)>,
     pub(super) order: Order,
@@ -71,22 +71,20 @@ impl Router {
         let wish = Wish::read(world, ask, &self.config)?;
         let turn = self.turn(ask, &wish, now);
         let typing = task::read(ask, self.config.default_task(), turn.as_ref());
-        let visible = prior::visible(&typing.probabilities);
-        let mix = (&typing.probabilities, visible);
-        world.table.mix(mix, &mut self.column, &mut self.mixed);
+        world.table.mix(&typing.probabilities, &mut self.quality);
         let size = size_of(wish.input_of(0));
-        self.measure_slowness(world, wish.mode, size, now);
         let warm = turn.as_ref().filter(|turn| turn.warm(now.ticks) > 0).and_then(|turn| {
             let place = world.table.place(turn.offer as usize)?;
-            Some((place, turn.warm(now.ticks) as f64))
+            Some((place as u32, turn.warm(now.ticks) as f64))
         });
         let mut candidates = std::mem::take(&mut self.pool);
         let columns = Columns {
             rates: &self.rates,
             speeds: &self.speeds[size],
             calibration: &self.calibration,
-            slowness: &self.slowness,
-            mixed: &self.mixed,
+            quality: &self.quality,
+            health: &self.health,
+            now: now.ticks,
         };
         let lens = Lens::new(world.table, columns, &wish, &typing, warm);
         let quick = self.quick(world, &wish, size);
@@ -104,25 +102,27 @@ impl Router {
             return Err(nearest::refuse(&sight, &survey, &gate));
         }
         let hold = find_hold(&sight, &mut candidates, turn.as_ref(), ask);
+        let order = sight.order(&survey);
         let picker = Picker {
             sight: &sight,
+            candidates: &candidates,
+            order,
             request: ask.request,
             hold: hold.ok(),
             prefer_model: hold.err().flatten(),
-            attempts: self.config.attempts,
+            picks: Vec::with_capacity(ATTEMPTS_MAX),
         };
-        let lineup = picker.line_up(&mut candidates);
-        let session = state(&sight, &candidates, &lineup, (ask, turn.as_ref()));
-        let attempts = self.attempts(&sight, &candidates, &lineup, now);
+        let picks = picker.line_up(self.config.attempts);
+        let session = state(&sight, &candidates, &picks, (ask, turn.as_ref()));
+        let attempts = self.attempts(&sight, &picks, now);
         let warm = turn.map(|turn| (turn.offer as usize, turn.warm(now.ticks)));
-        let order = sight.order(&candidates);
         let shown = if manner.explain { shown(&sight, &candidates) } else { Vec::new() };
         Ok(Weighed {
             wish,
             typing,
             survey,
             candidates,
-            lineup,
+            picks,
             session,
             warm,
             order,
@@ -140,19 +140,11 @@ impl Router {
     }
 
     /// The attempts with their money and deadlines.
-    fn attempts(
-        &self,
-        sight: &Sight<'_>,
-        candidates: &[Candidate],
-        lineup: &Lineup,
-        now: Now,
-    ) -> Vec<Attempt> {
-        let facts = |c: &Candidate| sight.world.table.facts().get(c.place as usize);
-        let picks = lineup.picks.iter().filter_map(|(at, why)| {
-            let candidate = candidates.get(*at)?;
-            let facts = facts(candidate)?;
+    fn attempts(&self, sight: &Sight<'_>, picks: &[Pick], now: Now) -> Vec<Attempt> {
+        let attempts = picks.iter().filter_map(|(candidate, why)| {
+            let facts = sight.world.table.facts().get(candidate.place as usize)?;
             let arm = sight.world.table.arm(candidate.arm)?;
-            let load = sight.lens.load(candidate.place as usize, facts, arm, candidate.cap);
+            let load = sight.lens.load(candidate, facts);
             let warm = load.warm.min(load.input);
             let usage = Usage {
                 fresh: (load.input - warm) as u64,
@@ -162,8 +154,7 @@ impl Router {
             };
             let charge =
                 Charge { usage: &usage, at: now.utc, service: sight.wish.service, fee_ppm: 0 };
-            let (ttft_ms, ms) =
-                sight.lens.time(candidate.place as usize, candidate.arm, candidate.cap);
+            let (ttft_ms, ms) = sight.lens.time(candidate);
             let own = sight.wish.effort.is_some() || sight.wish.is_pinned();
             Some(Attempt {
                 offer: facts.offer as usize,
@@ -172,16 +163,18 @@ impl Router {
                 score: candidate.shown(sight.wish.mode),
                 quality: candidate.q,
                 input_tokens: sight.wish.input_of(facts.tokenizer),
+                input_bound: sight.wish.bound_of(facts.tokenizer),
                 expected: sight.world.catalog.price(facts.offer as usize, &charge).upstream,
-                claim: eligible::claim(sight.world, sight.wish, facts, candidate.cap),
+                claim: eligible::claim(sight.world, sight.wish, facts, u64::from(candidate.cap)),
                 expected_ttft_ms: ttft_ms.ceil() as u64,
                 expected_ms: ms.ceil() as u64,
                 deadline_ms: self.deadline_ms(sight, arm, candidate.arm),
-                output_cap: candidate.cap_sent.then_some(candidate.cap),
+                output_bound: u64::from(candidate.cap),
+                output_cap: candidate.cap_sent.then_some(u64::from(candidate.cap)),
                 why: *why,
             })
         });
-        picks.collect()
+        attempts.collect()
     }
 }
 
@@ -226,9 +219,10 @@ impl Weighed<'_> {
 
     /// The best offer of another model than the first: what the choice was made against.
     fn runner_up(&self, world: &World<'_>) -> Option<RunnerUp> {
-        let mut picks = self.lineup.picks.iter().filter_map(|(at, _)| self.candidates.get(*at));
+        let mut picks = self.picks.iter().map(|(candidate, _)| candidate);
         let first = picks.next()?;
-        let other = picks.find(|c| c.model != first.model)?;
+        let model = |c: &Candidate| world.table.model_at(c.place);
+        let other = picks.find(|c| model(c) != model(first))?;
         let facts = world.table.facts().get(other.place as usize)?;
         Some(RunnerUp {
             offer: facts.offer as usize,
@@ -265,40 +259,38 @@ fn find_hold(
     let table = sight.world.table;
     let Some(place) = table.place(turn.offer as usize) else { return Err(None) };
     let Some(facts) = table.facts().get(place) else { return Err(None) };
-    let held = candidates.iter_mut().enumerate().find(|(_, c)| c.place as usize == place);
-    let Some((at, held)) = held.filter(|(_, c)| !matches!(c.standing, Standing::Out { .. })) else {
+    let held = candidates.iter_mut().find(|c| c.place as usize == place);
+    let Some(held) = held.filter(|c| !c.standing.is_out()) else {
         return Err(hard.then_some(facts.model));
     };
     if hard && sight.wish.effort.is_none() {
         // The same effort too: its reasoning state is of one kind.
         let same = |arm: &u32| table.arm(*arm).is_some_and(|arm| arm.sent == turn.effort);
         if let Some(arm) = (facts.plain..facts.end).find(same) {
-            let terms = sight.lens.terms(&sight.lens.base(place, facts), arm, held.cap);
-            (held.arm, held.q, held.cost) = (arm, terms.q, terms.cost);
-            (held.ms, held.score) = (terms.ms as f32, terms.score as f32);
+            sight.lens.retake(held, facts, arm);
         }
     }
-    Ok(Hold { at, hard })
+    Ok(Hold { held: *held, hard })
 }
 
 /// What became of the session, and why.
 fn state(
     sight: &Sight<'_>,
     candidates: &[Candidate],
-    lineup: &Lineup,
+    picks: &[Pick],
     (ask, turn): (&Ask<'_>, Option<&Turn>),
 ) -> (SessionState, &'static str) {
     if sight.wish.is_pinned() {
         return (SessionState::None, "the request is pinned");
     }
-    if session::key(ask, sight.wish.mode).is_none() {
+    if !session::has_key(ask) {
         return (SessionState::None, "nothing to hold on to");
     }
     let Some(turn) = turn else { return (SessionState::New, "first turn seen here") };
     let hard = ask.scan.in_tool_loop || ask.scan.reasoning_state;
-    let first = lineup.picks.first().and_then(|(at, _)| candidates.get(*at));
-    let offer = first
-        .and_then(|c| sight.world.table.facts().get(c.place as usize))
+    let offer = picks
+        .first()
+        .and_then(|(c, _)| sight.world.table.facts().get(c.place as usize))
         .map_or(u32::MAX, |facts| facts.offer);
     if offer == turn.offer {
         let why = if hard { "tool loop or reasoning state" } else { "moving would not pay" };
@@ -315,9 +307,4 @@ fn state(
         "the gain pays for the warm prefix"
     };
     (SessionState::Moved, why)
-}
-
-/// Speed mode alone looks at the load of the moment.
-pub(super) const fn reads_slowness(mode: Mode) -> bool {
-    matches!(mode, Mode::Speed)
 }

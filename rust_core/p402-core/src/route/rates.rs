@@ -9,20 +9,22 @@ const MINUTE_US: i64 = 60_000_000;
 
 /// Pico-dollars per token. Sums of them stay exact in an f64 below $9,000.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Rate {
+struct Rate {
     above: f64,
-    pub(super) input: f64,
-    pub(super) output: f64,
-    pub(super) read: f64,
-    pub(super) write: f64,
+    input: f64,
+    output: f64,
+    read: f64,
+    write: f64,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// What an offer's first band asks of a cold prompt: most requests need no more.
+#[derive(Clone, Copy, Debug)]
 struct Row {
-    base: Rate,
+    input: f64,
+    output: f64,
     fee: f64,
-    /// Further bands, as a range of `Rates::more`.
-    more: (u32, u32),
+    /// Input tokens that it holds for.
+    most: f64,
 }
 
 /// Rates of every live offer in the minute of `minute`.
@@ -30,7 +32,7 @@ struct Row {
 pub(super) struct Rates {
     minute: Option<i64>,
     rows: Vec<Row>,
-    more: Vec<Rate>,
+    bands: Vec<Vec<Rate>>,
 }
 
 /// What a candidate is asked to read and write, in tokens.
@@ -54,40 +56,41 @@ impl Rates {
         }
         self.minute = Some(minute);
         self.rows.clear();
-        self.more.clear();
-        for facts in table.facts() {
-            let (bands, fee) = catalog.bands_at(facts.offer as usize, at);
-            let base = bands.first().map(rate).unwrap_or_default();
-            let start = self.more.len() as u32;
-            self.more.extend(bands.iter().skip(1).map(rate));
+        self.bands.resize_with(table.facts().len(), Vec::new);
+        for (facts, bands) in table.facts().iter().zip(&mut self.bands) {
+            let (listed, fee) = catalog.bands_at(facts.offer as usize, at);
+            bands.clear();
+            bands.extend(listed.iter().map(rate));
+            let base = bands.first().copied().unwrap_or_default();
+            let most = bands.get(1).map_or(f64::INFINITY, |next| next.above);
             let fee = fee.nano() as f64 * 1_000.0;
-            self.rows.push(Row { base, fee, more: (start, self.more.len() as u32) });
+            self.rows.push(Row { input: base.input, output: base.output, fee, most });
         }
+    }
+
+    /// Pico-dollars of an input, `warm` of it at the cache-read rate, and of one output token.
+    #[inline]
+    pub(super) fn of(&self, place: usize, input: f64, warm: f64) -> (f64, f64) {
+        let Some(row) = self.rows.get(place) else { return (0.0, 0.0) };
+        if input <= row.most && warm <= 0.0 {
+            return (input * row.input + row.fee, row.output);
+        }
+        let (rate, warm) = (self.band(place, input), warm.min(input));
+        ((input - warm) * rate.input + warm * rate.read + row.fee, rate.output)
+    }
+
+    /// Pico-dollars of a load whose whole prompt has to be written into a cold cache.
+    pub(super) fn cold(&self, place: usize, load: Load) -> f64 {
+        let rate = self.band(place, load.input);
+        let fee = self.rows.get(place).map_or(0.0, |row| row.fee);
+        load.input * rate.write + load.output * rate.output + fee
     }
 
     /// The band that a total input falls in; `above` is strict.
-    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
-    #[inline(always)]
-    pub(super) fn at(&self, place: usize, input: f64) -> (Rate, f64) {
-        let Some(row) = self.rows.get(place) else { return (Rate::default(), 0.0) };
-        if row.more.0 == row.more.1 {
-            return (row.base, row.fee);
-        }
-        let more = self.more.get(row.more.0 as usize..row.more.1 as usize).unwrap_or_default();
-        let band = more.iter().rev().find(|band| band.above < input);
-        (band.copied().unwrap_or(row.base), row.fee)
-    }
-}
-
-impl Rate {
-    /// Expected pico-dollars of a load; the warm part at the cache-read rate.
-    pub(super) fn pico(&self, load: Load) -> f64 {
-        let warm = load.warm.min(load.input);
-        (load.input - warm) * self.input + warm * self.read + load.output * self.output
-    }
-    /// The same where the whole prefix has to be written into a cold cache.
-    pub(super) fn pico_cold(&self, load: Load) -> f64 {
-        load.input * self.write + load.output * self.output
+    fn band(&self, place: usize, input: f64) -> Rate {
+        let bands = self.bands.get(place).map(Vec::as_slice).unwrap_or_default();
+        let band = bands.iter().rev().find(|band| band.above < input).or(bands.first());
+        band.copied().unwrap_or_default()
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Reason {
     Audio,
     File,
     LocalUrl,
+    Link,
+    Prefill,
     ModalityOut,
     OverMaxCost,
     OverLatency,
@@ -38,7 +40,7 @@ pub enum Reason {
 pub(super) struct Tally([u32; Reason::ALL.len()]);
 
 impl Reason {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::NoKey,
         Self::Disabled,
         Self::NotAllowed,
@@ -60,6 +62,8 @@ impl Reason {
         Self::Audio,
         Self::File,
         Self::LocalUrl,
+        Self::Link,
+        Self::Prefill,
         Self::ModalityOut,
         Self::OverMaxCost,
         Self::OverLatency,
@@ -91,6 +95,8 @@ impl Reason {
             Self::Audio => "audio",
             Self::File => "file",
             Self::LocalUrl => "local_url",
+            Self::Link => "link",
+            Self::Prefill => "prefill",
             Self::ModalityOut => "modality_out",
             Self::OverMaxCost => "over_max_cost",
             Self::OverLatency => "over_latency",

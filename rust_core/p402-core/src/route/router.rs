@@ -6,14 +6,14 @@ use super::budget::{RetryBudget, TenantBudgets};
 use super::health::{Health, Spot};
 use super::latency::{SIZES, SKETCHES_MAX, Sketch, size_of};
 use super::observation::{Observation, Outcome, Permit, Start};
-use super::plan::{World, reads_slowness};
+use super::plan::World;
 use super::rank::Candidate;
 use super::rates::Rates;
-use super::score::Speeds;
+use super::score::Speed;
 use super::session::{self, Sessions, Turn};
 use super::survey::Sight;
-use super::table::{Arm, Mixed, Table};
-use super::types::{Ask, Mode, Plan};
+use super::table::{Arm, Table};
+use super::types::{Ask, Plan};
 use super::wish::Wish;
 use crate::catalog::{Calibration, Catalog, Effort};
 use crate::config::{Routing, Timeouts};
@@ -31,7 +31,7 @@ const WHOLE_TIMES: f64 = 3.0;
 
 /// What is known of an arm's speed at one prompt size.
 #[derive(Clone, Debug)]
-struct Speed {
+struct Track {
     ttft: Sketch,
     whole: Sketch,
     ms_per_token: f64,
@@ -47,18 +47,16 @@ pub struct Router {
     pub(super) epoch: u32,
     pub(super) health: Health,
     pub(super) rates: Rates,
-    pub(super) speeds: [Speeds; SIZES],
-    pub(super) slowness: Vec<f32>,
+    pub(super) speeds: [Vec<Speed>; SIZES],
     /// By arm, for the request at hand.
-    pub(super) column: Vec<f32>,
-    pub(super) mixed: Vec<Mixed>,
-    sketches: HashMap<(u32, u8), Box<Speed>>,
+    pub(super) quality: Vec<f32>,
+    sketches: HashMap<(u32, u8), Box<Track>>,
     pub(super) calibration: Calibration,
     pub(super) sessions: Sessions,
     tenants: TenantBudgets,
     providers: Vec<RetryBudget>,
-    /// By arm: expected milliseconds to the first token, and per token.
-    priors: Vec<(f32, f32)>,
+    /// By arm: what was expected before anything was measured.
+    priors: Vec<Speed>,
     /// Scratch space of a survey, handed from request to request.
     pub(super) pool: Vec<Candidate>,
 }
@@ -72,9 +70,7 @@ impl Router {
             health: Health::default(),
             rates: Rates::default(),
             speeds: Default::default(),
-            slowness: Vec::new(),
-            column: Vec::new(),
-            mixed: Vec::new(),
+            quality: Vec::new(),
             sketches: HashMap::new(),
             calibration: Calibration::new(0),
             sessions: Sessions::default(),
@@ -88,7 +84,7 @@ impl Router {
     /// Sizes the state for this catalogue where it is not yet.
     pub(super) fn ensure(&mut self, world: &World<'_>) {
         let (catalog, table) = (world.catalog, world.table);
-        let arms = self.speeds.first().map_or(0, |speeds| speeds.ttft_ms.len());
+        let arms = self.speeds.first().map_or(0, Vec::len);
         if self.health.fits(catalog.offers.len(), table.providers()) && arms == table.arms() {
             return;
         }
@@ -100,11 +96,9 @@ impl Router {
     }
 
     fn lay_speeds(&mut self, table: &Table) {
-        self.priors = table.all_arms().iter().map(|a| (a.ttft_ms, a.ms_per_token)).collect();
-        for speeds in &mut self.speeds {
-            speeds.ttft_ms = table.all_arms().iter().map(|arm| arm.ttft_ms).collect();
-            speeds.ms_per_token = table.all_arms().iter().map(|arm| arm.ms_per_token).collect();
-        }
+        let prior = |arm: &Arm| Speed { ttft_ms: arm.ttft_ms, ms_per_token: arm.ms_per_token };
+        self.priors = table.all_arms().iter().map(prior).collect();
+        self.speeds = std::array::from_fn(|_| self.priors.clone());
     }
 
     /// An attempt is about to be sent: the key to use, or `None` to skip to the next attempt.
@@ -154,8 +148,8 @@ impl Router {
         let permit = &seen.permit;
         let size = size_of(permit.input_tokens);
         let total = seen.total_ms as f64;
-        let Some((ttft, per)) = self.priors.get(permit.arm as usize) else { return total };
-        let (prior_ttft, prior_per) = (f64::from(*ttft), f64::from(*per));
+        let Some(prior) = self.priors.get(permit.arm as usize) else { return total };
+        let (prior_ttft, prior_per) = (f64::from(prior.ttft_ms), f64::from(prior.ms_per_token));
         let tokens = seen.output_tokens.unwrap_or_default() as f64;
         let ttft = seen.ttft_ms.map_or_else(
             // A whole answer hides its first token: take out the time its tokens should have taken.
@@ -168,7 +162,7 @@ impl Router {
         }
         let speed = self.sketches.entry(key).or_insert_with(|| {
             let (ttft, whole) = (Sketch::new(now), Sketch::new(now));
-            Box::new(Speed { ttft, whole, ms_per_token: prior_per, samples: 0 })
+            Box::new(Track { ttft, whole, ms_per_token: prior_per, samples: 0 })
         });
         speed.ttft.add(ttft, now);
         speed.whole.add(total, now);
@@ -178,36 +172,11 @@ impl Router {
             speed.ms_per_token += weight * ((total - ttft).max(0.0) / tokens - speed.ms_per_token);
         }
         let (median, per) = (speed.ttft.blended(0.5, prior_ttft), speed.ms_per_token);
-        if let Some(speeds) = self.speeds.get_mut(size) {
-            if let Some(cell) = speeds.ttft_ms.get_mut(permit.arm as usize) {
-                *cell = median as f32;
-            }
-            if let Some(cell) = speeds.ms_per_token.get_mut(permit.arm as usize) {
-                *cell = per as f32;
-            }
+        let cell = self.speeds.get_mut(size).and_then(|arms| arms.get_mut(permit.arm as usize));
+        if let Some(cell) = cell {
+            *cell = Speed { ttft_ms: median as f32, ms_per_token: per as f32 };
         }
         ttft
-    }
-
-    /// Speed mode multiplies an expectation by how slow the endpoint is right now.
-    pub(super) fn measure_slowness(
-        &mut self,
-        world: &World<'_>,
-        mode: Mode,
-        size: usize,
-        now: Now,
-    ) {
-        self.slowness.clear();
-        if !reads_slowness(mode) {
-            return;
-        }
-        let speeds = self.speeds.get(size);
-        let slow = world.table.facts().iter().map(|facts| {
-            let expected = speeds.and_then(|s| s.ttft_ms.get(facts.first as usize)).copied();
-            let expected = f64::from(expected.unwrap_or(1.0));
-            self.health.slowness(facts.offer as usize, expected, now.ticks) as f32
-        });
-        self.slowness.extend(slow);
     }
 
     /// Whether an arm's p95 keeps the client's limit; `None` where there is no limit.
@@ -235,13 +204,14 @@ impl Router {
 
     /// How long an attempt is waited for: to its first content byte, or to the whole answer.
     pub(super) fn deadline_ms(&self, sight: &Sight<'_>, arm: &Arm, index: u32) -> u64 {
+        let factor = sight.world.table.factor(index);
         let wish = sight.wish;
         let size = size_of(wish.input_of(0)) as u8;
         let speed = self.sketches.get(&(index, size));
         let limits = &self.timeouts;
         let ttft = f64::from(arm.ttft_ms) * P95_PRIOR;
         let thinks =
-            arm.factor > 1.0 && matches!(arm.level, Effort::High | Effort::Max | Effort::Default);
+            factor > 1.0 && matches!(arm.level, Effort::High | Effort::Max | Effort::Default);
         let waited = if wish.stream {
             let p95 = speed.map_or(ttft, |speed| speed.ttft.blended(0.95, ttft));
             let most =
@@ -249,7 +219,7 @@ impl Router {
             let least = limits.first_byte_min_ms.min(most);
             ((p95 * FIRST_BYTE_TIMES) as u64).clamp(least, most)
         } else {
-            let output = sight.lens.visible * f64::from(arm.factor);
+            let output = f64::from(sight.lens.visible) * f64::from(factor);
             let whole = ttft + output * f64::from(arm.ms_per_token) * P95_PRIOR;
             let p95 = speed.map_or(whole, |speed| speed.whole.blended(0.95, whole));
             let least = limits.body_min_ms.min(limits.total_ms);

@@ -13,6 +13,11 @@ pub struct Rules {
     pub pin_default: bool,
     pub models: Lists,
     pub providers: Lists,
+    /// Output bound where a request names none, in place of the gateway's; the greatest number
+    /// leaves it to the model's own maximum, and nothing is sent.
+    pub output_cap: Option<u64>,
+    /// What is named without a price may run all the same, unclaimed.
+    pub allow_unpriced: bool,
 }
 
 /// What a list says of an offer.
@@ -47,6 +52,8 @@ impl Rules {
                 allow: tenant.providers_allow.clone(),
                 deny: tenant.providers_deny.clone(),
             },
+            output_cap: None,
+            allow_unpriced: false,
         })
     }
 }

@@ -1,14 +1,16 @@
 //! Decides the terms of an arm — quality, cost, time, score — and the arm an offer runs with.
 //! Does not compare offers (rank.rs).
 
-use super::number::{grid, ln, round};
+use super::health::Health;
 use super::prior;
 use super::rank::Candidate;
 use super::rates::{Load, Rates};
-use super::table::{Arm, Facts, Mixed, Table};
+use super::table::{Facts, Table};
 use super::types::{Mode, Typing};
 use super::wish::Wish;
 use crate::catalog::{Calibration, Script, Task};
+use crate::number::{LN_GAP, grid, lesser, ln, ln_under, round};
+use crate::time::Ticks;
 
 /// Fixed anchors of the cost scale: $0.05 and $200 per million tokens, so that adding a candidate
 /// never changes another's score.
@@ -17,28 +19,29 @@ const CHEAP_USD_PER_1K: f64 = 0.000_05;
 const LN_SPAN: f64 = 8.294_049_640_102_028;
 const PICO_USD: f64 = 1e-12;
 /// Quality points within which two arms of an offer are equal and the cheaper one runs.
-pub(super) const TIE_POINTS: f32 = 2.0;
+const TIE_POINTS: f32 = 2.0;
+/// How far a balanced score may lie under the one `ln_under` gives, rounding included.
+const SCORE_GAP: f64 = 0.5 * LN_GAP / LN_SPAN + 1e-5;
 
 /// What one arm is expected to do with this request.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
+    pub(super) arm: u32,
     pub(super) q: f32,
     /// Pico-dollars.
     pub(super) cost: f64,
-    /// Zero outside speed mode.
-    pub(super) ms: f64,
-    /// The balanced score; what the other modes rank by stands above.
-    pub(super) score: f64,
+    factor: f32,
 }
 
 /// What the arms of one offer share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Base {
-    place: usize,
     /// Pico-dollars of the input and of the request itself.
     fixed: f64,
     /// Pico-dollars per output token, times the choices asked for.
     output: f64,
+    /// Output tokens of one choice at most.
+    cap: f64,
 }
 
 /// The parts of a candidate's terms that only people read.
@@ -54,50 +57,48 @@ pub(super) struct Shown {
     pub(super) output: f64,
 }
 
-/// Speed as it stands now: milliseconds to the first token per arm, and per token.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Speeds {
-    pub(super) ttft_ms: Vec<f32>,
-    pub(super) ms_per_token: Vec<f32>,
+/// An arm's speed as it stands now.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Speed {
+    pub(super) ttft_ms: f32,
+    pub(super) ms_per_token: f32,
 }
 
 /// Everything of a request and its instant that scoring reads.
 #[derive(Debug)]
 pub(super) struct Lens<'a> {
-    pub(super) table: &'a Table,
-    pub(super) rates: &'a Rates,
-    pub(super) speeds: &'a Speeds,
-    pub(super) calibration: &'a Calibration,
+    table: &'a Table,
+    columns: Columns<'a>,
     script: Script,
-    pub(super) slowness: &'a [f32],
     pub(super) mode: Mode,
-    /// By arm, on this request's mix of tasks.
-    mixed: &'a [Mixed],
     pub(super) hard: bool,
-    pub(super) visible: f64,
+    /// Tokens of the answer itself, without thinking.
+    pub(super) visible: f32,
     /// Cost mode's floor; speed mode's is `floor_speed`.
     pub(super) floor: f32,
     pub(super) floor_speed: f32,
     median: f32,
     span: f32,
-    pub(super) input: [u64; super::table::TOKENIZERS],
+    /// By tokenizer.
+    input: [f64; 8],
     choices: f64,
     /// Pico-dollars of a request to effective dollars per 1,000 tokens.
     per_1k: f64,
     /// The live offer whose prompt cache holds this session's prefix, and how much of it.
-    pub(super) warm: Option<(usize, f64)>,
+    warm: (u32, f64),
 }
 
 /// The moving columns that a lens looks through.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Columns<'a> {
     pub(super) rates: &'a Rates,
-    pub(super) speeds: &'a Speeds,
+    /// By arm.
+    pub(super) speeds: &'a [Speed],
     pub(super) calibration: &'a Calibration,
-    /// By live offer, 1 = as expected; empty outside speed mode.
-    pub(super) slowness: &'a [f32],
     /// By arm: `Table::mix` of the request's tasks.
-    pub(super) mixed: &'a [Mixed],
+    pub(super) quality: &'a [f32],
+    pub(super) health: &'a Health,
+    pub(super) now: Ticks,
 }
 
 impl<'a> Lens<'a> {
@@ -106,134 +107,191 @@ impl<'a> Lens<'a> {
         columns: Columns<'a>,
         wish: &Wish<'_>,
         typing: &Typing,
-        warm: Option<(usize, f64)>,
+        warm: Option<(u32, f64)>,
     ) -> Self {
         let p = &typing.probabilities;
         let quantile = |share: f32| table.quantiles().at(share, p);
         let median = quantile(0.5);
-        let visible = f64::from(prior::visible(p));
+        let visible = prior::visible(p);
+        let mut input = [0.0; 8];
+        for (cell, tokens) in input.iter_mut().zip(wish.input) {
+            *cell = tokens as f64;
+        }
         Self {
             table,
-            rates: columns.rates,
-            speeds: columns.speeds,
-            calibration: columns.calibration,
+            columns,
             script: wish.script,
-            slowness: columns.slowness,
             mode: wish.mode,
-            mixed: columns.mixed,
             hard: is_hard(typing.top()),
             visible,
             floor: quantile(0.25 + 0.35 * typing.difficulty),
             floor_speed: quantile(0.10 + 0.35 * typing.difficulty),
             median,
             span: (quantile(0.99) - median).max(1.0),
-            input: wish.input,
+            input,
             choices: wish.choices as f64,
-            per_1k: 1_000.0 * PICO_USD / (wish.input_of(0) as f64 + visible).max(1.0),
-            warm,
+            per_1k: 1_000.0 * PICO_USD / (wish.input_of(0) as f64 + f64::from(visible)).max(1.0),
+            warm: warm.unwrap_or((u32::MAX, 0.0)),
         }
     }
 
     /// Input tokens as this offer's tokenizer is expected to count them.
-    pub(super) fn input_of(&self, facts: &Facts) -> f64 {
-        let estimate = self.input.get(usize::from(facts.tokenizer)).copied().unwrap_or_default();
-        self.calibration.correct(facts.offer as usize, self.script, estimate) as f64
+    fn input_of(&self, facts: &Facts) -> f64 {
+        let estimate = self.estimate_of(facts);
+        self.columns.calibration.corrected(facts.offer as usize, self.script, estimate)
+    }
+
+    #[inline]
+    fn estimate_of(&self, facts: &Facts) -> f64 {
+        self.input.get(usize::from(facts.tokenizer & 7)).copied().unwrap_or_default()
+    }
+
+    /// Tokens of a prompt cache that this offer holds.
+    #[inline]
+    fn warm_at(&self, place: u32) -> f64 {
+        if self.warm.0 == place { self.warm.1 } else { 0.0 }
     }
 
     /// Expected output of all choices, thinking included, under the cap.
-    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
-    #[inline(always)]
-    pub(super) fn output_of(&self, arm: &Arm, cap: u64) -> f64 {
-        round((self.visible * f64::from(arm.factor)).min(cap as f64)) * self.choices
+    fn output_of(&self, candidate: &Candidate) -> f64 {
+        let volume = f64::from(self.visible) * f64::from(self.table.factor(candidate.arm));
+        round(volume.min(f64::from(candidate.cap))) * self.choices
     }
 
-    pub(super) fn load(&self, place: usize, facts: &Facts, arm: &Arm, cap: u64) -> Load {
-        let warm = self.warm.filter(|(at, _)| *at == place).map_or(0.0, |(_, tokens)| tokens);
-        Load { input: self.input_of(facts), warm, output: self.output_of(arm, cap) }
-    }
-
-    /// What all arms of an offer share: its input and the band that falls in.
-    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
-    #[inline(always)]
-    pub(super) fn base(&self, place: usize, facts: &Facts) -> Base {
-        let warm = self.warm.filter(|(at, _)| *at == place).map_or(0.0, |(_, tokens)| tokens);
-        let load = Load { input: self.input_of(facts), warm, output: 0.0 };
-        let (rate, fee) = self.rates.at(place, load.input);
-        Base { place, fixed: rate.pico(load) + fee, output: rate.output * self.choices }
-    }
-
-    /// The terms of one arm. Time is told in speed mode alone: `time` gives it where it is shown.
-    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
-    #[inline(always)]
-    pub(super) fn terms(&self, base: &Base, index: u32, cap: u64) -> Terms {
-        let arm = self.mixed.get(index as usize).copied().unwrap_or_default();
-        let cost = base.fixed + f64::from(arm.volume).min(cap as f64) * base.output;
-        self.timed(self.judged(arm.q, cost), base, (index, cap))
-    }
-
-    /// Gives every candidate its balanced score, eight side by side: plain columns without a branch
-    /// are what a compiler makes vectors of.
-    pub(super) fn judge_all(&self, candidates: &mut [Candidate]) {
-        if self.mode != Mode::Balanced {
-            return;
-        }
-        for eight in candidates.chunks_mut(8) {
-            let (mut q, mut cost) = ([0.0_f32; 8], [0.0_f64; 8]);
-            for ((q, cost), candidate) in q.iter_mut().zip(&mut cost).zip(eight.iter()) {
-                (*q, *cost) = (candidate.q, candidate.cost);
-            }
-            for (q, cost) in q.iter().zip(&mut cost) {
-                *cost = self.balance(*q, *cost);
-            }
-            for (candidate, score) in eight.iter_mut().zip(cost) {
-                candidate.score = score as f32;
-            }
+    /// What a candidate is expected to read and write.
+    pub(super) fn load(&self, candidate: &Candidate, facts: &Facts) -> Load {
+        Load {
+            input: self.input_of(facts),
+            warm: self.warm_at(facts.place),
+            output: self.output_of(candidate),
         }
     }
 
+    /// Pico-dollars of a candidate that has the whole prompt still to read, and to keep.
+    pub(super) fn cold_cost(&self, candidate: &Candidate) -> Option<f64> {
+        let place = candidate.place as usize;
+        let load = self.load(candidate, self.table.facts().get(place)?);
+        Some(self.columns.rates.cold(place, load))
+    }
+
+    /// What all arms of an offer share: its input and the band that falls in. At a `fresh` one
+    /// nobody has counted yet, so that the estimate stands.
+    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
+    #[inline(always)]
+    pub(super) fn base(&self, facts: &Facts, cap: u32, fresh: bool) -> Base {
+        let input = if fresh { self.estimate_of(facts) } else { self.input_of(facts) };
+        let warm = self.warm_at(facts.place);
+        let (fixed, output) = self.columns.rates.of(facts.place as usize, input, warm);
+        Base { fixed, output: output * self.choices, cap: f64::from(cap) }
+    }
+
+    /// The terms of one arm.
     #[expect(clippy::inline_always, reason = "once an arm: its parts must stay in registers")]
     #[inline(always)]
-    fn judged(&self, q: f32, cost: f64) -> Terms {
-        let score = if self.mode == Mode::Balanced { self.balance(q, cost) } else { 0.0 };
-        Terms { q, cost, ms: 0.0, score }
+    pub(super) fn terms(&self, base: Base, arm: u32) -> Terms {
+        let q = self.columns.quality.get(arm as usize).copied().unwrap_or_default();
+        let factor = self.table.factor(arm);
+        let volume = lesser(f64::from(factor * self.visible), base.cap);
+        Terms { arm, q, cost: base.fixed + volume * base.output, factor }
     }
 
-    fn timed(&self, terms: Terms, base: &Base, (index, cap): (u32, u64)) -> Terms {
-        let speed = self.mode == Mode::Speed;
-        Terms { ms: if speed { self.time(base.place, index, cap).1 } else { 0.0 }, ..terms }
+    /// Runs a candidate with another arm of its offer.
+    pub(super) fn retake(&self, candidate: &mut Candidate, facts: &Facts, arm: u32) {
+        let terms = self.terms(self.base(facts, candidate.cap, false), arm);
+        (candidate.arm, candidate.q, candidate.cost) = (arm, terms.q, terms.cost);
+        self.judge(std::slice::from_mut(candidate));
+    }
+
+    /// Gives candidates what their mode ranks by beside quality and cost. Scores come eight side by
+    /// side: plain columns without a branch are what a compiler makes vectors of.
+    pub(super) fn judge(&self, candidates: &mut [Candidate]) {
+        match self.mode {
+            Mode::Cost | Mode::Quality => {}
+            Mode::Speed => {
+                for candidate in candidates {
+                    candidate.mark = self.time(candidate).1 as f32;
+                }
+            }
+            Mode::Balanced => {
+                for eight in candidates.chunks_mut(8) {
+                    let (mut q, mut cost) = ([0.0_f32; 8], [0.0_f64; 8]);
+                    for ((q, cost), candidate) in q.iter_mut().zip(&mut cost).zip(eight.iter()) {
+                        (*q, *cost) = (candidate.q, candidate.cost);
+                    }
+                    for (q, cost) in q.iter().zip(&mut cost) {
+                        *cost = self.balance(*q, *cost);
+                    }
+                    for (candidate, score) in eight.iter_mut().zip(cost) {
+                        candidate.mark = score as f32;
+                    }
+                }
+            }
+        }
     }
 
     /// Milliseconds to the first token, and in all.
-    pub(super) fn time(&self, place: usize, index: u32, cap: u64) -> (f64, f64) {
-        let Some(arm) = self.table.arm(index) else { return (0.0, 0.0) };
-        let at = index as usize;
-        let slow = f64::from(self.slowness.get(place).copied().unwrap_or(1.0));
-        let ttft = f64::from(self.speeds.ttft_ms.get(at).copied().unwrap_or(arm.ttft_ms));
-        let per = f64::from(self.speeds.ms_per_token.get(at).copied().unwrap_or(arm.ms_per_token));
-        (grid(ttft * slow), grid((ttft + self.visible.min(cap as f64) * per) * slow))
+    #[expect(clippy::inline_always, reason = "once a candidate: half of it is not asked for there")]
+    #[inline(always)]
+    pub(super) fn time(&self, candidate: &Candidate) -> (f64, f64) {
+        let speed = self.speed(candidate.arm);
+        let (ttft, per) = (f64::from(speed.ttft_ms), f64::from(speed.ms_per_token));
+        let slow = self.slowness(candidate);
+        let written = lesser(f64::from(self.visible), f64::from(candidate.cap));
+        (grid(ttft * slow), grid((ttft + written * per) * slow))
+    }
+
+    #[inline]
+    fn speed(&self, arm: u32) -> Speed {
+        self.columns.speeds.get(arm as usize).copied().unwrap_or_default()
+    }
+
+    /// Speed mode alone looks at how much slower than expected an endpoint is at the moment.
+    #[inline]
+    fn slowness(&self, candidate: &Candidate) -> f64 {
+        let (health, facts) = (self.columns.health, self.table.facts());
+        let facts = facts.get(candidate.place as usize).filter(|_| self.mode == Mode::Speed);
+        match facts.filter(|facts| health.is_used(facts.offer as usize)) {
+            None => 1.0,
+            Some(facts) => {
+                let expected = f64::from(self.speed(facts.first).ttft_ms);
+                let slow = health.slowness(facts.offer as usize, expected, self.columns.now);
+                f64::from(slow as f32)
+            }
+        }
     }
 
     /// The parts of a candidate's terms that an explanation shows.
     pub(super) fn shown(&self, candidate: &Candidate) -> Shown {
-        let Some(arm) = self.table.arm(candidate.arm) else { return Shown::default() };
-        let per = self.speeds.ms_per_token.get(candidate.arm as usize).copied();
-        let (ttft_ms, ms) = self.time(candidate.place as usize, candidate.arm, candidate.cap);
+        let (ttft_ms, ms) = self.time(candidate);
         Shown {
             quality: self.quality_share(candidate.q),
-            cost: self.cost_share(candidate.cost),
+            cost: self.cost_share(candidate.cost, ln),
             usd_per_1k: self.usd_per_1k(candidate.cost),
-            ms_per_token: f64::from(per.unwrap_or(arm.ms_per_token)),
+            ms_per_token: f64::from(self.speed(candidate.arm).ms_per_token),
             ttft_ms,
             ms,
-            output: self.output_of(arm, candidate.cap),
+            output: self.output_of(candidate),
         }
     }
 
     /// ½ q̃ + ½ (1 − c̃).
-    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
-    #[inline(always)]
+    #[inline]
     pub(super) fn balance(&self, q: f32, cost: f64) -> f64 {
-        grid(0.5 * self.quality_share(q) + 0.5 * (1.0 - self.cost_share(cost)))
+        grid(0.5 * self.quality_share(q) + 0.5 * (1.0 - self.cost_share(cost, ln)))
+    }
+
+    /// Whether one arm's balanced score is above another's, or equal and the arm cheaper. The
+    /// logarithm is taken only where its bound cannot tell.
+    fn outscores(&self, new: &Terms, old: &Terms) -> bool {
+        let most = |arm: &Terms| {
+            0.5 * self.quality_share(arm.q) + 0.5 * (1.0 - self.cost_share(arm.cost, ln_under))
+        };
+        let ahead = most(new) - most(old);
+        if ahead.abs() > SCORE_GAP {
+            return ahead > 0.0;
+        }
+        let (score, had) = (self.balance(new.q, new.cost), self.balance(old.q, old.cost));
+        score > had || (score >= had && new.cheaper(old))
     }
 
     /// What so many points and so much dearer weigh in the balanced score.
@@ -242,132 +300,71 @@ impl<'a> Lens<'a> {
     }
 
     /// q̃: where the quality stands in the upper half of the shipped table.
-    pub(super) fn quality_share(&self, q: f32) -> f64 {
+    fn quality_share(&self, q: f32) -> f64 {
         f64::from(((q - self.median) / self.span).clamp(0.0, 1.0))
     }
 
     /// Effective dollars per 1,000 tokens. Thinking raises the cost, not the tokens; nor does a
     /// tokenizer that cuts the same text finer: the tokens are counted one way for all.
-    pub(super) fn usd_per_1k(&self, cost: f64) -> f64 {
+    fn usd_per_1k(&self, cost: f64) -> f64 {
         cost * self.per_1k
     }
 
     /// c̃: the cost on a log scale between the fixed anchors.
-    pub(super) fn cost_share(&self, cost: f64) -> f64 {
+    fn cost_share(&self, cost: f64, ln: impl Fn(f64) -> f64) -> f64 {
         let times = self.usd_per_1k(cost) * (1.0 / CHEAP_USD_PER_1K);
         // The cheap end by a comparison and not by a branch: no branch, no missed guess.
-        let share = ln(if times > 1.0 { times } else { 1.0 }) * (1.0 / LN_SPAN);
-        if share < 1.0 { share } else { 1.0 }
+        lesser(ln(if times > 1.0 { times } else { 1.0 }) * (1.0 / LN_SPAN), 1.0)
     }
 
-    /// Whether arm `new` is to run instead of `old` in this offer.
-    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
-    #[inline(always)]
-    fn better(&self, new: (&Terms, f32), old: (&Terms, f32)) -> bool {
-        let ((new, new_factor), (old, old_factor)) = (new, old);
-        let cheaper = (new.cost, new_factor) < (old.cost, old_factor);
-        match self.mode {
-            Mode::Cost => {
-                let floors = (new.q >= self.floor, old.q >= self.floor);
-                match floors {
-                    (true, true) => cheaper,
-                    (false, false) => new.q > old.q || (new.q >= old.q && cheaper),
-                    (fits, _) => fits,
-                }
+    /// The arm this offer runs with in this mode, of those `allowed` (`None` = all).
+    pub(super) fn choose(&self, base: Base, facts: &Facts, allowed: Allowed<'_>) -> Option<Terms> {
+        let arms = facts.first..facts.end;
+        let visible = f64::from(self.visible);
+        let all = arms.filter(|arm| allowed.is_none_or(|allowed| allowed(*arm)));
+        let all = all.map(|arm| self.terms(base, arm));
+        // Thinking that would eat the whole cap leaves an empty answer.
+        let able = all.clone().filter(|arm| {
+            arm.factor <= 1.0 || f64::from(arm.factor * self.visible) - visible <= base.cap
+        });
+        let best = match self.mode {
+            Mode::Cost => best(able, |new, old| match (new.q >= self.floor, old.q >= self.floor) {
+                (true, true) => new.cheaper(old),
+                (false, false) => new.better(old),
+                (fits, _) => fits,
+            }),
+            Mode::Quality if self.hard => best(able, Terms::better),
+            Mode::Quality => {
+                let most = able.clone().map(|arm| arm.q).fold(0.0, f32::max);
+                best(able.filter(|arm| arm.q >= most - TIE_POINTS), Terms::cheaper)
             }
-            Mode::Quality if self.hard => new.q > old.q || (new.q >= old.q && cheaper),
-            // The tie is resolved by the caller, which knows the offer's best arm.
-            Mode::Quality => new.q > old.q,
-            Mode::Speed => new_factor < old_factor,
-            Mode::Balanced => new.score > old.score || (new.score >= old.score && cheaper),
-        }
+            Mode::Speed => best(able, Terms::quicker),
+            Mode::Balanced => best(able, |new, old| self.outscores(new, old)),
+        };
+        best.or_else(|| self::best(all, Terms::quicker))
     }
+}
 
-    /// The arm this offer runs with in this mode, of those `allowed` (`None` = all). Where there is
-    /// no choice its score is left to `judge_all`.
-    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
-    #[inline(always)]
-    pub(super) fn choose(
-        &self,
-        base: &Base,
-        facts: &Facts,
-        cap: u64,
-        allowed: Allowed<'_>,
-    ) -> Option<(u32, Terms)> {
-        let most = cap as f64;
-        let arms = self.mixed.get(facts.first as usize..facts.end as usize).unwrap_or_default();
-        if let ([arm], None) = (arms, allowed) {
-            let cost = base.fixed + f64::from(arm.volume).min(most) * base.output;
-            let alone = Terms { q: arm.q, cost, ..Terms::default() };
-            return Some((facts.first, self.timed(alone, base, (facts.first, cap))));
-        }
-        let mut best: Option<(u32, f32, Terms)> = None;
-        let mut index = facts.first;
-        for arm in arms {
-            // Thinking that would eat the whole cap leaves an empty answer.
-            let volume = f64::from(arm.volume);
-            let fits = arm.factor <= 1.0 || volume - self.visible <= most;
-            if fits && allowed.is_none_or(|allowed| allowed(index)) {
-                let cost = base.fixed + volume.min(most) * base.output;
-                let terms = self.judged(arm.q, cost);
-                let wins = match &best {
-                    Some((_, factor, had)) => self.better((&terms, arm.factor), (had, *factor)),
-                    None => true,
-                };
-                if wins {
-                    best = Some((index, arm.factor, terms));
-                }
-            }
-            index = index.wrapping_add(1);
-        }
-        let Some((index, _, terms)) = best else { return self.least(base, facts, cap, allowed) };
-        if self.mode == Mode::Speed {
-            return Some((index, self.timed(terms, base, (index, cap))));
-        }
-        if self.mode != Mode::Quality || self.hard || arms.len() == 1 {
-            return Some((index, terms));
-        }
-        Some(self.cheapest_tie(base, facts, cap, ((index, terms), allowed)))
+impl Terms {
+    fn cheaper(&self, other: &Self) -> bool {
+        (self.cost, self.factor) < (other.cost, other.factor)
     }
+    fn better(&self, other: &Self) -> bool {
+        self.q > other.q || (self.q >= other.q && self.cheaper(other))
+    }
+    /// Thinks less before it answers.
+    fn quicker(&self, other: &Self) -> bool {
+        self.factor < other.factor
+    }
+}
 
-    /// Tokens that an arm is expected to think before it answers.
-    fn thinking(&self, index: u32) -> f64 {
-        let arm = self.mixed.get(index as usize).copied().unwrap_or_default();
-        f64::from(arm.volume) - self.visible
-    }
-
-    /// The arm that thinks least.
-    fn least(
-        &self,
-        base: &Base,
-        facts: &Facts,
-        cap: u64,
-        allowed: Allowed<'_>,
-    ) -> Option<(u32, Terms)> {
-        let least = (facts.first..facts.end)
-            .filter_map(|index| self.table.arm(index).map(|arm| (index, arm)))
-            .filter(|(index, _)| allowed.is_none_or(|allowed| allowed(*index)))
-            .min_by(|a, b| a.1.factor.total_cmp(&b.1.factor))?;
-        Some((least.0, self.terms(base, least.0, cap)))
-    }
-
-    /// The cheapest arm within the tie band of this offer's best.
-    fn cheapest_tie(
-        &self,
-        base: &Base,
-        facts: &Facts,
-        cap: u64,
-        (best, allowed): ((u32, Terms), Allowed<'_>),
-    ) -> (u32, Terms) {
-        let band = (facts.first..facts.end)
-            .filter(|other| allowed.is_none_or(|allowed| allowed(*other)))
-            .filter(|other| self.thinking(*other) <= cap as f64)
-            .map(|other| (other, self.terms(base, other, cap)))
-            .filter(|(_, other)| other.q >= best.1.q - TIE_POINTS);
-        let factor = |arm: u32| self.table.arm(arm).map_or(f32::MAX, |arm| arm.factor);
-        band.min_by(|a, b| a.1.cost.total_cmp(&b.1.cost).then(factor(a.0).total_cmp(&factor(b.0))))
-            .unwrap_or(best)
-    }
+/// The arm that no other one beats; of equals the first.
+fn best(
+    mut arms: impl Iterator<Item = Terms>,
+    beats: impl Fn(&Terms, &Terms) -> bool,
+) -> Option<Terms> {
+    let first = arms.next()?;
+    Some(arms.fold(first, |old, new| if beats(&new, &old) { new } else { old }))
 }
 
 /// Which arms may run, by index; `None` = all of them.

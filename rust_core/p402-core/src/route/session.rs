@@ -76,6 +76,11 @@ impl Turn {
     }
 }
 
+/// There is something to know the session by.
+pub(super) fn has_key(ask: &Ask<'_>) -> bool {
+    ask.options.session_id.is_some() || ask.scan.first_user.is_some()
+}
+
 /// The session of a request: its own id, else the beginning of its transcript. Never across
 /// tenants. `None` where there is nothing to hold on to yet.
 pub(super) fn key(ask: &Ask<'_>, mode: Mode) -> Option<u128> {

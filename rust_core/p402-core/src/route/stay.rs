@@ -25,9 +25,9 @@ pub(super) fn worth_moving(
         Mode::Cost if held.q < lens.floor => better,
         Mode::Cost => cold_cost * MARGIN_COST < held.cost,
         Mode::Quality => better,
-        Mode::Speed => leader.ms * MARGIN_TIME + MARGIN_MS < held.ms,
+        Mode::Speed => leader.mark * MARGIN_TIME + MARGIN_MS < held.mark,
         Mode::Balanced => {
-            let gained = lens.balance(leader.q, cold_cost) - f64::from(held.score);
+            let gained = lens.balance(leader.q, cold_cost) - f64::from(held.mark);
             gained > lens.margin(MARGIN_POINTS, MARGIN_COST)
         }
     }

@@ -6,7 +6,7 @@ use super::health::Health;
 use super::plan::World;
 use super::rank::{Candidate, Order, Standing};
 use super::reason::{Reason, Tally};
-use super::score::{Allowed, Lens};
+use super::score::{Allowed, Base, Lens, Terms};
 use super::table::Facts;
 use super::wish::Wish;
 use crate::catalog::Effort;
@@ -21,6 +21,9 @@ pub(super) struct Survey {
     pub(super) tally: Tally,
     pub(super) considered: u32,
     pub(super) panic: bool,
+    /// Candidates that are shaky or out, and those that are out.
+    unready: usize,
+    out: usize,
     /// Every rejection, kept where someone asked for them.
     pub(super) rejected: Vec<(usize, Reason)>,
 }
@@ -48,82 +51,108 @@ impl Sight<'_> {
         candidates.clear();
         let mut found = Survey { tally: self.world.table.absent(), ..Survey::default() };
         let table = self.world.table;
-        let shared = Shared::of(self.wish, gate);
-        let mut consider = |place: usize| {
-            let Some(facts) = table.facts().get(place) else { return };
-            if let Err(reason) = self.consider((gate, shared.as_ref()), (place, facts), candidates)
-            {
-                found.tally.add(reason, 1);
-                if keep_rejected {
-                    found.rejected.push((facts.offer as usize, reason));
-                }
-            }
-        };
         // What is barred stays barred unless someone names it: no need to look at it one by one.
         let named = !gate.is_open() || self.wish.is_pinned() || self.health.rests();
-        if named || keep_rejected {
-            (0..table.facts().len()).for_each(consider);
+        let offers = if named || keep_rejected {
+            table.facts()
         } else {
-            table.open().iter().for_each(|place| consider(*place as usize));
             found.tally.join(&table.barred());
-        }
-        self.lens.judge_all(candidates);
+            table.open()
+        };
+        self.sift((gate, offers), candidates, &mut found, keep_rejected);
+        self.lens.judge(candidates);
         found.considered = candidates.len() as u32;
-        self.eject(candidates, &mut found, keep_rejected);
+        if found.out * 100 > candidates.len() * OUT_PERCENT_MAX {
+            found.panic = true;
+        } else if found.out > 0 {
+            self.eject(candidates, &mut found, keep_rejected);
+        }
         found
     }
 
+    /// Offer by offer: a candidate, or a reason.
+    #[inline(never)]
+    fn sift(
+        &self,
+        (gate, offers): (&Gatekeeper<'_>, &[Facts]),
+        candidates: &mut Vec<Candidate>,
+        found: &mut Survey,
+        keep_rejected: bool,
+    ) {
+        let shared = Shared::of(self.wish, gate).filter(|_| self.latency.is_none());
+        let calm = self.health.is_calm(self.now);
+        for facts in offers {
+            match self.consider((gate, shared.as_ref(), calm), facts) {
+                Ok(candidate) => {
+                    if candidate.standing > Standing::READY {
+                        found.unready += 1;
+                        found.out += usize::from(candidate.standing.is_out());
+                    }
+                    candidates.push(candidate);
+                }
+                Err(reason) => {
+                    found.tally.add(reason, 1);
+                    if keep_rejected {
+                        found.rejected.push((facts.offer as usize, reason));
+                    }
+                }
+            }
+        }
+    }
+
     /// Takes an offer in, or says why not.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "once an offer: its parts must stay in registers")]
+    #[inline(always)]
     fn consider(
         &self,
-        (gate, shared): (&Gatekeeper<'_>, Option<&Shared>),
-        (place, facts): (usize, &Facts),
-        candidates: &mut Vec<Candidate>,
-    ) -> Result<(), Reason> {
-        let (offer, provider) = (facts.offer as usize, facts.provider as usize);
-        let standing = if self.health.is_fresh(offer, provider, self.now) {
-            Standing::Ready
+        (gate, shared, calm): (&Gatekeeper<'_>, Option<&Shared>, bool),
+        facts: &Facts,
+    ) -> Result<Candidate, Reason> {
+        // What was never used has shown nothing: no health, no tokens counted.
+        let fresh = !self.health.is_used(facts.offer as usize);
+        let standing = if fresh && calm { Standing::READY } else { self.standing(facts)? };
+        let (cap, alone) = match shared.and_then(|shared| shared.cap(facts)) {
+            Some(cap) => (cap, facts.is_plain()),
+            None => (eligible::judge(self.world, self.wish, gate, facts)?, false),
+        };
+        let base = self.lens.base(facts, cap.tokens, fresh);
+        let terms = if alone {
+            self.lens.terms(base, facts.first)
         } else {
-            let (standing, out) = self.health.standing(offer, provider, self.now);
-            if let Some(reason @ (Reason::NoKey | Reason::Disabled)) = out {
-                return Err(reason);
-            }
-            standing
+            self.choose(base, facts).ok_or(Reason::OverLatency)?
         };
-        let waved = shared.and_then(|shared| shared.cap(facts));
-        let cap = match waved {
-            Some(cap) => cap,
-            None => eligible::judge(self.world, self.wish, gate, facts)?,
-        };
-        let base = self.lens.base(place, facts);
-        let (arm, terms) = match self.fixed(facts) {
-            Some(arm) if self.latency.is_some_and(|quick| !quick(arm)) => {
-                return Err(Reason::OverLatency);
-            }
-            Some(arm) => (arm, self.lens.terms(&base, arm, cap.tokens)),
-            None => self
-                .lens
-                .choose(&base, facts, cap.tokens, self.latency)
-                .ok_or(Reason::OverLatency)?,
-        };
-        candidates.push(Candidate {
-            place: place as u32,
-            arm,
+        Ok(Candidate {
+            cost: terms.cost,
+            standing,
+            place: facts.place,
+            arm: terms.arm,
             provider: facts.provider,
-            model: facts.model,
             cap: cap.tokens,
+            q: terms.q,
+            mark: 0.0,
             cap_sent: cap.sent,
             measured: facts.measured,
             dedicated: facts.dedicated,
-            taken: false,
-            standing,
-            q: terms.q,
-            cost: terms.cost,
-            ms: terms.ms as f32,
-            score: terms.score as f32,
-        });
-        Ok(())
+        })
+    }
+
+    /// How an offer stands that may not be ready; what no panic lifts is a reason.
+    fn standing(&self, facts: &Facts) -> Result<Standing, Reason> {
+        let (offer, provider) = (facts.offer as usize, facts.provider as usize);
+        match self.health.standing(offer, provider, self.now) {
+            (_, Some(reason @ (Reason::NoKey | Reason::Disabled))) => Err(reason),
+            (standing, _) => Ok(standing),
+        }
+    }
+
+    /// The arm to run with, where there may be several.
+    #[inline(never)]
+    fn choose(&self, base: Base, facts: &Facts) -> Option<Terms> {
+        match self.fixed(facts) {
+            Some(arm) if self.latency.is_some_and(|quick| !quick(arm)) => None,
+            Some(arm) => Some(self.lens.terms(base, arm)),
+            None => self.lens.choose(base, facts, self.latency),
+        }
     }
 
     /// The arm that the client's own effort, or a pin, leaves no choice about.
@@ -138,18 +167,9 @@ impl Sight<'_> {
         asked.and_then(|_| (facts.first..facts.end).find(same)).or(Some(facts.plain))
     }
 
-    /// Takes out what is cooling or open, unless too little would be left.
+    /// Takes out what is cooling or open.
     fn eject(&self, candidates: &mut Vec<Candidate>, found: &mut Survey, keep_rejected: bool) {
-        let out = |c: &Candidate| matches!(c.standing, Standing::Out { .. });
-        let ejected = candidates.iter().filter(|c| out(c)).count();
-        if ejected == 0 {
-            return;
-        }
-        if ejected * 100 > candidates.len() * OUT_PERCENT_MAX {
-            found.panic = true;
-            return;
-        }
-        for candidate in candidates.iter().filter(|c| out(c)) {
+        for candidate in candidates.iter().filter(|c| c.standing.is_out()) {
             let facts = self.world.table.facts().get(candidate.place as usize);
             let Some(facts) = facts else { continue };
             let (offer, provider) = (facts.offer as usize, facts.provider as usize);
@@ -160,13 +180,14 @@ impl Sight<'_> {
                 found.rejected.push((offer, reason));
             }
         }
-        candidates.retain(|candidate| !out(candidate));
+        candidates.retain(|candidate| !candidate.standing.is_out());
+        found.unready -= std::mem::take(&mut found.out);
     }
 
     /// The order this survey's candidates are ranked by.
-    pub(super) fn order(&self, candidates: &[Candidate]) -> Order {
+    pub(super) fn order(&self, found: &Survey) -> Order {
         Order {
-            all_ready: candidates.iter().all(|c| c.standing == Standing::Ready),
+            all_ready: found.unready == 0,
             mode: self.wish.mode,
             hard: self.lens.hard,
             floor: self.lens.floor,

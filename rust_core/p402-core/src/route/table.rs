@@ -5,7 +5,7 @@ use super::bits::Bits;
 use super::prior::{self, Evidence, Quantiles, TASKS};
 use super::reason::{Reason, Tally};
 use crate::catalog::{
-    Auth, CapabilityMatch, Catalog, Confidence, DialectName, Effort, Offer, Provider, ProviderKind,
+    Auth, CapabilityMatch, Catalog, Confidence, Effort, Offer, Provider, ProviderKind,
     ReasoningControl, Tokenizer,
 };
 use crate::config::Routing;
@@ -26,23 +26,15 @@ pub(super) struct Arm {
     pub(super) sent: Option<Effort>,
     /// The effort it amounts to, for length and waiting.
     pub(super) level: Effort,
-    pub(super) factor: f32,
     pub(super) ttft_ms: f32,
     pub(super) ms_per_token: f32,
-}
-
-/// An arm on one request's mix of tasks.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Mixed {
-    pub(super) q: f32,
-    /// Expected output tokens before any cap.
-    pub(super) volume: f32,
-    pub(super) factor: f32,
 }
 
 /// What eligibility and order need of an offer, side by side.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
+    /// Where it stands in `Table::facts`: the catalogue's order.
+    pub(super) place: u32,
     pub(super) offer: u32,
     pub(super) provider: u32,
     /// Number of its canonical model: equal for the same model at another provider.
@@ -66,15 +58,26 @@ pub(super) struct Facts {
     pub(super) dedicated: bool,
 }
 
+impl Facts {
+    /// There is one arm to choose.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.end.wrapping_sub(self.first) == 1
+    }
+}
+
 /// Everything about arms that does not change between requests.
 #[derive(Debug, Default)]
 pub struct Table {
     arms: Vec<Arm>,
+    /// By arm: what thinking multiplies its output by.
+    factors: Vec<f32>,
     lower: [Vec<f32>; TASKS],
     facts: Vec<Facts>,
     place_of: Vec<u32>,
-    /// Places of the offers that are not barred, and how many are, by reason.
-    open: Vec<u32>,
+    /// Places by number of model.
+    kin: Vec<Vec<u32>>,
+    /// Those of the offers that are not barred, and how many are, by reason.
+    open: Vec<Facts>,
     barred: Tally,
     absent: Tally,
     absent_of: Vec<Option<Reason>>,
@@ -94,7 +97,7 @@ impl Table {
         };
         let standing: Vec<Option<Reason>> =
             catalog.providers.iter().map(|p| standing(p, keyed)).collect();
-        let mut models: HashMap<&str, u32> = HashMap::new();
+        let mut models: HashMap<&str, usize> = HashMap::new();
         for (index, offer) in catalog.offers.iter().enumerate() {
             let absent = standing.get(offer.provider).copied().unwrap_or(Some(Reason::Disabled));
             let absent = absent.or((table.arms.len() > ARMS_MAX).then_some(Reason::Disabled));
@@ -105,12 +108,17 @@ impl Table {
                 }
                 continue;
             }
-            let next = models.len() as u32;
+            let next = models.len();
             let model = *models.entry(&*offer.canonical).or_insert(next);
+            let place = table.facts.len() as u32;
             if let Some(cell) = table.place_of.get_mut(index) {
-                *cell = table.facts.len() as u32;
+                *cell = place;
             }
-            table.lay(catalog, index, model);
+            table.kin.resize_with(models.len(), Vec::new);
+            if let Some(kin) = table.kin.get_mut(model) {
+                kin.push(place);
+            }
+            table.lay(catalog, index, model as u32);
         }
         table
     }
@@ -128,6 +136,14 @@ impl Table {
         let place = self.place_of.get(offer).copied()?;
         (place != NOT_LIVE).then_some(place as usize)
     }
+    /// The places of one model's offers.
+    pub(super) fn kin(&self, model: u32) -> &[u32] {
+        self.kin.get(model as usize).map(Vec::as_slice).unwrap_or_default()
+    }
+    /// The number of the model of an offer.
+    pub(super) fn model_at(&self, place: u32) -> u32 {
+        self.facts.get(place as usize).map_or(u32::MAX, |facts| facts.model)
+    }
     pub(super) fn facts(&self) -> &[Facts] {
         &self.facts
     }
@@ -137,31 +153,24 @@ impl Table {
     pub(super) fn all_arms(&self) -> &[Arm] {
         &self.arms
     }
-    /// Every arm's quality on a mix of tasks and its expected output, side by side in `out`.
-    pub(super) fn mix(
-        &self,
-        (probabilities, visible): (&[f32; TASKS], f32),
-        column: &mut Vec<f32>,
-        out: &mut Vec<Mixed>,
-    ) {
-        column.clear();
-        column.resize(self.arms.len(), 0.0);
+    #[inline]
+    pub(super) fn factor(&self, arm: u32) -> f32 {
+        self.factors.get(arm as usize).copied().unwrap_or(1.0)
+    }
+    /// Every arm's quality on a mix of tasks.
+    pub(super) fn mix(&self, probabilities: &[f32; TASKS], quality: &mut Vec<f32>) {
+        quality.clear();
+        quality.resize(self.arms.len(), 0.0);
         for (lower, share) in self.lower.iter().zip(probabilities).filter(|(_, p)| **p > 0.0) {
-            for (sum, cell) in column.iter_mut().zip(lower) {
+            for (sum, cell) in quality.iter_mut().zip(lower) {
                 *sum += share * cell;
             }
         }
-        out.clear();
-        out.extend(self.arms.iter().zip(column.iter()).map(|(arm, q)| Mixed {
-            q: *q,
-            volume: arm.factor * visible,
-            factor: arm.factor,
-        }));
     }
     pub(super) fn quantiles(&self) -> &Quantiles {
         &self.quantiles
     }
-    pub(super) fn open(&self) -> &[u32] {
+    pub(super) fn open(&self) -> &[Facts] {
         &self.open
     }
     pub(super) fn barred(&self) -> Tally {
@@ -195,17 +204,15 @@ impl Table {
         let end = self.arms.len() as u32;
         // A switch has two positions: off is sent, on is the model left alone.
         let alone = sendable.is_empty() || sendable == [Effort::None];
+        let first = if alone { plain } else { plain + 1 };
         let barred = barred(catalog, index, offer, unstated);
-        match barred {
-            Some(reason) => self.barred.add(reason, 1),
-            None => self.open.push(self.facts.len() as u32),
-        }
-        self.facts.push(Facts {
+        let facts = Facts {
+            place: self.facts.len() as u32,
             offer: index as u32,
             provider: offer.provider as u32,
             model,
             plain,
-            first: if alone { plain } else { plain + 1 },
+            first,
             end,
             context: tokens(Some(offer.context)),
             max_input: tokens(offer.max_input),
@@ -217,7 +224,12 @@ impl Table {
             barred,
             measured: unstated || measured(offer, &evidence),
             dedicated: provider.hardware.dedicated(),
-        });
+        };
+        match barred {
+            Some(reason) => self.barred.add(reason, 1),
+            None => self.open.push(facts),
+        }
+        self.facts.push(facts);
     }
 
     fn unstated_row(&self) -> prior::Row {
@@ -243,11 +255,11 @@ impl Table {
         for (column, cell) in self.lower.iter_mut().zip(row) {
             column.push(cell);
         }
+        self.factors.push(if offer.reasoning { prior::output_factor(level) } else { 1.0 });
         self.arms.push(Arm {
             offer: index as u32,
             sent,
             level,
-            factor: if offer.reasoning { prior::output_factor(level) } else { 1.0 },
             ttft_ms: (offer.ttft_ms.max(1)
                 + if offer.reasoning { prior::thinking_ms(level) } else { 0 })
                 as f32,
@@ -280,7 +292,7 @@ fn left_alone(offer: &Offer, evidence: &Evidence<'_>) -> (Effort, prior::Row) {
 
 /// Why no offer of this provider runs, if so.
 fn standing(provider: &Provider, keyed: &dyn Fn(&str) -> bool) -> Option<Reason> {
-    let speakable = provider.dialect == DialectName::OpenAi && provider.auth != Auth::Unsupported;
+    let speakable = provider.dialect.is_spoken() && provider.auth != Auth::Unsupported;
     if !keyed(&provider.id) {
         Some(Reason::NoKey)
     } else if provider.routable && speakable {

@@ -80,6 +80,8 @@ pub struct Attempt {
     pub quality: f32,
     /// Estimated input in this offer's own tokens, before calibration.
     pub input_tokens: u64,
+    /// The bound of it that the claim uses.
+    pub input_bound: u64,
     pub expected: Usd,
     /// Bound of this attempt's bill: input bound + output bound at the dearest reading.
     pub claim: Usd,
@@ -87,6 +89,8 @@ pub struct Attempt {
     pub expected_ms: u64,
     /// To the first content byte (stream) or to the whole answer (not stream).
     pub deadline_ms: u64,
+    /// Output tokens of one choice that the claim covers.
+    pub output_bound: u64,
     /// Output tokens sent upstream as the bound, where P402 sets or clamps it.
     pub output_cap: Option<u64>,
     /// Why it stands at this place; `Why::sentence` puts it into words on demand.

@@ -8,7 +8,7 @@ use super::table::{TOKENIZER, TOKENIZERS};
 use super::types::{Ask, Lists, Mode};
 use crate::catalog::{Effort, Input, Resolved, Script, bound_input, estimate_input};
 use crate::config::Routing;
-use crate::envelope::{ResponseFormat, ToolChoice};
+use crate::envelope::{ResponseFormat, Role, ToolChoice};
 use crate::money::Usd;
 
 /// Smallest output cap that is worth sending where the client set none.
@@ -37,7 +37,7 @@ pub(super) struct Wish<'a> {
     pub(super) effort: Option<Effort>,
     /// The client's own output bound.
     pub(super) max_tokens: Option<u64>,
-    /// Bound where the client set none.
+    /// Bound where the client set none; what no model can write asks for its own maximum.
     pub(super) default_cap: u64,
     pub(super) choices: u64,
     pub(super) stream: bool,
@@ -78,7 +78,7 @@ impl<'a> Wish<'a> {
             needs: needs(ask),
             effort: scan.reasoning_effort,
             max_tokens: scan.output_bound(),
-            default_cap: config.max_output_tokens.max(1),
+            default_cap: world.rules.output_cap.unwrap_or(config.max_output_tokens).max(1),
             choices: u64::from(scan.n.max(1)),
             stream: scan.stream,
             service: scan.service_tier.as_deref(),
@@ -135,6 +135,7 @@ impl<'a> Wish<'a> {
     fn refuse_unpriced(&self, world: &World<'a>, name: &str) -> Result<(), Refusal> {
         let catalog = world.catalog;
         let priced = match self.pinned {
+            _ if world.rules.allow_unpriced => return Ok(()),
             Pinned::Not => return Ok(()),
             Pinned::Offer(offers) => offers.iter().any(|offer| catalog.is_priced(*offer)),
             Pinned::Model(model) => (0..catalog.offers.len()).any(|offer| {
@@ -185,6 +186,8 @@ fn needs(ask: &Ask<'_>) -> Bits {
         .with(Bits::AUDIO, scan.parts.audio > 0)
         .with(Bits::FILE, scan.parts.files > 0)
         .with(Bits::LOCAL_URL, scan.parts.local_url)
+        .with(Bits::LINK, scan.parts.linked)
+        .with(Bits::PREFILL, scan.last_role == Role::Assistant)
         .with(Bits::AUDIO_OUT, scan.audio_out)
 }
 

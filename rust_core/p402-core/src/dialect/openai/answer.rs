@@ -7,12 +7,13 @@ use super::error::{UpstreamError, in_stream};
 use super::finish::whole_finish;
 use super::identity::Identity;
 use super::mend::flat_content;
-use super::seal::{Seal, replace_usage, usage_json, with_metadata};
+use super::seal::{Seal, append_metadata, replace_usage, usage_json};
 use super::whole::collect;
 use crate::chat::FinishReason;
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::{Object, array, items};
 use crate::usage::{ReportedUsage, read_usage};
+use std::borrow::Cow;
 
 /// Why a body with status 200 is no answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,8 @@ pub struct Answer {
     pub reported: Option<ReportedUsage>,
     /// Usage was reported, but it cannot be right.
     pub usage_fault: bool,
+    /// It states counts that no request can have.
+    pub usage_absurd: bool,
     pub finish_reason: Option<FinishReason>,
     /// Bytes of answer text, reasoning and tool arguments.
     pub text_bytes: u64,
@@ -66,7 +69,9 @@ impl Answer {
     pub fn seal(self, seal: &Seal<'_>) -> Vec<u8> {
         let raw = self.usage_raw.as_deref().filter(|_| !self.usage_fault);
         let usage = usage_json(raw, seal.usage, seal.cost);
-        with_metadata(&replace_usage(&self.body, &usage), seal.metadata)
+        let mut sealed = replace_usage(&self.body, &usage, seal.metadata.len());
+        append_metadata(&mut sealed, seal.metadata);
+        sealed
     }
 }
 
@@ -93,20 +98,22 @@ fn read_object(text: &[u8], ask: &StreamAsk) -> Result<Answer, AnswerFault> {
         }
     }
     if found.changed {
-        top.set("choices", array(mended.iter().map(Vec::as_slice)));
+        top.set("choices", array(mended.iter().map(AsRef::as_ref)));
     }
     let mut identity = Identity::new(ask);
     identity.note(top.get("id"), top.get("created"), top.get("model"));
     let changed = found.changed | identify(&mut top, &identity);
     let usage_raw = top.present("usage").map(<[u8]>::to_vec);
-    let read = usage_raw.as_deref().and_then(|raw| read_usage(raw, ask.usage_shape).ok());
-    let reported = read.filter(|said| !said.denies(found.text_bytes));
+    let read = usage_raw.as_deref().map(|raw| read_usage(raw, ask.usage_shape));
+    let usage_absurd = matches!(read, Some(Err(fault)) if fault.is_absurd());
+    let reported = read.and_then(Result::ok).filter(|said| !said.denies(found.text_bytes));
     Ok(Answer {
+        usage_absurd,
         usage_fault: usage_raw.is_some() && reported.is_none(),
         reported,
         finish_reason: found.finish_reason,
         text_bytes: found.text_bytes,
-        service_tier: top.text("service_tier").map(std::borrow::Cow::into_owned),
+        service_tier: top.text("service_tier").map(Cow::into_owned),
         model: identity.model_text().to_owned(),
         upstream_id: identity.upstream_id().map(str::to_owned),
         body: if changed { top.write() } else { text.to_vec() },
@@ -134,12 +141,12 @@ fn identify(top: &mut Object<'_>, identity: &Identity) -> bool {
 }
 
 /// One choice with everything that is always there; `None` where it says `error`.
-fn choice(
-    item: &[u8],
+fn choice<'a>(
+    item: &'a [u8],
     at: usize,
     choices: &mut Choices,
     found: &mut Found,
-) -> Result<Option<Vec<u8>>, AnswerFault> {
+) -> Result<Option<Cow<'a, [u8]>>, AnswerFault> {
     let bad = || malformed("a choice of the upstream's answer has no message");
     let mut choice = Object::parse(item).ok_or_else(bad)?;
     if choice.present("error").is_some() {
@@ -150,12 +157,12 @@ fn choice(
         choice.set_first("index", at.to_string().into_bytes());
         changed = true;
     }
-    let message = match (choice.get("message"), choice.get("delta"), choice.get("text")) {
-        (Some(message), _, _) | (None, Some(message), _) => message.to_vec(),
-        (None, None, Some(text)) => [b"{\"content\":", text, b"}"].concat(),
+    let message = match (choice.share("message"), choice.share("delta"), choice.get("text")) {
+        (Some(message), _, _) | (None, Some(message), _) => message,
+        (None, None, Some(text)) => Cow::Owned([b"{\"content\":", text, b"}"].concat()),
         (None, None, None) => return Err(bad()),
     };
-    let mut message = Object::parse(&message).ok_or_else(bad)?;
+    let mut message = Object::parse_taken(message).ok_or_else(bad)?;
     let slot = choices.slot(u32::try_from(at).unwrap_or(u32::MAX)).ok_or_else(bad)?;
     let mut inner_changed = flat_content(&mut message);
     inner_changed |= tools(&mut message, slot).ok_or_else(bad)?;
@@ -186,7 +193,7 @@ fn choice(
     found.changed |= changed;
     found.finish_reason = found.finish_reason.or(Some(reason));
     found.text_bytes += text_bytes(&message);
-    Ok(Some(choice.write()))
+    Ok(Some(if changed { Cow::Owned(choice.write()) } else { Cow::Borrowed(item) }))
 }
 
 /// Puts the tool calls right: id, type, arguments as text. `None` where they are no objects.

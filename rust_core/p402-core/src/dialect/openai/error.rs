@@ -118,7 +118,7 @@ pub fn classify(
 
 /// Reads an error that came with status 200: in a stream, or as the whole body. Work had begun,
 /// so it may be billed.
-pub(super) fn in_stream(body: &[u8]) -> UpstreamError {
+pub(in crate::dialect) fn in_stream(body: &[u8]) -> UpstreamError {
     let said = read_body(body);
     let status = said.status.unwrap_or_else(|| status_of(&said));
     let kind = kind_of(status, &said);

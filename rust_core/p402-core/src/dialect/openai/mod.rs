@@ -14,6 +14,7 @@ mod stream;
 mod whole;
 
 pub use answer::{Answer, AnswerFault, read_answer};
+pub(super) use error::in_stream;
 pub use error::{UpstreamError, UpstreamErrorKind, classify};
 pub use flow::StreamFault;
 pub use seal::Seal;

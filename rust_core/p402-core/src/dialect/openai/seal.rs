@@ -18,6 +18,8 @@ pub struct Seal<'a> {
     pub usage: &'a Usage,
 }
 
+const METADATA_KEY: &[u8] = b",\"p402_metadata\":";
+
 /// The usage object a client sees: the upstream's own keys, the billed counts, our cost.
 /// Whatever the upstream says of cost is the operator's price and is cut.
 pub(super) fn usage_json(raw: Option<&[u8]>, usage: &Usage, cost: Usd) -> Vec<u8> {
@@ -49,16 +51,22 @@ pub(super) fn usage_json(raw: Option<&[u8]>, usage: &Usage, cost: Usd) -> Vec<u8
     out.write()
 }
 
-/// Appends the metadata to an object that has at least one member and ends in its brace.
+/// An object that has at least one member and ends in its brace, with the metadata appended.
 pub(super) fn with_metadata(object: &[u8], metadata: &[u8]) -> Vec<u8> {
-    let inner = object.trim_ascii_end();
-    let inner = inner.strip_suffix(b"}").unwrap_or(inner).trim_ascii_end();
-    let mut out = Vec::with_capacity(inner.len() + metadata.len() + 20);
-    out.extend_from_slice(inner);
-    out.extend_from_slice(b",\"p402_metadata\":");
-    out.extend_from_slice(metadata);
-    out.push(b'}');
+    let mut out = Vec::with_capacity(object.len() + metadata.len() + METADATA_KEY.len() + 1);
+    out.extend_from_slice(object);
+    append_metadata(&mut out, metadata);
     out
+}
+
+/// Appends the metadata in place.
+pub(super) fn append_metadata(object: &mut Vec<u8>, metadata: &[u8]) {
+    let inner = object.trim_ascii_end();
+    let inner = inner.strip_suffix(b"}").unwrap_or(inner).trim_ascii_end().len();
+    object.truncate(inner);
+    object.extend_from_slice(METADATA_KEY);
+    object.extend_from_slice(metadata);
+    object.push(b'}');
 }
 
 /// The usage chunk: the upstream's own where it sent one, with the same identity as all others.
@@ -78,9 +86,10 @@ pub(super) fn usage_chunk(own: Option<&[u8]>, identity: &Identity, usage: &[u8])
     out.write()
 }
 
-/// A body with its usage replaced, or added where there is none; all other bytes stay.
-pub(super) fn replace_usage(body: &[u8], usage: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(body.len() + usage.len() + 16);
+/// A body with its usage replaced, or added where there is none; all other bytes stay. `more`
+/// bytes of room are left for what its caller appends.
+pub(super) fn replace_usage(body: &[u8], usage: &[u8], more: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() + usage.len() + more + 32);
     let copied = copy_with_usage(body, usage, &mut out);
     if copied.is_none() {
         // Not reached with a body that `read_answer` has read: it is an object.

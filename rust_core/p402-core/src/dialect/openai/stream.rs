@@ -6,6 +6,7 @@ use super::seal::{Seal, usage_chunk, usage_json, with_metadata};
 use super::whole::as_chunks;
 use super::{AnswerFault, StreamAsk};
 use crate::chat::FinishReason;
+use crate::dialect::translate::{Decode, Kept};
 use crate::dialect::wire::sse::SseDecoder;
 use crate::usage::ReportedUsage;
 
@@ -19,6 +20,8 @@ const LEAD_BYTES_MAX: usize = 1024;
 pub struct ChatStream {
     form: Form,
     flow: Flow,
+    /// Stands between a foreign language's bytes and the frames that are read here.
+    decoder: Option<Box<dyn Decode>>,
 }
 
 /// What the body turned out to be.
@@ -34,13 +37,27 @@ enum Form {
 
 impl ChatStream {
     pub fn new(ask: StreamAsk) -> Self {
-        Self { form: Form::Unknown(Vec::new()), flow: Flow::new(ask) }
+        Self { form: Form::Unknown(Vec::new()), flow: Flow::new(ask), decoder: None }
+    }
+
+    /// A stream in another language: what its decoder says is what is read.
+    pub fn decoded(ask: StreamAsk, decoder: Box<dyn Decode>) -> Self {
+        Self { decoder: Some(decoder), ..Self::new(ask) }
     }
 
     /// Feeds upstream bytes. After an error nothing more is read; what was ready before it is
     /// still given out by `take_output` where the stream is committed.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), StreamFault> {
-        let fed = self.feed(bytes);
+        let fed = match self.decoder.as_mut() {
+            None => self.feed(bytes),
+            Some(_) if matches!(self.form, Form::Over) => Ok(()),
+            Some(decoder) => {
+                let mut frames = Vec::new();
+                let decoded = decoder.push(bytes, &mut frames);
+                // What was said before a fault is still true.
+                self.feed(&frames).and(decoded)
+            }
+        };
         if fed.is_err() {
             self.form = Form::Over;
         }
@@ -80,6 +97,11 @@ impl ChatStream {
     pub fn end(&mut self) -> Result<(), StreamFault> {
         if self.flow.state.done || self.flow.state.sealed {
             return Ok(());
+        }
+        if let Some(decoder) = &mut self.decoder {
+            let mut frames = Vec::new();
+            decoder.end(&mut frames)?;
+            self.feed(&frames)?;
         }
         match std::mem::replace(&mut self.form, Form::Over) {
             Form::Events(mut decoder) => {
@@ -146,9 +168,20 @@ impl ChatStream {
         self.flow.usage.is_some() && self.reported().is_none()
     }
 
+    /// Usage was reported that no request can have.
+    pub fn usage_absurd(&self) -> bool {
+        let read = self.flow.usage.as_ref().map(|seen| seen.read(&self.flow.ask));
+        matches!(read, Some(Err(fault)) if fault.is_absurd())
+    }
+
     /// Bytes of answer text, reasoning and tool arguments so far.
     pub const fn text_bytes(&self) -> u64 {
         self.flow.text_bytes
+    }
+
+    /// What is to be remembered of the answer; nothing where bytes pass.
+    pub fn kept(&self) -> Option<Kept> {
+        self.decoder.as_ref()?.kept()
     }
 
     pub fn finish_reason(&self) -> Option<FinishReason> {

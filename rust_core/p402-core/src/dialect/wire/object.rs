@@ -39,6 +39,11 @@ impl<'a> Object<'a> {
         self.members.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_ref())
     }
 
+    /// The value as it is held, so that the object may change while it is looked at.
+    pub(crate) fn share(&self, key: &str) -> Option<Cow<'a, [u8]>> {
+        self.members.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
+    }
+
     /// The value unless it is absent or null.
     pub(crate) fn present(&self, key: &str) -> Option<&[u8]> {
         self.get(key).filter(|value| *value != b"null")
@@ -54,6 +59,11 @@ impl<'a> Object<'a> {
         self.text(key).filter(|text| !text.is_empty()).map(Cow::into_owned)
     }
 
+    /// A string member as JSON, quotes included; empty where it is none.
+    pub(crate) fn literal(&self, key: &str) -> &[u8] {
+        self.get(key).filter(|value| value.starts_with(b"\"")).unwrap_or(b"\"\"")
+    }
+
     pub(crate) fn whole(&self, key: &str) -> Option<u64> {
         self.get(key).and_then(whole_of)
     }
@@ -63,6 +73,14 @@ impl<'a> Object<'a> {
         match self.members.iter_mut().find(|(name, _)| name == key) {
             Some(member) => member.1 = value.into(),
             None => self.members.push((Cow::Borrowed(key), value.into())),
+        }
+    }
+
+    /// Replaces in place, or appends; both halves are copied.
+    pub(crate) fn put(&mut self, key: &str, value: &[u8]) {
+        match self.members.iter_mut().find(|(name, _)| name == key) {
+            Some(member) => member.1 = Cow::Owned(value.to_vec()),
+            None => self.members.push((Cow::Owned(key.to_owned()), Cow::Owned(value.to_vec()))),
         }
     }
 

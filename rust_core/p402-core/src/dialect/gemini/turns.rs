@@ -1,0 +1,246 @@
+//! Decides how a transcript becomes Gemini contents: roles, results by name, signatures of calls.
+//! Does not choose parameters (encode.rs).
+
+use super::THOUGHTS;
+use crate::chat::{Message, Part, Request, Role, ToolCall};
+use crate::dialect::media::Medium;
+use crate::dialect::thoughts::returned;
+use crate::dialect::translate::{Dropped, Target, Unsaid};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// What Google's documentation has clients send for calls that another model made.
+const NO_SIGNATURE: &str = "skip_thought_signature_validator";
+
+/// The transcript in the upstream's form.
+#[derive(Debug, Default)]
+pub(super) struct Transcript<'a> {
+    pub(super) system: Vec<Piece<'a>>,
+    pub(super) contents: Vec<Turn<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Turn<'a> {
+    role: Side,
+    parts: Vec<Piece<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Side {
+    User,
+    Model,
+}
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Piece<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inline_data: Option<Blob<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_call: Option<Call<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_response: Option<Response<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thought_signature: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Blob<'a> {
+    mime_type: Cow<'a, str>,
+    #[serde(rename = "data")]
+    base64: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Call<'a> {
+    name: &'a str,
+    args: &'a RawValue,
+}
+
+#[derive(Debug, Serialize)]
+struct Response<'a> {
+    name: &'a str,
+    response: Outcome<'a>,
+}
+
+/// A result must be an object; text that is none is wrapped.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Outcome<'a> {
+    Object(Box<RawValue>),
+    Text { result: Cow<'a, str> },
+}
+
+impl<'a> Transcript<'a> {
+    pub(super) fn read(
+        request: &'a Request<'_>,
+        target: &Target<'_>,
+        dropped: &mut Dropped,
+    ) -> Result<Self, Unsaid> {
+        let mut transcript = Self::default();
+        for message in &request.messages {
+            match message.role {
+                Role::System | Role::Developer => transcript.system(message),
+                Role::User => transcript.add(Side::User, pieces(message)?),
+                Role::Assistant => transcript.assistant(message, target, dropped)?,
+                Role::Tool | Role::Function => transcript.result(request, message)?,
+            }
+        }
+        if transcript.contents.is_empty() {
+            dropped.if_any("messages.system", !transcript.system.is_empty());
+            let system = std::mem::take(&mut transcript.system);
+            transcript.add(Side::User, system);
+        }
+        match transcript.contents.last().map(|turn| turn.role) {
+            None => Err(Unsaid::parameter("messages", "every message is empty")),
+            Some(Side::Model) => Err(Unsaid::parameter(
+                "messages",
+                "this provider does not continue an assistant message: end with the user's",
+            )),
+            Some(Side::User) => Ok(transcript),
+        }
+    }
+
+    fn system(&mut self, message: &'a Message<'_>) {
+        let texts = message.content.0.iter().filter_map(|part| text(&part.text));
+        if self.contents.is_empty() {
+            self.system.extend(texts);
+        } else {
+            let text = message.text();
+            let late = Piece::text(format!("<system>{text}</system>"));
+            self.add(Side::User, if text.trim().is_empty() { Vec::new() } else { vec![late] });
+        }
+    }
+
+    fn assistant(
+        &mut self,
+        message: &'a Message<'_>,
+        target: &Target<'_>,
+        dropped: &mut Dropped,
+    ) -> Result<(), Unsaid> {
+        let said = |part: &'a Part<'_>| text(part.refusal.as_deref().unwrap_or(&part.text));
+        let mut parts: Vec<Piece<'a>> = message.content.0.iter().filter_map(said).collect();
+        parts.extend(message.refusal.as_deref().and_then(text));
+        let kept = returned(message, THOUGHTS, target.recall);
+        let mut kept = kept.into_iter().filter_map(|thought| thought.data);
+        for (at, call) in message.calls().iter().enumerate() {
+            let own = call.thought_signature().map(Cow::Borrowed);
+            // One signature stands for all calls of a step, on the first of them.
+            let lost = || (at == 0).then(|| kept.next().map(Cow::Owned)).flatten();
+            let mut signature = own.or_else(lost);
+            // Models that count a budget do without; the others refuse a call that has none.
+            if signature.is_none() && at == 0 && !target.efforts.budget {
+                dropped.name("thought_signature");
+                signature = Some(Cow::Borrowed(NO_SIGNATURE));
+            }
+            parts.push(function_call(call, signature)?);
+        }
+        self.add(Side::Model, parts);
+        Ok(())
+    }
+
+    /// Results answer by name; those of one turn stand together, before what the user says.
+    fn result(&mut self, request: &'a Request<'_>, message: &'a Message<'_>) -> Result<(), Unsaid> {
+        let id = message.tool_call_id.as_deref().unwrap_or_default();
+        let name = request.called(id).or(message.name.as_deref());
+        let name = name.ok_or_else(|| {
+            Unsaid::parameter("messages", "a tool result answers to no call before it")
+        })?;
+        if message.content.0.iter().any(|part| part.kind != "text") {
+            return Err(Unsaid::content("messages", "this provider's tool results are text"));
+        }
+        let response = Response { name, response: outcome(message.text()) };
+        let piece = Piece { function_response: Some(response), ..Piece::default() };
+        match self.contents.last_mut().filter(|turn| turn.role == Side::User) {
+            Some(turn) => {
+                let is_result = |piece: &&Piece<'_>| piece.function_response.is_some();
+                let at = turn.parts.iter().take_while(is_result).count();
+                turn.parts.insert(at, piece);
+            }
+            None => self.add(Side::User, vec![piece]),
+        }
+        Ok(())
+    }
+
+    /// Equal roles in a row are one turn; a turn without parts is none.
+    fn add(&mut self, role: Side, parts: Vec<Piece<'a>>) {
+        if parts.is_empty() {
+            return;
+        }
+        match self.contents.last_mut() {
+            Some(turn) if turn.role == role => turn.parts.extend(parts),
+            _ => self.contents.push(Turn { role, parts }),
+        }
+    }
+}
+
+impl<'a> Piece<'a> {
+    fn text(text: impl Into<Cow<'a, str>>) -> Self {
+        Self { text: Some(text.into()), ..Self::default() }
+    }
+}
+
+fn text(text: &str) -> Option<Piece<'_>> {
+    (!text.trim().is_empty()).then(|| Piece::text(text))
+}
+
+fn outcome<'a>(text: String) -> Outcome<'a> {
+    let object = text.trim_start().starts_with('{').then(|| RawValue::from_string(text.clone()));
+    if let Some(Ok(object)) = object {
+        return Outcome::Object(object);
+    }
+    Outcome::Text { result: Cow::Owned(text) }
+}
+
+fn function_call<'a>(
+    call: &'a ToolCall<'_>,
+    thought_signature: Option<Cow<'a, str>>,
+) -> Result<Piece<'a>, Unsaid> {
+    let args = serde_json::from_str(call.arguments())
+        .map_err(|_| Unsaid::parameter("messages", "a call's arguments are not JSON"))?;
+    let function_call = Some(Call { name: call.name(), args });
+    Ok(Piece { function_call, thought_signature, ..Piece::default() })
+}
+
+fn pieces<'a>(message: &'a Message<'_>) -> Result<Vec<Piece<'a>>, Unsaid> {
+    let mut parts = Vec::with_capacity(message.content.0.len());
+    for part in &message.content.0 {
+        let medium = match (&*part.kind, &part.image_url, &part.file, &part.input_audio) {
+            ("image_url", Some(image), ..) => Medium::read(&image.url, "image/png"),
+            ("file", _, Some(file), _) if !file.file_data.is_empty() => {
+                Medium::read(&file.file_data, "application/pdf")
+            }
+            ("input_audio", _, _, Some(audio)) => {
+                let format = audio.format.as_deref().unwrap_or("wav");
+                let mime_type = Cow::Owned(format!("audio/{format}"));
+                parts.push(blob(mime_type, &audio.data));
+                continue;
+            }
+            ("text" | "refusal", ..) => {
+                parts.extend(text(part.refusal.as_deref().unwrap_or(&part.text)));
+                continue;
+            }
+            (kind, ..) => {
+                let text = format!("this provider takes no content part of the type {kind:?}");
+                return Err(Unsaid::content("messages", &text));
+            }
+        };
+        match medium {
+            Medium::Inline { media_type, base64 } => parts.push(blob(media_type.into(), base64)),
+            Medium::Link(_) => {
+                let text = "this provider takes files as bytes, not as links";
+                return Err(Unsaid::content("messages", text));
+            }
+        }
+    }
+    Ok(parts)
+}
+
+fn blob<'a>(mime_type: Cow<'a, str>, base64: &'a str) -> Piece<'a> {
+    Piece { inline_data: Some(Blob { mime_type, base64 }), ..Piece::default() }
+}

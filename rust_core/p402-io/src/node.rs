@@ -1,0 +1,225 @@
+//! Is one gateway process: the world of the moment, what moves between requests, and its life.
+//! Does not serve a request (gateway.rs).
+
+use crate::clock::Clock;
+use crate::emit::Emit;
+use crate::holds::Holds;
+use crate::home::Home;
+use crate::meter::{Meter, count};
+use crate::records::Records;
+use crate::rids::Rids;
+use crate::store::Tenant;
+use crate::thoughts::Thoughts;
+use crate::transport::Transport;
+use crate::watch::Watches;
+use crate::world::World;
+use arc_swap::ArcSwap;
+use p402_core::guard::{Fate, Op, RENEW_MAX};
+use p402_core::id::RequestId;
+use p402_core::reply::{ApiError, Code, ledger_unavailable};
+use p402_core::route::Router;
+use p402_core::time::{Now, Ticks};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore};
+
+/// Requests in flight on one node; beyond it a request is told to come back (503 `overloaded`).
+pub const IN_FLIGHT_MAX: usize = 8_192;
+/// Longest wait for a store that this node takes its leave of.
+const LEAVE_MAX: Duration = Duration::from_millis(500);
+/// Leases are renewed this often; a hold that is younger needs none yet.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+
+/// One gateway process: the world, the moving state of routing, and the ways out.
+pub struct Node {
+    pub world: ArcSwap<World>,
+    pub router: Mutex<Router>,
+    pub records: Mutex<Records>,
+    /// What clients may fail to send back.
+    pub thoughts: Thoughts,
+    pub emit: Emit,
+    pub transport: Box<dyn Transport>,
+    pub clock: Arc<dyn Clock>,
+    /// What outlives requests; a gateway that only explains has none.
+    pub home: Option<Arc<Home>>,
+    pub holds: Holds,
+    pub watches: Watches,
+    pub rids: Arc<Rids>,
+    pub meter: Arc<Meter>,
+    /// The store did not answer when it was last asked.
+    pub adrift: AtomicBool,
+    /// Streams being read to their usage after their client left.
+    pub drains: Arc<Semaphore>,
+    pub in_flight: AtomicUsize,
+    idle: Notify,
+    pub draining: AtomicBool,
+    /// Told when the drain time is over: open streams end with an error frame.
+    pub closing: Notify,
+    pub closed: AtomicBool,
+    id_seed: u64,
+    id_count: AtomicU64,
+}
+
+/// Counts a call in and, whatever happens to it, out.
+pub struct InFlight(Arc<Node>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
+
+impl Node {
+    pub fn new(
+        world: World,
+        transport: Box<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        home: Option<Arc<Home>>,
+    ) -> Self {
+        let router = Router::new(&world.config.routing, &world.config.timeouts);
+        let records = Records::new(world.config.limits.requests_kept);
+        let drains = Arc::new(Semaphore::new(world.config.stream.drain_max));
+        Self {
+            router: Mutex::new(router),
+            records: Mutex::new(records),
+            thoughts: Thoughts::default(),
+            world: ArcSwap::from_pointee(world),
+            emit: Emit::default(),
+            transport,
+            clock,
+            home,
+            holds: Holds::default(),
+            watches: Watches::default(),
+            rids: Arc::default(),
+            meter: Arc::default(),
+            adrift: AtomicBool::new(false),
+            drains,
+            in_flight: AtomicUsize::new(0),
+            idle: Notify::new(),
+            draining: AtomicBool::new(false),
+            closing: Notify::new(),
+            closed: AtomicBool::new(false),
+            id_seed: getrandom::u64().unwrap_or_default(),
+            id_count: AtomicU64::new(0),
+        }
+    }
+
+    /// Where accounts and the ledger are.
+    pub fn home(&self) -> Result<&Arc<Home>, ApiError> {
+        self.home.as_ref().ok_or_else(ledger_unavailable)
+    }
+
+    pub fn enter(self: &Arc<Self>) -> Result<InFlight, ApiError> {
+        let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
+        let guard = InFlight(Arc::clone(self));
+        if self.draining.load(Ordering::Acquire) {
+            return Err(ApiError::new(Code::ShuttingDown, "this gateway is shutting down"));
+        }
+        if before >= IN_FLIGHT_MAX {
+            let text = "this gateway serves as many requests as it can hold";
+            return Err(ApiError::new(Code::Overloaded, text).with_retry_after_ms(1_000));
+        }
+        Ok(guard)
+    }
+
+    /// 48 bits of time, 80 of a keyed counter: unique on this node, not guessable from outside.
+    pub fn request_id(&self, now: Now) -> RequestId {
+        let count = self.id_count.fetch_add(1, Ordering::Relaxed);
+        RequestId::draw(now.utc, self.id_seed, count)
+    }
+
+    /// Swaps in a new world; requests on their way keep the one they began with.
+    pub fn reload(&self, world: World) {
+        let old = self.world.load_full();
+        let mut router = self.router.lock();
+        router.swap(&old.catalog, &world.catalog);
+        self.world.store(Arc::new(world));
+    }
+
+    /// What a lane does beside its requests, for as long as it lives: renews the leases of all
+    /// that are open, one call per tenant.
+    pub async fn tend(self: Arc<Self>) {
+        if let Some(home) = &self.home {
+            home.store.begin();
+        }
+        let mut tick = tokio::time::interval(RENEW_EVERY);
+        loop {
+            tick.tick().await;
+            self.renew().await;
+        }
+    }
+
+    async fn renew(&self) {
+        let Some(home) = &self.home else { return };
+        let now = self.clock.now();
+        let every_us = u64::try_from(RENEW_EVERY.as_micros()).unwrap_or(u64::MAX);
+        let before = Ticks::from_micros(now.ticks.micros().saturating_sub(every_us));
+        let world = self.world.load_full();
+        for (id, rids) in self.holds.older_than(before) {
+            let tenant = Tenant { id: &id, limits: &world.tenant(&id).limits };
+            for batch in rids.chunks(RENEW_MAX) {
+                if self.adrift.load(Ordering::Acquire) {
+                    let _renewed = home.local.apply(&tenant, Op::Renew(batch), now.utc);
+                }
+                let answer = home.store.call(&tenant, Op::Renew(batch), now.utc).answer().await;
+                let fates = answer.map(|reply| reply.fates).unwrap_or_default();
+                for _ in fates.iter().filter(|fate| **fate == Fate::Retaken) {
+                    count(&self.meter.slots_retaken);
+                }
+            }
+        }
+    }
+
+    /// Refuses new work, waits for what is open, then ends the rest with an error frame.
+    pub async fn drain(&self, wait: Duration) {
+        self.draining.store(true, Ordering::Release);
+        if !self.until_idle(wait).await {
+            self.closed.store(true, Ordering::Release);
+            self.closing.notify_waiters();
+            self.until_idle(Duration::from_secs(1)).await;
+        }
+        if let Some(home) = &self.home {
+            // A store that does not answer any more must not hold up the end.
+            let _left = tokio::time::timeout(LEAVE_MAX, home.store.leave()).await;
+        }
+    }
+
+    /// What the operator should hear since the last call, as lines, and how many were dropped.
+    pub fn events(&self) -> (Vec<String>, u64) {
+        let (events, dropped) = self.emit.take();
+        let notices = self.home.as_ref().map(|home| home.notices()).unwrap_or_default();
+        let lines = events.iter().map(ToString::to_string);
+        (lines.chain(notices.iter().map(ToString::to_string)).collect(), dropped)
+    }
+
+    /// Returns once open work has to end.
+    pub async fn until_closed(&self) {
+        let closing = self.closing.notified();
+        if !self.closed.load(Ordering::Acquire) {
+            closing.await;
+        }
+    }
+
+    async fn until_idle(&self, wait: Duration) -> bool {
+        let idle = async {
+            loop {
+                let notified = self.idle.notified();
+                if self.in_flight.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                notified.await;
+            }
+        };
+        tokio::time::timeout(wait, idle).await.is_ok()
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("in_flight", &self.in_flight).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,109 @@
+//! Decides nothing: the seam behind which a tenant's account is kept, in memory or in Redis.
+//! Does not know what happens when the home is away: gateway.rs holds that one policy.
+
+pub mod attic;
+pub mod memory;
+pub mod redis;
+
+use p402_core::guard::{Limits, Op, Reply};
+use p402_core::id::RequestId;
+use p402_core::money::Usd;
+use p402_core::time::Timestamp;
+use std::fmt;
+use std::pin::Pin;
+
+/// Whose account is asked, and by which limits it answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Tenant<'a> {
+    pub id: &'a str,
+    pub limits: &'a Limits,
+}
+
+/// What came of one trip.
+pub type Answer = Result<Reply, StoreError>;
+
+/// One trip to the account: made on the spot, or under way. It owns all it needs, so a request
+/// that is dropped can leave its settlement to a task of its own.
+#[must_use = "a trip that nobody waits for may not be made"]
+pub enum Trip {
+    Made(Answer),
+    Underway(Pin<Box<dyn Future<Output = Answer> + Send>>),
+}
+
+/// Why a home gave no answer. The account may or may not have been asked: every operation may be
+/// asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// The deadline of the trip has passed.
+    Late,
+    /// Not reachable, or known to be failing.
+    Away,
+    /// It answered, but not in a way that can be believed.
+    Broken,
+    /// It has lost the account, and the ledger has not given it back in time.
+    Unseeded,
+}
+
+/// A home of accounts. Time comes in: no home reads a clock of this host to decide with. Each
+/// operation is the core's own (`Account::apply`), so that no home can have verbs of its own.
+pub trait Store: Send + Sync {
+    /// One operation on one account, within the home's own deadline.
+    fn call(&self, tenant: &Tenant<'_>, op: Op<'_>, now: Timestamp) -> Trip;
+
+    /// Starts what the home does beside its calls, on the runtime that will make them.
+    fn begin(&self) {}
+
+    /// Gives back what this node has leased, and says what it still owes.
+    fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Live nodes that share the accounts: while the home is away, each takes its part.
+    fn nodes(&self) -> u32 {
+        1
+    }
+
+    /// The home is away: what this request holds inside the slice, leased while it answered, grows
+    /// *to* `amount` (asking twice is asking once).
+    fn draw(&self, _tenant: &Tenant<'_>, _rid: RequestId, _amount: Usd, _now: Timestamp) -> bool {
+        false
+    }
+
+    /// A request that was drawn from the slice has ended at `actual`; saying it twice is saying it
+    /// once.
+    fn redeem(&self, _tenant: &Tenant<'_>, _rid: RequestId, _actual: Usd, _now: Timestamp) {}
+
+    /// Read as soon as a claim is admitted and again once its dispatch is journalled: where it has
+    /// changed, the account was recovered in between without this reservation, which is void.
+    fn generation(&self, _tenant: &Tenant<'_>) -> u64 {
+        0
+    }
+}
+
+impl Trip {
+    pub async fn answer(self) -> Answer {
+        match self {
+            Self::Made(answer) => answer,
+            Self::Underway(trip) => trip.await,
+        }
+    }
+}
+
+impl StoreError {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Away => "away",
+            Self::Broken => "broken",
+            Self::Unseeded => "unseeded",
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::error::Error for StoreError {}

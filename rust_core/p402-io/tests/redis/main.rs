@@ -1,0 +1,13 @@
+//! Decides whether the Redis home is the core's machine, within its deadline, whatever Redis does.
+//! Runs against a real redis-server; does not need one to be running: each test starts its own.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot set up must fail")]
+
+mod faults;
+mod nodes;
+mod rig;
+mod server;
+mod store;
+mod topology;
+mod twin;

@@ -1,0 +1,153 @@
+//! Decides whether several nodes on one store keep one cap through outages, losses and freezes.
+//! Does not measure latency (faults do): what is decided is under test.
+
+use super::rig::{End, Node, World, capped};
+use super::server::Server;
+use p402_core::guard::{Account, Code, Limits};
+use p402_core::money::Usd;
+use p402_io::store::Store;
+use p402_io::store::redis::address::Tag;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+const PRICE: i64 = 1_000;
+
+fn url(server: &Server) -> String {
+    format!("redis://127.0.0.1:{}", server.port())
+}
+
+/// Limits with a slice for `requests` requests on each node.
+fn sliced(cap: i64, requests: i64) -> Limits {
+    Limits { slice_max: Usd::from_nano(requests * PRICE), ..capped(cap) }
+}
+
+/// Nodes that know of each other and hold a slice each.
+async fn settled_in(world: &World, server: &Server, limits: Limits) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for number in 1..=3 {
+        nodes.push(world.node(&url(server), number, limits).await);
+    }
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        for node in &nodes {
+            assert_eq!(node.request(PRICE).await.0, End::Served);
+        }
+        let slices = account(server).records().iter().filter(|record| record.is_slice()).count();
+        if slices == 3 && nodes.iter().all(|node| node.store.nodes() == 3) {
+            return nodes;
+        }
+        assert!(Instant::now() < end, "{slices} slices");
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn account(server: &Server) -> Account {
+    let key = Tag::of(super::rig::TENANT).key("acct");
+    let stored: Vec<u8> = redis::cmd("GET").arg(key).query(&mut server.connect()).unwrap();
+    Account::decode(&stored).unwrap()
+}
+
+/// Every node asks until it is told no for good.
+async fn exhaust(nodes: &[Node]) -> usize {
+    let mut served = 0;
+    for node in nodes {
+        let mut refused = 0;
+        while refused < 5 {
+            match node.request(PRICE).await.0 {
+                End::Served | End::Drawn => served += 1,
+                End::Refused(_) | End::Unavailable(_) => refused += 1,
+            }
+        }
+    }
+    served
+}
+
+#[tokio::test]
+async fn an_outage_is_spent_from_slices_and_from_nothing_else() {
+    let server = Server::start();
+    let world = World::patient();
+    let nodes = settled_in(&world, &server, sliced(1_000_000, 10)).await;
+    server.signal("-STOP");
+    // Three slices of ten requests: all of them are served, and not one more.
+    assert_eq!(exhaust(&nodes).await, 30);
+    server.signal("-CONT");
+    for node in &nodes {
+        node.back(Duration::from_secs(3)).await;
+    }
+    for node in &nodes {
+        node.store.leave().await;
+    }
+    let header = *account(&server).header();
+    assert_eq!((header.day_spent, header.held), (world.billed(), 0));
+}
+
+#[tokio::test]
+async fn a_tight_cap_is_kept_to_the_nano_through_an_outage() {
+    let server = Server::start();
+    let world = World::patient();
+    let cap = 120 * PRICE;
+    let nodes = settled_in(&world, &server, sliced(cap, 10)).await;
+    server.signal("-STOP");
+    exhaust(&nodes).await;
+    server.signal("-CONT");
+    for node in &nodes {
+        node.back(Duration::from_secs(3)).await;
+    }
+    let end = Instant::now() + Duration::from_secs(20);
+    while world.billed() < cap {
+        // What slices keep is called in; what was not spent of them can be.
+        nodes[0].request(PRICE).await;
+        assert!(world.billed() <= cap && Instant::now() < end, "{}", world.billed());
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(nodes[1].request(PRICE).await.0, End::Refused(Code::DailyCap));
+    assert_eq!(world.billed(), cap);
+}
+
+#[tokio::test]
+async fn a_wiped_store_is_recovered_with_what_every_journal_knew() {
+    let server = Server::start();
+    let world = World::patient();
+    let nodes = settled_in(&world, &server, sliced(1_000_000, 10)).await;
+    // Rows that no other node can read yet lie in three journals.
+    for node in &nodes {
+        for _ in 0..5 {
+            node.request(PRICE).await;
+        }
+    }
+    let _: () = redis::cmd("FLUSHALL").query(&mut server.connect()).unwrap();
+    assert_eq!(nodes[0].request(PRICE).await.0, End::Served);
+    let header = *account(&server).header();
+    assert_eq!(header.day_spent, world.billed());
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_held_again_after_a_loss_and_settled_by_whoever_runs_it() {
+    let server = Server::start();
+    let world = World::patient();
+    let nodes = settled_in(&world, &server, sliced(1_000_000, 10)).await;
+    let rid = nodes[1].rid();
+    nodes[1].admit(rid, 7 * PRICE).await.unwrap();
+    nodes[1].journal.dispatch(rid, nodes[1].now().utc_day(), Usd::from_nano(7 * PRICE));
+    let _: () = redis::cmd("FLUSHALL").query(&mut server.connect()).unwrap();
+    nodes[0].request(PRICE).await;
+    let held = |account: &Account| account.records().iter().any(|record| record.rid == rid);
+    assert!(held(&account(&server)));
+    let reply = nodes[1].settle(rid, 3 * PRICE).await.unwrap();
+    assert_eq!(reply.code, Code::Done);
+    assert!(!held(&account(&server)));
+}
+
+#[tokio::test]
+async fn what_was_admitted_and_not_sent_is_void_after_a_loss() {
+    let server = Server::start();
+    let world = World::patient();
+    let nodes = settled_in(&world, &server, sliced(1_000_000, 10)).await;
+    let rid = nodes[1].rid();
+    nodes[1].admit(rid, 7 * PRICE).await.unwrap();
+    let before = nodes[1].store.generation(&nodes[1].tenant());
+    let _: () = redis::cmd("FLUSHALL").query(&mut server.connect()).unwrap();
+    nodes[0].request(PRICE).await;
+    assert_ne!(nodes[1].store.generation(&nodes[1].tenant()), before);
+    assert!(account(&server).records().iter().all(|record| record.rid != rid));
+}

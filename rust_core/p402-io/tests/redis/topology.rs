@@ -1,0 +1,150 @@
+//! Decides whether the store is found where it is: behind sentinels, in a cluster, under an ACL.
+//! Does not break it (faults do).
+
+use super::rig::{End, TENANT, World, capped};
+use super::server::{Server, free_port};
+use p402_core::guard::{Code, Limits, Op, OutagePolicy};
+use p402_io::store::redis::address::{Address, Tag};
+use p402_io::store::{Store, Tenant};
+use std::time::{Duration, Instant};
+
+fn plain() -> Limits {
+    Limits { outage: OutagePolicy::FailClosed, ..capped(1_000_000) }
+}
+
+fn tell(server: &Server, words: &[&str]) -> redis::Value {
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]).query(&mut server.connect()).unwrap()
+}
+
+fn id(server: &Server) -> String {
+    redis::cmd("CLUSTER").arg("MYID").query(&mut server.connect()).unwrap()
+}
+
+/// Two servers, half of the slots each.
+fn cluster() -> [Server; 2] {
+    let node = || {
+        let bus = free_port().to_string();
+        Server::with(&["--cluster-enabled", "yes", "--cluster-port", &bus])
+    };
+    let servers = [node(), node()];
+    tell(&servers[0], &["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
+    tell(&servers[1], &["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
+    let (port, bus) = (servers[1].port().to_string(), servers[1].setting("cluster-port"));
+    tell(&servers[0], &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+    let end = Instant::now() + Duration::from_secs(20);
+    let whole = |server: &Server| {
+        let told: String = redis::cmd("CLUSTER").arg("INFO").query(&mut server.connect()).unwrap();
+        told.contains("cluster_state:ok") && told.contains("cluster_known_nodes:2")
+    };
+    while !servers.iter().all(whole) {
+        assert!(Instant::now() < end, "the cluster does not come up");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    servers
+}
+
+#[tokio::test]
+async fn a_cluster_is_entered_anywhere_and_tells_where_an_account_lies() {
+    let servers = cluster();
+    let url = format!("redis-cluster://127.0.0.1:{}", servers[0].port());
+    let node = World::patient().node(&url, 1, plain()).await;
+    for number in 0..20 {
+        let id = format!("tenant-{number}");
+        let tenant = Tenant { id: &id, limits: &node.limits };
+        let reply = node.store.call(&tenant, Op::Renew(&[]), node.now()).answer().await.unwrap();
+        assert_eq!(reply.code, Code::Done);
+        let owner = usize::from(Tag::of(&id).slot() > 8_191);
+        let key = Tag::of(&id).key("acct");
+        let there: bool =
+            redis::cmd("EXISTS").arg(key).query(&mut servers[owner].connect()).unwrap();
+        assert!(there, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn f19_a_slot_that_moves_under_an_account_is_followed() {
+    let servers = cluster();
+    let url = format!("redis-cluster://127.0.0.1:{}", servers[0].port());
+    let world = World::patient();
+    let node = world.node(&url, 1, plain()).await;
+    for _ in 0..5 {
+        assert_eq!(node.request(1_000).await.0, End::Served);
+    }
+    let tag = Tag::of(TENANT);
+    let from = usize::from(tag.slot() > 8_191);
+    let (source, target) = (&servers[from], &servers[1 - from]);
+    let (slot, port) = (tag.slot().to_string(), target.port().to_string());
+    tell(target, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &id(source)]);
+    tell(source, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id(target)]);
+    assert_eq!(node.request(1_000).await.0, End::Served);
+    // The account itself has moved, its slot has not: ASK.
+    tell(source, &["MIGRATE", "127.0.0.1", &port, &tag.key("acct"), "0", "1000"]);
+    for _ in 0..3 {
+        assert_eq!(node.request(1_000).await.0, End::Served);
+    }
+    for server in [target, source] {
+        tell(server, &["CLUSTER", "SETSLOT", &slot, "NODE", &id(target)]);
+    }
+    for _ in 0..3 {
+        assert_eq!(node.request(1_000).await.0, End::Served);
+    }
+    let reply = node.call(Op::Renew(&[])).await.unwrap();
+    assert_eq!((reply.day_spent.nano(), reply.held.nano()), (world.billed(), 0));
+}
+
+#[tokio::test]
+async fn sentinels_name_the_primary() {
+    let primary = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let (file, port) = (folder.path().join("sentinel.conf"), free_port());
+    let watched = format!("port {port}\nsentinel monitor main 127.0.0.1 {} 1\n", primary.port());
+    std::fs::write(&file, watched).unwrap();
+    let mut sentinel = std::process::Command::new("redis-server")
+        .args([file.as_os_str(), "--sentinel".as_ref()])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < end);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // The first sentinel of the list is not there.
+    let url = format!("redis-sentinel://127.0.0.1:{},127.0.0.1:{port}/main", free_port());
+    let node = World::patient().node(&url, 1, plain()).await;
+    assert_eq!(node.request(1_000).await.0, End::Served);
+    sentinel.kill().unwrap();
+    sentinel.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_user_with_nothing_but_what_is_needed_is_enough() {
+    let server = Server::start();
+    let rules = "on >word ~p402:* &p402:* +fcall +function|load +function|list +info +time +ping \
+                 +get +set +del +hset +hgetall +pexpire +zadd +zrangebyscore +zremrangebyscore \
+                 +publish +subscribe +hello +auth +wait";
+    let words: Vec<&str> =
+        ["ACL", "SETUSER", "p402"].into_iter().chain(rules.split_whitespace()).collect();
+    tell(&server, &words);
+    let url = format!("redis://p402:word@127.0.0.1:{}", server.port());
+    let node = World::patient().node(&url, 1, plain()).await;
+    assert_eq!(node.request(1_000).await.0, End::Served);
+    assert!(node.lines().is_empty(), "{:?}", node.lines());
+}
+
+#[test]
+fn urls_that_say_nothing_are_refused_without_their_secrets() {
+    for url in [
+        "nowhere",
+        "http://user:secret@host",
+        "redis-sentinel://user:secret@host",
+        "redis-cluster://user:secret@",
+    ] {
+        let told = Address::parse(url).unwrap_err();
+        assert!(!told.contains("secret"), "{told}");
+    }
+    for url in ["redis://h", "rediss://u:p@h:1/2", "unix:///run/r.sock", "rediss-cluster://a,b:1"] {
+        assert!(Address::parse(url).is_ok(), "{url}");
+    }
+}

@@ -1,0 +1,136 @@
+"""Decides whether a gateway whose accounts lie in Redis serves, survives and says so, over HTTP.
+
+Does not repeat the store's own faults: `make faults` breaks it in twenty ways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from tests.gateway import Gateway, ask, lone
+from tests.upstream import Upstream
+
+
+@pytest.fixture(scope="module")
+def up():
+    with Upstream() as running:
+        yield running
+
+
+class Redis:
+    """A server of the test's own."""
+
+    def __init__(self, folder) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        command = ["redis-server", "--port", str(self.port), "--save", "", "--dir", str(folder)]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+            else:
+                return
+        raise AssertionError("redis-server does not answer")
+
+    def tell(self, kind: signal.Signals) -> None:
+        os.kill(self.process.pid, kind)
+
+    def end(self) -> None:
+        self.tell(signal.SIGCONT)
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def redis(tmp_path):
+    server = Redis(tmp_path)
+    yield server
+    server.end()
+
+
+def shared(up: Upstream, redis: Redis, guard: str = "") -> str:
+    # The longest deadline: other tests may be using this machine.
+    store = f'[store]\nurl = "redis://127.0.0.1:{redis.port}"\ndeadline_ms = 50\n'
+    return lone(up, f"{store}[guard]\n{guard}\n")
+
+
+async def settled(gateway: Gateway, body=None):
+    told = await gateway.chat(body or ask())
+    await gateway.idle()
+    return told
+
+
+async def test_accounts_lie_in_redis_and_are_spent_there(up, redis):
+    async with Gateway(shared(up, redis, 'outage_policy = "fail_closed"')) as gateway:
+        first = await settled(gateway)
+        assert first.status == 200
+        assert "x-p402-guard" not in first.headers
+        second = await settled(gateway, ask(stream=True))
+        left = [float(told.headers["x-p402-daily-remaining-usd"]) for told in (first, second)]
+        assert left[1] < left[0] <= 1000
+        assert any("appendonly" in line for line in gateway.core.events()[0])
+
+
+async def test_a_cap_in_redis_is_a_cap(up, redis):
+    async with Gateway(shared(up, redis, 'daily_cap_usd = "0.001"')) as gateway:
+        told = await settled(gateway)
+        assert (told.status, told.error["code"]) == (429, "daily_spend_limit_exceeded")
+
+
+async def test_an_emptied_redis_is_seeded_from_the_ledger_within_the_request(up, redis):
+    # Without a slice, which would be held beside what the requests hold.
+    async with Gateway(shared(up, redis, 'outage_policy = "fail_closed"')) as gateway:
+        before = await settled(gateway)
+        with socket.create_connection(("127.0.0.1", redis.port), 5) as admin:
+            admin.sendall(b"FLUSHALL\r\n")
+            assert admin.recv(16) == b"+OK\r\n"
+        after = await settled(gateway)
+        assert after.status == 200
+        left = [float(told.headers["x-p402-daily-remaining-usd"]) for told in (before, after)]
+        assert left[1] < left[0]
+
+
+async def test_an_outage_is_told_as_what_it_is_and_ends(up, redis):
+    async with Gateway(shared(up, redis, 'outage_policy = "fail_closed"')) as gateway:
+        assert (await settled(gateway)).status == 200
+        redis.tell(signal.SIGSTOP)
+        for _ in range(5):
+            told = await settled(gateway)
+            assert (told.status, told.error["code"]) == (503, "guard_unavailable")
+            assert told.headers["x-should-retry"] == "true"
+        redis.tell(signal.SIGCONT)
+        async with asyncio.timeout(5):
+            while (await settled(gateway)).status != 200:  # noqa: ASYNC110  (Redis tells nobody)
+                await asyncio.sleep(0.02)
+        lines = [line for line in gateway.core.events()[0] if line.startswith("the store is")]
+        assert [line.split()[3] for line in lines] == ["away", "back"]
+
+
+async def test_a_gateway_that_fails_open_says_so(up, redis):
+    guard = 'outage_policy = "fail_open"\noutage_overdraft_usd = "1"'
+    async with Gateway(shared(up, redis, guard)) as gateway:
+        assert (await settled(gateway)).status == 200
+        redis.tell(signal.SIGSTOP)
+        told = await settled(gateway)
+        assert (told.status, told.headers["x-p402-guard"]) == (200, "degraded")
+
+
+def test_a_node_of_another_ledger_does_not_start(up, redis):
+    async def start() -> None:
+        async with Gateway(shared(up, redis)) as gateway:
+            assert (await settled(gateway)).status == 200
+            with pytest.raises(ValueError, match="another ledger"):
+                Gateway(shared(up, redis))
+
+    asyncio.run(start())
