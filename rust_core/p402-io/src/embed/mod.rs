@@ -2,6 +2,7 @@
 //! Does not know which encoder: the real one on its own threads, or a hashed one for tests.
 
 mod hashed;
+mod lazy;
 mod linear;
 mod model;
 mod pool;
@@ -9,6 +10,7 @@ mod weights;
 mod wordpiece;
 
 pub use hashed::Hashed;
+pub use lazy::Lazy;
 pub use model::{Hands, Model, PIECES_MAX};
 pub use pool::{PER_TENANT_MAX, Pool, QUEUE_MAX};
 pub use wordpiece::WordPiece;
@@ -54,4 +56,9 @@ pub trait Embedder: Send + Sync + fmt::Debug {
     fn id(&self) -> &str;
     /// The text's vector within `deadline`, or why not.
     fn embed(&self, tenant: &str, text: &str, deadline: Duration) -> Embedding;
+
+    /// Why there will be no vectors at all; said once.
+    fn fault(&self) -> Option<EmbedError> {
+        None
+    }
 }

@@ -47,6 +47,18 @@ const RULES: [Rule; 8] = [
 ];
 
 impl Veto {
+    pub const ALL: [Self; 9] = [
+        Self::Number,
+        Self::Unit,
+        Self::Date,
+        Self::Negation,
+        Self::Antonym,
+        Self::Order,
+        Self::Entity,
+        Self::Diff,
+        Self::Shape,
+    ];
+
     /// The name in replies and metrics.
     pub const fn name(self) -> &'static str {
         match self {
