@@ -53,3 +53,5 @@ pub mod hit;
 pub mod pump;
 
 pub mod gateway;
+
+pub mod control;
