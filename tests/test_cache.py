@@ -416,6 +416,7 @@ def test_real_clients_get_hits_and_a_restart_keeps_them(config):
         assert chunks[-1].p402_metadata["cached"] is True
         raw = sdk.chat.completions.with_raw_response.create(**asked)
         assert raw.headers["x-p402-cache"] == "exact"
+    asked["extra_body"]["p402"]["cache"] = {"no_store": True}
     with Served(config) as served:
         until = time.monotonic() + WAIT_S
         while not (again := client(served).chat.completions.create(**asked)).p402_metadata["cached"]:
@@ -424,6 +425,37 @@ def test_real_clients_get_hits_and_a_restart_keeps_them(config):
         told = run_cli("cache", "stats", "--url", served.base_url, "--json")
         assert told.returncode == 0, told.stderr
         assert json.loads(told.stdout)["entries"] >= 1
-        told = run_cli("cache", "purge", "--all", "--url", served.base_url)
+        told = run_cli("cache", "stats", "--url", served.base_url)
         assert told.returncode == 0, told.stderr
-        assert "1 entr" in told.stdout
+        assert 'hits{tier="exact"}' in told.stdout
+        data = str(config.parent / "data")
+        held = run_cli("cache", "purge", "--all", "--data-dir", data)
+        assert held.returncode == 2
+    told = run_cli("cache", "stats", "--data-dir", data, "--json")
+    assert json.loads(told.stdout)["tenants"] == {"default": 1}
+    told = run_cli("cache", "purge", "--tenant", "nobody", "--data-dir", data)
+    assert told.stdout == "0 entries gone\n"
+    told = run_cli("cache", "purge", "--tenant", "default", "--data-dir", data)
+    assert told.stdout == "1 entry gone\n"
+    with Served(config) as served:
+        told = run_cli("cache", "purge", "--all", "--url", served.base_url)
+        assert told.stdout == "0 entries gone\n"
+        told = run_cli("cache", "purge", "--url", served.base_url)
+        assert told.returncode == 2
+
+
+async def test_pairs_that_were_wrong_are_kept_where_somebody_wants_them(upstream: Upstream):
+    async with Gateway(lone(upstream, CACHE + "keep_pairs = true\n")) as gateway:
+        await stored(gateway, body(LONG))
+        hit = await gateway.chat(body(LONG + ", please"))
+        assert word(hit) == "semantic"
+        rid = hit.headers["x-p402-request-id"]
+        told = await gateway.post("/feedback", {"request_id": rid, "score": -1})
+        assert told.json["effect"] == "cache"
+        told = run_cli("cache", "export", "--data-dir", gateway.folder.name)
+        assert json.loads(told.stdout) == {
+            "a": LONG + ", please",
+            "b": LONG,
+            "should_hit": False,
+            "kind": "feedback",
+        }

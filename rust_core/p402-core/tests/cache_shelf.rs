@@ -22,6 +22,7 @@ fn entry(tenant: &str, exact: u8, created: i64, life: i64) -> Entry {
         exact: Digest([exact; 32]),
         asked: None,
         vector: None,
+        model: "m".into(),
         answer: Bytes::from(vec![0; 100]),
         created: Timestamp::from_seconds(created),
         expires: Timestamp::from_seconds(created + life),

@@ -10,14 +10,8 @@ use p402_core::usage::Usage;
 use proptest::prelude::*;
 use serde_json::Value;
 
-const USAGE: Usage = Usage {
-    fresh: 10,
-    cache_read: 2,
-    cache_write: 0,
-    cache_write_1h: 0,
-    output: 5,
-    reasoning: 1,
-};
+const USAGE: Usage =
+    Usage { fresh: 10, cache_read: 2, cache_write: 0, cache_write_1h: 0, output: 5, reasoning: 1 };
 
 fn replay<'a>(content: &'a str, reasoning: Option<(&'a str, &'a str)>) -> Replay<'a> {
     Replay {

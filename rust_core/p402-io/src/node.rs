@@ -166,6 +166,7 @@ impl Node {
         if let Some(home) = &self.home {
             home.store.begin();
             tokio::spawn(Arc::clone(&self).remember());
+            tokio::spawn(Arc::clone(&home.answers).follow(Arc::clone(&self.clock)));
         }
         let mut tick = tokio::time::interval(RENEW_EVERY);
         loop {
