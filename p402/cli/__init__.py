@@ -106,7 +106,7 @@ _CACHE_STEPS = {
 _CACHE = """\
 examples:
   p402 cache stats                                   of the gateway on this machine
-  P402_API_KEY=… p402 cache purge --model gpt-5.4 --url https://gateway.example/api/v2
+  p402 cache purge --model gpt-5.4 --key-file key --url https://gateway.example/api/v2
   p402 cache purge --tenant acme --data-dir /var/lib/p402      no gateway may run on the directory
 """
 
@@ -304,7 +304,7 @@ def _cache(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         step.add_argument("--data-dir", metavar="DIR", help="a gateway's folder, not its address")
         step.add_argument("--url", default="http://127.0.0.1:4020/api/v2", metavar="URL")
         step.add_argument(
-            "--key-env", default="P402_API_KEY", metavar="NAME", help="variable with the API key"
+            "--key-file", metavar="FILE", help="file with the API key, where tenants have keys"
         )
         step.add_argument("--json", action="store_true", help="machine-readable")
         told[name] = step

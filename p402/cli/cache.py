@@ -6,7 +6,6 @@ Does not judge an entry: the core does, in a running gateway or on the file of o
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -101,7 +100,8 @@ def _export(options: argparse.Namespace) -> int:
         folder = str(load().data_dir)
     pairs = Path(folder) / PAIRS
     if not pairs.exists():
-        raise ValueError(f"{folder} has no pairs: [cache] keep_pairs = true lets feedback keep them")
+        mend = "[cache] keep_pairs = true lets feedback keep them"
+        raise ValueError(f"{folder} has no pairs: {mend}")
     if options.out is None:
         sys.stdout.write(pairs.read_text(encoding="utf-8"))
     else:
@@ -117,7 +117,7 @@ def _file(folder: str, purge: dict[str, Any] | None) -> Any:
 
 
 def _client(options: argparse.Namespace) -> httpx.Client:
-    key = os.environ.get(options.key_env, "any")
+    key = "any" if options.key_file is None else Path(options.key_file).read_text("utf-8").strip()
     headers = {"authorization": f"Bearer {key}"}
     return httpx.Client(base_url=options.url, headers=headers, timeout=TIMEOUT_S, trust_env=False)
 

@@ -166,7 +166,9 @@ impl Node {
         if let Some(home) = &self.home {
             home.store.begin();
             tokio::spawn(Arc::clone(&self).remember());
-            tokio::spawn(Arc::clone(&home.answers).follow(Arc::clone(&self.clock)));
+            let clock = Arc::clone(&self.clock);
+            let now = Arc::new(move || clock.now().utc);
+            tokio::spawn(Arc::clone(&home.answers).follow(now));
         }
         let mut tick = tokio::time::interval(RENEW_EVERY);
         loop {

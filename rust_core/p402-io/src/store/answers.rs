@@ -7,6 +7,7 @@ mod snapshot;
 mod tail;
 
 pub use record::{FETCH_WAIT, Record};
+pub use tail::Now;
 
 use super::StoreError;
 use crate::meter::{CacheMeter, count};

@@ -67,7 +67,7 @@ fn node(server: &Server, bytes: usize) -> Arc<Answers> {
     let url = format!("redis://127.0.0.1:{}", server.port());
     let record = Record::new(&url, bytes, WAIT).unwrap();
     let answers = Arc::new(Answers::new(ROOMY, None).recorded(record));
-    tokio::spawn(Arc::clone(&answers).follow(Arc::new(SystemClock::default())));
+    tokio::spawn(Arc::clone(&answers).follow(Arc::new(now)));
     answers
 }
 

@@ -4,12 +4,12 @@
 use super::Answers;
 use super::packed::unpacked;
 use super::record::{Record, SHARDS, Shard, told};
-use crate::clock::Clock;
 use crate::store::StoreError;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::streams::{StreamId, StreamReadReply};
 use ::redis::{RedisError, Value, cmd, pipe};
 use p402_core::cache::shelf::Entry;
+use p402_core::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -28,28 +28,31 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// How full all shards are is asked this often.
 const WEIGH_EVERY: Duration = Duration::from_secs(1);
 
+/// Tells the time: this folder reads no clock.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// The place in each log up to which it was read.
 struct Places(Vec<(String, String)>);
 
 impl Answers {
     /// Follows the record for as long as the process lives; a shelf of its own needs nobody.
-    pub async fn follow(self: Arc<Self>, clock: Arc<dyn Clock>) {
+    pub async fn follow(self: Arc<Self>, now: Now) {
         let Some(record) = self.record.clone() else { return };
         loop {
             // Whatever ended it, it begins anew: connected, rebuilt, read on.
-            let _ended = self.read_on(&record, clock.as_ref()).await;
+            let _ended = self.read_on(&record, &now).await;
             record.probe().await;
             tokio::time::sleep(AGAIN).await;
         }
     }
 
-    async fn read_on(&self, record: &Record, clock: &dyn Clock) -> Result<(), StoreError> {
+    async fn read_on(&self, record: &Record, now: &Now) -> Result<(), StoreError> {
         let mut link =
             timeout(LOOK_MAX, record.connect()).await.map_err(|_| StoreError::Late)??;
         let mut places = timeout(LOOK_MAX, Places::of(&mut link)).await;
         let places = places.as_mut().map_err(|_| StoreError::Late)?.as_mut();
         let places = places.map_err(|_| StoreError::Away)?;
-        self.rebuild(&mut link, clock).await?;
+        self.rebuild(&mut link, now).await?;
         let mut weighed = Instant::now() - WEIGH_EVERY;
         loop {
             while record.is_open() {
@@ -65,17 +68,13 @@ impl Answers {
             let news = timeout(LOOK_MAX, places.look(&mut link)).await;
             let news = news.map_err(|_| StoreError::Late)?.map_err(|_| StoreError::Away)?;
             for line in &news {
-                self.learn(line, clock);
+                self.learn(line, now);
             }
         }
     }
 
     /// Looks at every entry there is, a few at a time.
-    async fn rebuild(
-        &self,
-        link: &mut MultiplexedConnection,
-        clock: &dyn Clock,
-    ) -> Result<(), StoreError> {
+    async fn rebuild(&self, link: &mut MultiplexedConnection, now: &Now) -> Result<(), StoreError> {
         let away = |_: RedisError| StoreError::Away;
         let mut cursor = "0".to_owned();
         loop {
@@ -91,7 +90,7 @@ impl Answers {
                 let found = timeout(LOOK_MAX, get.query_async::<Vec<Option<Vec<u8>>>>(link)).await;
                 let found = found.map_err(|_| StoreError::Late)?.map_err(away)?;
                 for entry in found.iter().flatten().filter_map(|bytes| unpacked(bytes)) {
-                    self.shelve(&told(&entry), clock);
+                    self.shelve(&told(&entry), now);
                 }
             }
             if next == "0" {
@@ -102,13 +101,13 @@ impl Answers {
         }
     }
 
-    fn learn(&self, line: &StreamId, clock: &dyn Clock) {
+    fn learn(&self, line: &StreamId, now: &Now) {
         let text = |name| match line.map.get(name) {
             Some(Value::BulkString(bytes)) => Some(bytes.as_slice()),
             _ => None,
         };
         if let Some(entry) = text("a").and_then(unpacked) {
-            self.shelve(&entry, clock);
+            self.shelve(&entry, now);
         }
         let gone = text("d").and_then(|id| std::str::from_utf8(id).ok());
         if let Some(id) = gone.and_then(|id| u64::from_str_radix(id, 16).ok()) {
@@ -117,8 +116,8 @@ impl Answers {
     }
 
     /// One entry as another node tells of it; what is known already, with its vector, is no news.
-    fn shelve(&self, entry: &Entry, clock: &dyn Clock) {
-        let now = clock.now().utc;
+    fn shelve(&self, entry: &Entry, now: &Now) {
+        let now = now();
         let mut shelf = self.shelf.lock();
         let known = shelf.get(entry.id).is_some_and(|own| own.vector.is_some());
         if !known && entry.expires > now {
