@@ -39,9 +39,10 @@ def body(text: str = "What is Rust?", **more: Any) -> dict[str, Any]:
 async def kept(gateway: Gateway, entries: int = 1, key: dict[str, str] | None = None) -> None:
     """Returns once so many answers are kept, with what they are found by."""
     async with asyncio.timeout(WAIT_S):
-        while (await gateway.get("/cache", key)).json["entries"] != entries:
-            await asyncio.sleep(0.005)  # another thread keeps them: there is no event to await
-    await asyncio.sleep(0.02)
+        counters = ""
+        while f"cache_entries {entries}" not in counters or "cache_keeping 0" not in counters:
+            await asyncio.sleep(0.005)
+            counters = (await gateway.get("/metrics", key)).raw.decode()
 
 
 async def stored(gateway: Gateway, asked: dict[str, Any], entries: int = 1) -> Told:

@@ -128,6 +128,11 @@ impl Node {
         }
     }
 
+    /// Answers that are being stored.
+    pub fn being_kept(&self) -> usize {
+        KEEPING_MAX.saturating_sub(self.keeping.available_permits())
+    }
+
     /// Where accounts and the ledger are.
     pub fn home(&self) -> Result<&Arc<Home>, ApiError> {
         self.home.as_ref().ok_or_else(ledger_unavailable)
