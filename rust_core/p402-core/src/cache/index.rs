@@ -3,6 +3,7 @@
 
 use super::similarity::{DIMENSIONS, Signs, Vector, cosine_of, hamming};
 use crate::time::Timestamp;
+use multiversion::multiversion;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -127,19 +128,20 @@ impl Chunk {
 impl View {
     /// The best live entries at or above the threshold, nearest first; ties go to the older id.
     pub fn nearest(&self, wish: &Wish<'_>) -> Vec<Candidate> {
-        // The widest registers the processor has: the scan is bits and small integers only.
-        pulp::Arch::new().dispatch(|| {
-            let mut best = Vec::with_capacity(BEST_MAX + 1);
-            for chunk in &self.chunks {
-                scan(chunk, wish, &mut best);
-            }
-            best
-        })
+        let mut best = Vec::with_capacity(BEST_MAX + 1);
+        for chunk in &self.chunks {
+            scan(chunk, wish, &mut best);
+        }
+        best
     }
 }
 
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "only inlined code is compiled for the processor found")]
+/// In the widest registers the processor has: bits and small integers only.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512vl+avx512vpopcntdq",
+    "x86_64+avx2+popcnt",
+    "x86_64+popcnt"
+))]
 fn scan(chunk: &Chunk, wish: &Wish<'_>, best: &mut Vec<Candidate>) {
     for (at, signs) in chunk.signs.iter().enumerate() {
         if hamming(signs, &wish.vector.signs) > RADIUS {

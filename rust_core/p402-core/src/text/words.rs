@@ -31,6 +31,9 @@ pub struct Word<'a> {
 
 /// A quotation longer than this is prose, not a name.
 const QUOTED_BYTES_MAX: usize = 200;
+/// Words after which `'s` is `is`.
+const ASKING: &[&str] =
+    &["what", "where", "who", "how", "when", "why", "that", "there", "here", "it", "he", "she"];
 const CURRENCY: [char; 4] = ['$', '€', '£', '¥'];
 
 /// Splits a text into its words.
@@ -161,6 +164,10 @@ impl<'a> List<'a> {
             let endings = [("'m", "am"), ("'re", "are"), ("'ve", "have"), ("'ll", "will")];
             let full = |(short, full)| folded.strip_suffix(short).map(|stem| (stem, full));
             endings.into_iter().find_map(full)
+        });
+        let both = both.or_else(|| {
+            let asking = folded.strip_suffix("'s").filter(|stem| ASKING.contains(stem));
+            asking.map(|stem| (stem, "is"))
         });
         let Some((first, second)) = both.filter(|(first, _)| !first.is_empty()) else {
             let stem = folded.strip_suffix("'s").or(folded.strip_suffix('\'')).unwrap_or(&folded);

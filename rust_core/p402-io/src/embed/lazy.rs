@@ -31,7 +31,7 @@ impl Loading {
     fn load(&self, path: &PathBuf, digest: &str, threads: usize) {
         let pool = std::fs::read(path)
             .map_err(|_| EmbedError::Weights)
-            .and_then(|file| Model::new(&file, digest))
+            .and_then(|file| Ok(Model::new(&file, digest)?))
             .and_then(|model| Pool::start(model, threads));
         // Loaded once: nobody else sets it.
         self.pool.set(pool).unwrap_or_default();

@@ -3,19 +3,15 @@
 
 mod hashed;
 mod lazy;
-mod linear;
-mod model;
 mod pool;
-mod weights;
-mod wordpiece;
 
 pub use hashed::Hashed;
 pub use lazy::Lazy;
-pub use model::{Hands, Model, PIECES_MAX};
+pub use p402_encoder::{Hands, Model, PIECES_MAX, WordPiece};
 pub use pool::{PER_TENANT_MAX, Pool, QUEUE_MAX};
-pub use wordpiece::WordPiece;
 
 use p402_core::cache::similarity::Vector;
+use p402_encoder::EncodeError;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -47,6 +43,15 @@ impl fmt::Display for EmbedError {
 }
 
 impl std::error::Error for EmbedError {}
+
+impl From<EncodeError> for EmbedError {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::TooLong => Self::TooLong,
+            EncodeError::Weights => Self::Weights,
+        }
+    }
+}
 
 pub type Embedding = Pin<Box<dyn Future<Output = Result<Vector, EmbedError>> + Send>>;
 

@@ -20,7 +20,6 @@ pub struct Pool {
     id: Box<str>,
     queue: SyncSender<Job>,
     waiting: Arc<Waiting>,
-    _threads: Vec<rayon::ThreadPool>,
 }
 
 #[derive(Debug)]
@@ -75,19 +74,15 @@ impl Pool {
         let (queue, jobs) = sync_channel(QUEUE_MAX);
         let (model, jobs) = (Arc::new(model), Arc::new(Mutex::new(jobs)));
         let id = model.id().into();
-        let mut pools = Vec::with_capacity(threads);
         for number in 0..threads.max(1) {
-            // A pool of one: the matrix kernels then use this thread and no other.
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(1)
-                .thread_name(move |_| format!("p402-embed-{number}"))
-                .build()
-                .map_err(|_| EmbedError::Broken)?;
             let (model, jobs) = (Arc::clone(&model), Arc::clone(&jobs));
-            pool.spawn(move || work(&model, &jobs));
-            pools.push(pool);
+            // It ends when the pool is dropped, and with it the last sender.
+            std::thread::Builder::new()
+                .name(format!("p402-embed-{number}"))
+                .spawn(move || work(&model, &jobs))
+                .map_err(|_| EmbedError::Broken)?;
         }
-        Ok(Self { id, queue, waiting: Arc::default(), _threads: pools })
+        Ok(Self { id, queue, waiting: Arc::default() })
     }
 }
 
@@ -100,7 +95,7 @@ fn work(model: &Model, jobs: &Mutex<Receiver<Job>>) {
         if job.answer.is_closed() || Instant::now() >= job.until {
             continue;
         }
-        let answer = model.embed(&mut hands, &job.text);
+        let answer = model.embed(&mut hands, &job.text).map_err(EmbedError::from);
         let Job { answer: to, .. } = job;
         // Whoever asked may have left: then nobody needs the vector.
         to.send(answer).unwrap_or_default();

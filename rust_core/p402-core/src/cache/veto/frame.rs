@@ -6,8 +6,9 @@ use crate::text::words::{Kind, Word};
 /// What kind of answer is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// What, which, or a bare order.
-    Open,
+    /// An order, a statement or a few key words: what is asked for is left open.
+    Bare,
+    What,
     How,
     /// Steps towards something.
     HowTo,
@@ -18,6 +19,14 @@ pub(super) enum Wanted {
     Where,
     Who,
     YesNo,
+}
+
+impl Wanted {
+    /// A bare order may ask for steps, for a thing or for yes or no; other kinds exclude each other.
+    pub(super) fn fits(self, other: Self) -> bool {
+        let open = |kind| matches!(kind, Self::HowTo | Self::What | Self::YesNo);
+        self == other || self == Self::Bare && open(other) || other == Self::Bare && open(self)
+    }
 }
 
 /// Dress before the question itself; articles and `is` are not looked at.
@@ -32,6 +41,24 @@ const POLITE: &[&str] = &[
     "could you",
     "would you",
     "would you mind",
+    "will you",
+    "can someone",
+    "can anyone",
+    "could someone",
+    "do you have any idea",
+    "any idea",
+    "i have question",
+    "i have quick question",
+    "quick question",
+    "question",
+    "i was wondering",
+    "i am wondering",
+    "i am trying to",
+    "i am looking to",
+    "i'd like to",
+    "i'd like to know",
+    "let me know",
+    "give me",
     "i want to know",
     "i would like to know",
     "i need to know",
@@ -69,6 +96,13 @@ const ASKS: &[(&str, Wanted)] = &[
     ("what good way to", Wanted::HowTo),
     ("what steps to", Wanted::HowTo),
     ("what ways to", Wanted::HowTo),
+    ("what some ways to", Wanted::HowTo),
+    ("what do i need to do to", Wanted::HowTo),
+    ("what should i do to", Wanted::HowTo),
+    ("what can i do to", Wanted::HowTo),
+    ("what process for", Wanted::HowTo),
+    ("there way to", Wanted::HowTo),
+    ("any way to", Wanted::HowTo),
     ("best way to", Wanted::HowTo),
     ("way to", Wanted::HowTo),
     ("ways to", Wanted::HowTo),
@@ -79,11 +113,23 @@ const ASKS: &[(&str, Wanted)] = &[
     ("what amount of", Wanted::HowMuch),
     ("how come", Wanted::Why),
     ("how", Wanted::How),
+    ("how can", Wanted::How),
+    ("how could", Wanted::How),
+    ("how will", Wanted::How),
+    ("what", Wanted::What),
+    ("what to", Wanted::What),
+    ("what should i", Wanted::What),
+    ("what will", Wanted::What),
+    ("which", Wanted::What),
     ("why", Wanted::Why),
     ("what reason for", Wanted::Why),
     ("what reason", Wanted::Why),
     ("for what reason", Wanted::Why),
     ("when", Wanted::When),
+    ("when can", Wanted::When),
+    ("when will", Wanted::When),
+    ("when best time", Wanted::When),
+    ("what best time", Wanted::When),
     ("what year", Wanted::When),
     ("in what year", Wanted::When),
     ("in which year", Wanted::When),
@@ -92,6 +138,9 @@ const ASKS: &[(&str, Wanted)] = &[
     ("what time", Wanted::When),
     ("at what time", Wanted::When),
     ("where", Wanted::Where),
+    ("where can", Wanted::Where),
+    ("where could", Wanted::Where),
+    ("where will", Wanted::Where),
     ("who", Wanted::Who),
     ("whose", Wanted::Who),
     ("which person", Wanted::Who),
@@ -106,6 +155,8 @@ const NOT_LOOKED_AT: &[&str] = &["is", "are", "was", "were", "the", "a", "an"];
 const FRONTED: &[&str] = &["in", "for", "with", "on", "using", "as", "at", "from", "within"];
 /// Words of a place or a tool that stand before the question itself.
 const FRONTED_MAX: usize = 6;
+/// A single word before a colon.
+const NAMED_MAX: usize = 2;
 
 /// What is wanted, and how many words at the front say only that.
 pub(super) fn wanted(words: &[Word<'_>]) -> (Wanted, usize) {
@@ -122,14 +173,15 @@ pub(super) fn wanted(words: &[Word<'_>]) -> (Wanted, usize) {
     if VERBS_FIRST.contains(&first) {
         return (Wanted::YesNo, from);
     }
-    (Wanted::Open, from)
+    (Wanted::Bare, from)
 }
 
-/// `In Rust, how …` is `how … in Rust`.
+/// `In Rust, how …` and `Rust: how …` are `how … in Rust`.
 pub(super) fn unfronted(words: &mut [Word<'_>]) {
     let fronted = words.first().is_some_and(|word| FRONTED.contains(&word.folded.as_str()));
-    let comma = words.iter().take(FRONTED_MAX).position(|word| word.raw == ",");
-    if let Some(comma) = comma.filter(|_| fronted) {
+    let mark = if fronted { "," } else { ":" };
+    let place = |most: usize| words.iter().take(most).position(|word| word.raw == mark);
+    if let Some(comma) = place(if fronted { FRONTED_MAX } else { NAMED_MAX }) {
         words.rotate_left(comma + 1);
     }
 }

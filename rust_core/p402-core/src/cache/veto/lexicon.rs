@@ -18,14 +18,18 @@ information info work happen exist call actual ok okay dear sir assistant";
 /// Words that turn a statement round.
 const NEGATORS: &str = "\
 not no never none nobody nothing nowhere neither nor without except excluding unless hardly \
-rarely seldom barely avoid prevent stop lack cannot non fail refuse impossible unable isn ain \
-unlike instead skip omit ignore nt";
+rarely seldom barely cannot non impossible unable isn ain unlike instead nt";
+/// Content that may be missing on one side: praise, and the wish for advice itself.
+const WEAK: &str = "good best great recommend suggest advice tip people person someone away";
 /// What is possible, allowed or due: `can` is not `must`.
 const MODALS: &str = "\
 must should may might shall will would could can need ought required optional mandatory allowed \
 forbidden always sometimes often ever only all every each most many few several half both either \
 least more less fewer enough too very again still already yet before after until since during \
-was were did had";
+had possible";
+/// Tenses of a verb that carries no content.
+const PAST: &[&str] = &["was", "were", "did"];
+const PRESENT: &[&str] = &["is", "are", "am", "do", "does", "will"];
 /// Pairs of which one word excludes the other.
 const OPPOSITES: &str = "\
 on/off in/out up/down max/min maximum/minimum maximize/minimize before/after increase/decrease \
@@ -142,7 +146,11 @@ suppose,assume compare,contrast versus,vs correct,accurate,right wrong,incorrect
 true,valid whole,entire,complete empty,blank vacant,empty near,close nearest,closest nearby,near \
 far,remote quiet,silent loud,noisy strange,weird,odd unusual,rare normal,ordinary,typical \
 latest,newest,recent current,present former,previous annual,yearly daily,everyday nowadays,today \
-contemporary,modern antique,ancient period,era,epoch";
+contemporary,modern antique,ancient period,era,epoch color,colour flavor,flavour behavior,behaviour \
+favorite,favourite neighbor,neighbour honor,honour labor,labour center,centre theater,theatre \
+gray,grey license,licence defense,defence organize,organise analyze,analyse realize,realise \
+apologize,apologise optimize,optimise program,programme aluminum,aluminium tire,tyre \
+make,create,build stop,quit";
 /// Spellings of one unit.
 const UNITS: &str = "\
 kg,kilogram,kilo,kilogramme g,gram,gramme mg,milligram t,ton,tonne lb,pound,lbs oz,ounce \
@@ -155,9 +163,18 @@ kcal,kilocalorie n,newton pa,pascal c,°c,celsius f,°f,fahrenheit k,kelvin mph 
 usd,dollar,$,buck eur,euro,€ gbp,£,quid,sterling jpy,yen,¥ inr,rupee cny,yuan,rmb cent \
 %,percent,pct,percentage degree,° acre hectare,ha sqft px,pixel point,pt dozen person,people";
 
+pub(super) fn is_past(folded: &str) -> bool {
+    PAST.contains(&folded)
+}
+
+pub(super) fn is_present(folded: &str) -> bool {
+    PRESENT.contains(&folded)
+}
+
 /// Tables made from the lists above, once.
 pub(super) struct Lexicon {
     light: HashSet<String>,
+    weak: HashSet<String>,
     negators: HashSet<&'static str>,
     modals: HashSet<&'static str>,
     opposites: HashSet<(String, String)>,
@@ -193,6 +210,7 @@ impl Lexicon {
         };
         Self {
             light: LIGHT.split_whitespace().map(stem).collect(),
+            weak: WEAK.split_whitespace().map(stem).collect(),
             negators: NEGATORS.split_whitespace().collect(),
             modals: MODALS.split_whitespace().collect(),
             opposites,
@@ -203,6 +221,10 @@ impl Lexicon {
 
     pub(super) fn is_light(&self, stem: &str) -> bool {
         self.light.contains(stem)
+    }
+
+    pub(super) fn is_weak(&self, stem: &str) -> bool {
+        self.weak.contains(stem)
     }
 
     pub(super) fn is_negator(&self, folded: &str) -> bool {

@@ -9,6 +9,7 @@ mod matching;
 mod negation;
 mod number;
 mod order;
+mod phrase;
 mod quantity;
 mod reading;
 mod shape;
@@ -16,7 +17,7 @@ mod shape;
 pub use reading::Reading;
 
 /// Raised when a rule or a list of this folder changes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Why a pair was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

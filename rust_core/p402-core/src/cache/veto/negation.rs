@@ -6,7 +6,9 @@ use super::reading::Reading;
 use super::{Veto, same_multiset};
 
 pub(super) fn negation(a: &Reading<'_>, b: &Reading<'_>) -> Option<Veto> {
-    let same = a.negators == b.negators && same_multiset(&a.modals, &b.modals);
+    // A past on one side excludes a present on the other; a text without a verb is of any time.
+    let same_time = a.past == b.past || !(a.present || b.present);
+    let same = a.negators == b.negators && same_multiset(&a.modals, &b.modals) && same_time;
     (!same).then_some(Veto::Negation)
 }
 

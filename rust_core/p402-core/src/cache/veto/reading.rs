@@ -2,7 +2,8 @@
 //! Does not compare; a reading is made once per text and used for every pair.
 
 use super::frame::{self, Wanted};
-use super::lexicon::{Lexicon, lexicon};
+use super::lexicon::{self, Lexicon, lexicon};
+use super::phrase::Phrase;
 use super::quantity::{self, Found, Quantity};
 use crate::text::stem::stem;
 use crate::text::words::{Kind, Word, split};
@@ -48,7 +49,9 @@ pub struct Reading<'a> {
     pub(super) dates: Vec<String>,
     /// Negators, as often as they stand.
     pub(super) negators: usize,
-    /// Words of possibility, tense and quantity outside the question's frame.
+    pub(super) past: bool,
+    pub(super) present: bool,
+    /// Words of possibility and quantity outside the question's frame.
     pub(super) modals: Vec<String>,
     /// Code, links and quotations: equal byte for byte or not equal.
     pub(super) exact: Vec<&'a str>,
@@ -74,6 +77,8 @@ impl<'a> Reading<'a> {
             quantities: Vec::new(),
             dates: Vec::new(),
             negators: 0,
+            past: words.iter().any(|word| lexicon::is_past(&word.folded)),
+            present: words.iter().any(|word| lexicon::is_present(&word.folded)),
             modals: Vec::new(),
             exact: Vec::new(),
             names: Vec::new(),
@@ -88,26 +93,19 @@ impl<'a> Reading<'a> {
         let lexicon = lexicon();
         // A content word that stands alone before `and`, with its place.
         let mut before: Option<(usize, usize)> = None;
+        let mut phrase = Phrase::new(matches!(self.wanted, Wanted::Bare | Wanted::What));
         let mut at = 0;
         while let Some(word) = words.get(at) {
-            match quantity::found(words, at, lexicon) {
-                Some(Found::Quantity(quantity, taken)) => {
-                    self.content.push(format!("#{} {}", quantity.value, quantity.unit));
-                    self.quantities.push(quantity);
-                    at += taken;
-                    continue;
-                }
-                Some(Found::Date(date, taken)) => {
-                    self.content.push(format!("#{date}"));
-                    self.dates.push(date);
-                    at += taken;
-                    continue;
-                }
-                None => {}
-            }
             let place = self.content.len();
-            self.word(word, lexicon);
-            if self.content.len() > place {
+            let taken = self.quantity(words, at, lexicon);
+            if taken == 0 {
+                self.word(word, words.get(at + 1), lexicon);
+            }
+            let added = self.content.len() > place;
+            if phrase.passes(&word.folded, added, &mut self.content) {
+                before = None;
+            }
+            if added && taken == 0 {
                 let joined = before.is_some_and(|(_, end)| at == end + 2)
                     && words.get(at - 1).is_some_and(|w| JOINING.contains(&w.folded.as_str()));
                 let swapped = |earlier: &usize| {
@@ -118,11 +116,29 @@ impl<'a> Reading<'a> {
                 }
                 before = Some((place, at));
             }
-            at += 1;
+            at += taken.max(1);
+        }
+        phrase.ends(&mut self.content);
+    }
+
+    /// The quantity or date at a place; how many words it took.
+    fn quantity(&mut self, words: &[Word<'a>], at: usize, lexicon: &Lexicon) -> usize {
+        match quantity::found(words, at, lexicon) {
+            Some(Found::Quantity(quantity, taken)) => {
+                self.content.push(format!("#{} {}", quantity.value, quantity.unit));
+                self.quantities.push(quantity);
+                taken
+            }
+            Some(Found::Date(date, taken)) => {
+                self.content.push(format!("#{date}"));
+                self.dates.push(date);
+                taken
+            }
+            None => 0,
         }
     }
 
-    fn word(&mut self, word: &Word<'a>, lexicon: &Lexicon) {
+    fn word(&mut self, word: &Word<'a>, next: Option<&Word<'a>>, lexicon: &Lexicon) {
         match word.kind {
             Kind::Mark => return,
             Kind::Code | Kind::Link | Kind::Quoted => {
@@ -143,7 +159,10 @@ impl<'a> Reading<'a> {
             return;
         }
         if lexicon.is_modal(folded) {
-            self.modals.push(folded.to_owned());
+            // `It won't start` is `it does not start`; what is possible can be.
+            let will_not = folded == "will" && next.is_some_and(|next| next.folded == "not");
+            let modal = if folded == "possible" { "can" } else { folded };
+            self.modals.extend((!will_not).then(|| modal.to_owned()));
             return;
         }
         let base = stem(folded);

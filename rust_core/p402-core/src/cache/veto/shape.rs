@@ -12,7 +12,7 @@ pub(super) fn shape(a: &Reading<'_>, b: &Reading<'_>) -> Option<Veto> {
         return None;
     }
     let (short, long) = (a.text.len().min(b.text.len()), a.text.len().max(b.text.len()));
-    let same = a.wanted == b.wanted
+    let same = a.wanted.fits(b.wanted)
         && a.whole
         && b.whole
         && long * 10 <= short.max(1) * LENGTH_TENTHS_MAX
