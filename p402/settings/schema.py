@@ -147,6 +147,7 @@ class Cache(Struct, frozen=True, omit_defaults=True):
     bytes_max: Count | None = None
     entries_max: Count | None = None
     redis_url: str | None = None
+    redis_deadline_ms: Count | None = None
 
 
 class Store(Struct, frozen=True):

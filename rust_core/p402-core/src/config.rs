@@ -165,6 +165,8 @@ pub struct Cache {
     pub entries_max: Option<u64>,
     /// Of the node: the Redis that keeps the answers; without one, this node's memory.
     pub redis_url: Option<String>,
+    /// Longest wait of a lookup for it.
+    pub redis_deadline_ms: Option<u64>,
 }
 
 /// Where accounts and the ledger are kept.

@@ -1,8 +1,6 @@
 //! Shows that a kept answer is told again as it was given, as one body and as a stream alike.
 //! Does not decide what is kept.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
-
 use p402_core::cache::kept::Kept;
 use p402_core::dialect::openai::{Replay, plain};
 use p402_core::id::RequestId;

@@ -6,12 +6,12 @@ use crate::ledger::{
 };
 use crate::past::LedgerPast;
 use crate::store::Store;
-use crate::store::answers::{self, Answers};
+use crate::store::answers::{Answers, Record};
 use crate::store::memory::Memory;
 use crate::store::redis::address::Address;
 use crate::store::redis::{self, Notice, Redis};
-use crate::truth::Record;
-use p402_core::cache::rules::room;
+use crate::truth;
+use p402_core::cache::rules::{redis_wait_ms, room};
 use p402_core::config::Config;
 use p402_core::guard::{Limits, NODES_MAX};
 use p402_core::id::RequestId;
@@ -73,14 +73,7 @@ impl Home {
         })?;
         let ledger = Arc::new(ledger);
         let owner = owner();
-        let room = room(&config.cache).map_err(|error| HomeError::Failed(error.to_string()))?;
-        let mut answers = Answers::new(room, Some(folder));
-        if let Some(url) = &config.cache.redis_url {
-            let record = answers::Record::new(url, room.bytes, answers::FETCH_WAIT);
-            let record = record.map_err(|why| HomeError::Failed(format!("cache.redis_url: {why}")));
-            answers = answers.recorded(record?);
-        }
-        let answers = Arc::new(answers);
+        let answers = Arc::new(answers(config, folder).map_err(HomeError::Failed)?);
         if let Some(url) = &config.store.url {
             let notices = Arc::new(Notices::default());
             let store = elsewhere(config, url, (&ledger, owner), &notices);
@@ -138,7 +131,7 @@ fn elsewhere(
     notices: &Arc<Notices>,
 ) -> Result<Redis, String> {
     let address = Address::parse(url).map_err(|text| format!("store.url: {text}"))?;
-    let truth = Arc::new(Record::of(Arc::clone(ledger))?);
+    let truth = Arc::new(truth::Record::of(Arc::clone(ledger))?);
     let kept = Arc::clone(notices);
     let tell: redis::Tell = Arc::new(move |notice| {
         let mut kept = kept.lock();
@@ -159,6 +152,16 @@ fn elsewhere(
     let greeter = greeter.map_err(|error| error.to_string())?;
     greeter.block_on(Redis::new(options.clone())?.greet())?;
     Redis::new(options)
+}
+
+/// What the cache keeps: here, or where all nodes find it.
+fn answers(config: &Config, folder: &Path) -> Result<Answers, String> {
+    let room = room(&config.cache).map_err(|error| error.to_string())?;
+    let answers = Answers::new(room, Some(folder));
+    let Some(url) = &config.cache.redis_url else { return Ok(answers) };
+    let wait_ms = redis_wait_ms(&config.cache).map_err(|error| error.to_string())?;
+    let record = Record::new(url, room.bytes, Duration::from_millis(wait_ms));
+    Ok(answers.recorded(record.map_err(|why| format!("cache.redis_url: {why}"))?))
 }
 
 fn owner() -> u32 {

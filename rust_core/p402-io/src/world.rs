@@ -69,6 +69,7 @@ impl World {
         }
         let fallback = TenantWorld::new(&config::Tenant::default(), &config)?;
         rules::room(&config.cache).map_err(|error| error.to_string())?;
+        rules::redis_wait_ms(&config.cache).map_err(|error| error.to_string())?;
         let price_version = price_version(&catalog.digest);
         let listing = OnceLock::new();
         Ok(Self {

@@ -10,7 +10,7 @@ use p402_core::guard::Op;
 use p402_core::ledger::{Flags, Kind};
 use p402_core::money::Usd;
 use p402_io::clock::{Clock, ManualClock};
-use p402_io::embed::Hashed;
+use p402_io::embed::{EmbedError, Embedder, Embedding, Hashed};
 use p402_io::gateway::Gateway;
 use p402_io::home::Home;
 use p402_io::store::answers::Answers;
@@ -427,4 +427,51 @@ async fn hits_outlive_a_restart_and_a_torn_file_is_an_empty_cache() {
     assert_eq!(restored, Err("is torn".to_owned()));
     let (status, _, headers) = answer(&gateway, &ask("What is Rust?")).await;
     assert_eq!((status, named(&headers, "x-p402-cache")), (200, "miss"));
+}
+
+/// An encoder that never answers, or always with an error.
+#[derive(Debug)]
+struct Broken(Option<EmbedError>);
+
+impl Embedder for Broken {
+    fn id(&self) -> &'static str {
+        "broken"
+    }
+
+    fn embed(&self, _: &str, _: &str, _: Duration) -> Embedding {
+        match self.0 {
+            Some(error) => Box::pin(std::future::ready(Err(error))),
+            None => Box::pin(std::future::pending()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_encoder_that_is_stuck_full_or_wrong_is_a_miss_with_a_name() {
+    for (fault, reason) in [
+        (None, "deadline"),
+        (Some(EmbedError::Late), "deadline"),
+        (Some(EmbedError::Overflow), "overflow"),
+        (Some(EmbedError::Weights), "store"),
+        (Some(EmbedError::TooLong), "policy"),
+    ] {
+        let stage = stage::gateway(hello(2), &json!({"cache": {}}));
+        stage.gateway.node.embedder.set(Box::new(Broken(fault))).unwrap();
+        answer(&stage, &ask("What is Rust?")).await;
+        let answers = Arc::clone(&stage.gateway.node.home.as_ref().unwrap().answers);
+        while answers.fill().entries == 0 {
+            tokio::task::yield_now().await;
+        }
+        // A neighbour in the same scope with a vector, so that there is something to search.
+        let entry = answers.entries().pop().unwrap();
+        answers.attach(&entry, Hashed::vector("What is Rust?"), START).await;
+        let began = tokio::time::Instant::now();
+        let (status, told, headers) = answer(&stage, &ask("What is Go?")).await;
+        assert_eq!((status, named(&headers, "x-p402-cache")), (200, "miss"), "{reason}");
+        assert_eq!(told["p402_metadata"]["cache"]["reason"], reason);
+        assert!(began.elapsed() <= Duration::from_millis(21), "{:?}", began.elapsed());
+        // What is the same needs no encoder.
+        let (_, _, headers) = answer(&stage, &ask("what is rust")).await;
+        assert_eq!(named(&headers, "x-p402-cache"), "exact");
+    }
 }

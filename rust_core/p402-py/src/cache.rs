@@ -4,7 +4,7 @@
 use crate::answers::json as whole;
 use crate::gateway::PyGateway;
 use crate::reply::head_tuple;
-use p402_core::cache::rules::{Rules, of_tenant, room};
+use p402_core::cache::rules::{Rules, of_tenant, redis_wait_ms, room};
 use p402_core::cache::shelf::Bounds;
 use p402_core::config::Cache;
 use p402_core::time::Timestamp;
@@ -32,6 +32,7 @@ pub fn cache_rules(gateways: &str, tenants: Option<&str>) -> PyResult<()> {
         |error: p402_core::cache::rules::RuleError| PyValueError::new_err((error.key, error.why));
     let written = read(gateways)?;
     room(&written).map_err(wrong)?;
+    redis_wait_ms(&written).map_err(wrong)?;
     let rules = Rules::default().with(&written).map_err(wrong)?;
     if let Some(text) = tenants {
         let own = read(text)?;

@@ -12,6 +12,8 @@ use std::fmt;
 const WEIGHTS: &str = include_str!("../../../../p402/embedder/minilm-l6-i8.sha256");
 /// Answers that one API key stores in an hour.
 pub const STORES_PER_HOUR: u32 = 2_000;
+const REDIS_WAIT_MS: u64 = 5;
+const REDIS_WAIT_MS_MOST: u64 = 50;
 const BYTES_MIN: u64 = 1 << 20;
 const BYTES_MOST: u64 = 64 << 30;
 
@@ -221,6 +223,18 @@ pub fn room(written: &Cache) -> Result<Bounds, RuleError> {
     Ok(Bounds { entries: whole(entries), bytes: whole(bytes) })
 }
 
+/// How long a lookup waits for answers that lie elsewhere, in milliseconds.
+///
+/// # Errors
+/// It is no wait that a lookup has time for.
+pub fn redis_wait_ms(written: &Cache) -> Result<u64, RuleError> {
+    match written.redis_deadline_ms {
+        None => Ok(REDIS_WAIT_MS),
+        Some(ms) if (1..=REDIS_WAIT_MS_MOST).contains(&ms) => Ok(ms),
+        Some(_) => Err(wrong("redis_deadline_ms", "is not between 1 and 50")),
+    }
+}
+
 /// What is the node's cannot be a tenant's.
 ///
 /// # Errors
@@ -230,6 +244,7 @@ pub fn of_tenant(written: &Cache) -> Result<(), RuleError> {
         ("bytes_max", written.bytes_max.is_some()),
         ("entries_max", written.entries_max.is_some()),
         ("redis_url", written.redis_url.is_some()),
+        ("redis_deadline_ms", written.redis_deadline_ms.is_some()),
     ];
     match nodes.into_iter().find(|(_, written)| *written) {
         Some((key, _)) => Err(wrong(key, "is the gateway's own: it belongs into [cache]")),

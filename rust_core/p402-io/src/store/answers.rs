@@ -6,7 +6,7 @@ mod record;
 mod snapshot;
 mod tail;
 
-pub use record::{FETCH_WAIT, Record};
+pub use record::Record;
 pub use tail::Now;
 
 use super::StoreError;
@@ -261,6 +261,12 @@ impl Answers {
             Ok(())
         });
         drop(noted);
+    }
+
+    /// What lies on the shelf, a copy of each.
+    pub fn entries(&self) -> Vec<Entry> {
+        let shelf = self.shelf.lock();
+        shelf.ids().into_iter().filter_map(|id| shelf.get(id).cloned()).collect()
     }
 
     /// How many entries each tenant has.

@@ -18,8 +18,6 @@ use std::time::{Duration, Instant};
 const KEEP: &str = include_str!("cache_keep.lua");
 const DROP: &str = include_str!("cache_drop.lua");
 pub(super) const SHARDS: u8 = 64;
-/// A lookup waits so long for what its index has found.
-pub const FETCH_WAIT: Duration = Duration::from_millis(5);
 /// Nobody waits for what is stored; whoever purges wants to know.
 const WRITE_WAIT: Duration = Duration::from_secs(1);
 /// Calls that may wait for their turn to be written.
