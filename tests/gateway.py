@@ -204,6 +204,8 @@ class Gateway:
         whole: bool = False,
         bounds: Bounds | None = None,
     ) -> None:
+        if "[cache]" not in text:
+            text += "\n[cache]\ncost_mode_default = false\n"  # equal requests are all to be sent
         chosen = settings(text, tuple((env or {}).items()))
         layers = chosen.catalog_layers()
         self.folder = tempfile.TemporaryDirectory(prefix="p402-test-")
@@ -212,6 +214,7 @@ class Gateway:
                 chosen.core_config(),
                 catalog=layers if whole else [HEADER, *layers[1:]],
                 data_dir=self.folder.name,
+                embedder="hashed",
             )
         except ValueError:
             self.folder.cleanup()

@@ -13,6 +13,7 @@ import orjson
 
 from p402.settings.keys import Secret
 from p402.settings.schema import (
+    Cache,
     Cors,
     Guard,
     Ledger,
@@ -40,6 +41,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     digests: tuple[bytes, ...] = ()
     options: dict[str, Any] = {}
     guard: Guard = Guard()
+    cache: Cache = Cache()
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     guard: Guard = Guard()
     store: Store = Store()
     ledger: Ledger = Ledger()
+    cache: Cache = Cache()
     alerts: Alerts = Alerts()
     # Where the ledger is; named by the operator, or this user's own place.
     data_dir: Path = Path()
@@ -126,7 +129,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         keys |= {
             record["id"]: [""] for record in self.sandbox_records() if record["t"] == "provider"
         }
-        sections = ("routing", "timeouts", "stream", "limits", "pricing", "guard", "ledger")
+        sections = ("routing", "timeouts", "stream", "limits", "pricing", "guard", "ledger", "cache")
         told: dict[str, Any] = {name: msgspec.to_builtins(getattr(self, name)) for name in sections}
         if told["pricing"].get("direct_basis") == "requested":
             del told["pricing"]["direct_basis"]
@@ -134,7 +137,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         told["store"] = {name: value for name, value in store.items() if name != "data_dir"}
         told["keys"] = keys
         told["tenants"] = [
-            {"id": tenant.id, **tenant.options, **_unless_empty("guard", tenant.guard)}
+            {"id": tenant.id, **tenant.options}
+            | _unless_empty("guard", tenant.guard)
+            | _unless_empty("cache", tenant.cache)
             for tenant in self.tenants
         ] or [{"id": DEFAULT_TENANT}]
         return orjson.dumps(told)

@@ -14,6 +14,7 @@ import msgspec
 
 from p402.settings import keys, model, records, schema
 from p402.settings.errors import SettingsError
+from p402.settings.cache import CacheCheck
 from p402.settings.guard import GuardCheck
 from p402.settings.parse import Document
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 CONFIG_BYTES_MAX = 4 << 20
 KEY_FILE_BYTES_MAX = 64 << 10
+# Of a tenant, what the core is told in another form.
+_RESOLVED = {"id", "key_env", "key_sha256", "guard", "cache"}
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -51,6 +54,7 @@ class _Loader:
         server = self._server(host, port)
         tenants = self._tenants()
         GuardCheck(self.doc).file(self.file)
+        CacheCheck(self.doc).file(self.file)
         self._refuse_open(server, tenants)
         live, extra = self._live()
         enabled = self.file.sandbox.enabled
@@ -72,6 +76,7 @@ class _Loader:
             guard=self.file.guard,
             store=self._store(),
             ledger=self.file.ledger,
+            cache=self.file.cache,
             alerts=self._alerts(),
             data_dir=self._named_dir() or state_dir(self.env) / "data",
             sandbox=box,
@@ -305,10 +310,10 @@ class _Loader:
             options = {
                 name: value
                 for name, value in msgspec.structs.asdict(row).items()
-                if value is not None and name not in {"id", "key_env", "key_sha256", "guard"}
+                if value is not None and name not in _RESOLVED
             }
             found[row.id] = model.Tenant(
-                id=row.id, digests=digests, options=options, guard=row.guard
+                id=row.id, digests=digests, options=options, guard=row.guard, cache=row.cache
             )
         return tuple(found.values())
 

@@ -6,10 +6,12 @@ use crate::ledger::{
 };
 use crate::past::LedgerPast;
 use crate::store::Store;
+use crate::store::answers::Answers;
 use crate::store::memory::Memory;
 use crate::store::redis::address::Address;
 use crate::store::redis::{self, Notice, Redis};
 use crate::truth::Record;
+use p402_core::cache::rules::room;
 use p402_core::config::Config;
 use p402_core::guard::{Limits, NODES_MAX};
 use p402_core::id::RequestId;
@@ -37,6 +39,8 @@ pub enum HomeError {
 pub struct Home {
     pub store: Box<dyn Store>,
     pub ledger: Arc<Ledger>,
+    /// What the semantic cache keeps.
+    pub answers: Arc<Answers>,
     /// Accounts of this node alone, for as long as the store is away.
     pub local: Memory,
     /// Marks this process's holds among those of other nodes.
@@ -69,20 +73,23 @@ impl Home {
         })?;
         let ledger = Arc::new(ledger);
         let owner = owner();
+        let room = room(&config.cache).map_err(|error| HomeError::Failed(error.to_string()))?;
+        let answers = Arc::new(Answers::new(room, Some(folder)));
         if let Some(url) = &config.store.url {
             let notices = Arc::new(Notices::default());
             let store = elsewhere(config, url, (&ledger, owner), &notices);
             let store = Box::new(store.map_err(HomeError::Failed)?);
-            return Ok(Self { owner, notices, ..Self::new(store, ledger) });
+            return Ok(Self { answers, owner, notices, ..Self::new(store, ledger) });
         }
         let past = LedgerPast::read(Arc::clone(&ledger), limits, (owner, now.utc));
         let past = past.map_err(HomeError::Failed)?;
-        Ok(Self { owner, ..Self::new(Box::new(Memory::new(Box::new(past))), ledger) })
+        Ok(Self { answers, owner, ..Self::new(Box::new(Memory::new(Box::new(past))), ledger) })
     }
 
     pub fn new(store: Box<dyn Store>, ledger: Arc<Ledger>) -> Self {
         let (books, notices) = (Mutex::new(None), Arc::default());
-        Self { store, ledger, local: Memory::default(), owner: owner(), books, notices }
+        let answers = Arc::default();
+        Self { store, ledger, answers, local: Memory::default(), owner: owner(), books, notices }
     }
 
     /// What the operator should hear of the store since the last call.

@@ -16,6 +16,7 @@ pub mod transport;
 pub mod upstream;
 
 pub mod emit;
+pub mod flights;
 pub mod holds;
 pub mod past;
 pub mod records;
@@ -24,6 +25,7 @@ pub mod truth;
 pub mod watch;
 
 pub mod home;
+pub mod looked;
 
 pub mod reservation;
 
@@ -40,10 +42,16 @@ pub mod settling;
 pub mod admission;
 pub mod cover;
 pub mod exchange;
+pub mod keeping;
+pub mod lookup;
 
 pub mod dispatch;
 pub mod heads;
 
+pub mod hit;
+
 pub mod pump;
 
 pub mod gateway;
+
+pub mod control;

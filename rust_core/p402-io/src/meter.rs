@@ -1,6 +1,10 @@
 //! Counts what the guard does, for whoever scrapes it.
 //! Does not decide with a number and keeps none per tenant: a label must not grow with callers.
 
+mod cache;
+
+pub use cache::CacheMeter;
+
 use p402_core::guard::Code;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

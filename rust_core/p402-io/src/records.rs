@@ -52,6 +52,8 @@ pub struct Row {
     pub attempts: Vec<AttemptRow>,
     pub retry_count: u32,
     pub flags: Flags,
+    /// The cached entry that answered.
+    pub entry: Option<u64>,
 }
 
 /// A ring of rows with an index by id.
@@ -100,11 +102,12 @@ impl Row {
             output_tokens: self.usage.output,
             latency_us: self.latency_us,
             provider_latency_us: self.provider_latency_us,
-            cached: false,
+            cached: self.flags.has(Flags::CACHED),
             mode: self.mode,
             cost_details: details,
             routing: None,
             guard: None,
+            cache: None,
         }
     }
 

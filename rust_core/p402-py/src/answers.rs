@@ -113,9 +113,12 @@ impl PyGateway {
         alarms.iter().map(|alarm| PyBytes::new(py, &alarm.to_json())).collect()
     }
 
-    /// The guard's counters in Prometheus' text format.
+    /// The counters of guard and cache in Prometheus' text format.
     fn metrics(&self) -> String {
-        self.gateway.node.meter.render()
+        let node = &self.gateway.node;
+        let answers = node.home.as_ref().map(|home| &home.answers);
+        let cache = answers.map(|answers| answers.meter.render(answers.fill()));
+        node.meter.render() + &cache.unwrap_or_default()
     }
 
     /// An error reply by its stable code; `ValueError` for a code that is not in the table.
@@ -143,7 +146,7 @@ impl PyGateway {
         self.refuse(py, &ApiError::new(Code::RequestNotFound, text).with_param("request_id"))
     }
 
-    fn refuse<'py>(&self, py: Python<'py>, error: &ApiError) -> PyResult<Bound<'py, PyTuple>> {
+    pub fn refuse<'py>(&self, py: Python<'py>, error: &ApiError) -> PyResult<Bound<'py, PyTuple>> {
         let now = self.gateway.node.clock.now();
         let id: RequestId = self.gateway.node.request_id(now);
         head_tuple(py, &refusal(error, id, false))
@@ -154,7 +157,7 @@ impl PyGateway {
     }
 }
 
-fn json(body: Vec<u8>) -> Head {
+pub fn json(body: Vec<u8>) -> Head {
     let headers = vec![("content-type", "application/json".to_owned())];
     Head { status: 200, headers, body: Some(body) }
 }

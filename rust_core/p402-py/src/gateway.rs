@@ -5,7 +5,9 @@ use crate::clock::PyManualClock;
 use crate::reply::PyReply;
 use crate::runtime::{Lane, Wakeups};
 use bytes::Bytes;
+use p402_core::cache::rules::shipped_weights;
 use p402_io::clock::{Clock, SystemClock};
+use p402_io::embed::{Embedder, Hashed, Lazy};
 use p402_io::gateway::{Call, Gateway, key_hash};
 use p402_io::home::{Home, HomeError};
 use p402_io::outbox::Outbox;
@@ -34,15 +36,20 @@ impl PyGateway {
     /// `config`: JSON of core's `Config`; `catalog`: JSON-lines layers, later ones override.
     /// `data_dir` is taken for this process, or `BlockingIOError` says that another one has it;
     /// without one the gateway explains, and serves nothing.
+    /// `embedder`: the path of the encoder's weights, read when they are first needed, or
+    /// `"hashed"`, which knows no meaning; without one the cache finds equal questions alone.
     /// `transport`: `"http"`, or a JSON list of scripts. `ValueError` names what is wrong.
     #[new]
-    #[pyo3(signature = (config, *, catalog, data_dir = None, transport = "http", clock = None))]
+    #[pyo3(signature = (config, *, catalog, data_dir = None, transport = "http", clock = None,
+        embedder = None))]
+    #[expect(clippy::too_many_arguments, reason = "one crossing, plain values")]
     fn new(
         config: &[u8],
         catalog: Vec<PyBackedLayer>,
         data_dir: Option<PathBuf>,
         transport: &str,
         clock: Option<&Bound<'_, PyManualClock>>,
+        embedder: Option<PathBuf>,
     ) -> PyResult<Self> {
         let world = load(config, &catalog)?;
         let connect = Duration::from_millis(world.config.timeouts.connect_ms);
@@ -66,6 +73,10 @@ impl PyGateway {
                 HomeError::Failed(text) => PyValueError::new_err(text),
             })?;
         let gateway = Gateway::new(world, transport, clock, home.map(Arc::new));
+        if let Some(encoder) = embedder.map(encoder) {
+            // Nobody has set another one: the gateway was made just now.
+            gateway.node.embedder.set(encoder).unwrap_or_default();
+        }
         Ok(Self { gateway, wakeups: Arc::new(Wakeups::new()?), lane: Mutex::new(None) })
     }
 
@@ -154,6 +165,15 @@ impl PyGateway {
         lane.handle.spawn(self.gateway.clone().serve(call, Arc::clone(&outbox)));
         Ok(PyReply::new(outbox, Arc::clone(&self.wakeups)))
     }
+}
+
+/// By its name, or by where its weights are; on a quarter of the processors.
+fn encoder(named: PathBuf) -> Box<dyn Embedder> {
+    if named.as_os_str() == "hashed" {
+        return Box::new(Hashed);
+    }
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() / 4).max(1);
+    Box::new(Lazy::new(named, shipped_weights(), threads))
 }
 
 type PyBackedLayer = pyo3::pybacked::PyBackedBytes;

@@ -4,8 +4,15 @@
 pub mod bound;
 pub mod canon;
 pub mod index;
+pub mod judge;
+pub mod kept;
 pub mod key;
 pub mod policy;
+pub mod quota;
+pub mod rules;
 pub mod shelf;
 pub mod similarity;
+pub mod verdict;
+pub mod verify;
 pub mod veto;
+pub mod wish;

@@ -3,6 +3,9 @@
 
 use crate::text::words;
 
+/// Raised when a rule of this file changes.
+pub const VERSION: u32 = 1;
+
 /// The cosine from which a candidate is looked at, for the shipped encoder. Necessary, never
 /// sufficient: what is as near and means something else is the vetoes' business.
 pub const THRESHOLD: f32 = 0.92;
@@ -37,6 +40,8 @@ pub struct Answer<'a> {
     pub choices: u32,
     pub tool_calls: bool,
     pub refused: bool,
+    /// It carries more than a replay could: pictures, sources, probabilities.
+    pub extras: bool,
     /// The stream ended with its own end, the reply with its last byte.
     pub complete: bool,
     /// Counts that cannot be, a canary, a shadow.
@@ -54,9 +59,26 @@ pub enum Unstored {
     Long,
     Cut,
     Implausible,
+    Extras,
+    /// Its key has stored enough this hour, its tenant's part is full, or the queue is.
+    Quota,
 }
 
 impl Unstored {
+    /// In the order of the counters.
+    pub const ALL: [Self; 10] = [
+        Self::Finish,
+        Self::ToolCall,
+        Self::Refusal,
+        Self::Choices,
+        Self::Empty,
+        Self::Long,
+        Self::Cut,
+        Self::Implausible,
+        Self::Extras,
+        Self::Quota,
+    ];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Finish => "finish",
@@ -67,6 +89,8 @@ impl Unstored {
             Self::Long => "long",
             Self::Cut => "cut",
             Self::Implausible => "implausible",
+            Self::Extras => "extras",
+            Self::Quota => "quota",
         }
     }
 }
@@ -80,6 +104,7 @@ pub fn storable(answer: &Answer<'_>) -> Result<(), Unstored> {
         (answer.complete, Unstored::Cut),
         (!answer.tool_calls, Unstored::ToolCall),
         (!answer.refused, Unstored::Refusal),
+        (!answer.extras, Unstored::Extras),
         (answer.choices == 1, Unstored::Choices),
         (answer.finish_reason == "stop", Unstored::Finish),
         (answer.text_bytes > 0, Unstored::Empty),

@@ -22,6 +22,8 @@ const HOUR_US: i64 = 3_600_000_000;
 /// What is kept of an answered question.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
+    /// Drawn by whoever keeps it: one number for all homes.
+    pub id: u64,
     pub tenant: Arc<str>,
     pub scope: Digest,
     pub exact: Digest,
@@ -73,7 +75,6 @@ pub struct Shelf {
     partitions: HashMap<Digest, Partition>,
     fill: Fill,
     tenants: HashMap<Arc<str>, Fill>,
-    last_id: u64,
     draws: u64,
 }
 
@@ -109,22 +110,25 @@ impl Shelf {
         self.fill
     }
 
+    /// What one tenant may fill.
+    pub fn own_bounds(&self) -> Bounds {
+        Bounds {
+            entries: (self.bounds.entries / TENANT_PART).max(1),
+            bytes: self.bounds.bytes / TENANT_PART,
+        }
+    }
+
     /// Keeps an entry in the place of an older one of the same exact key, and makes room for it.
     /// `None`: it alone is more than its tenant may hold.
     pub fn keep(&mut self, entry: Entry, now: Timestamp) -> Option<u64> {
-        let bytes = entry.bytes();
-        let own = Bounds {
-            entries: (self.bounds.entries / TENANT_PART).max(1),
-            bytes: self.bounds.bytes / TENANT_PART,
-        };
+        let (id, bytes, own) = (entry.id, entry.bytes(), self.own_bounds());
         if bytes > own.bytes {
             return None;
         }
+        self.remove(id);
         if let Some(old) = self.digests.get(&entry.exact).copied() {
             self.remove(old);
         }
-        self.last_id += 1;
-        let id = self.last_id;
         let tenant = Arc::clone(&entry.tenant);
         self.put(id, entry, now);
         self.fill.add(bytes);
@@ -152,6 +156,29 @@ impl Shelf {
         let place = self.order.len();
         self.order.push(id);
         self.held.insert(id, Held { entry, place, hits: 0.0, counted: now });
+    }
+
+    /// Gives an entry the vector that it is found by.
+    pub fn attach(&mut self, id: u64, vector: Vector) {
+        let Some(entry) = self.held.get_mut(&id).map(|held| &mut held.entry) else { return };
+        let mark = Mark { id, created: entry.created, expires: entry.expires };
+        self.partitions.entry(entry.scope).or_default().add(mark, &vector);
+        entry.vector = Some(Arc::new(vector));
+    }
+
+    /// All ids, in no order.
+    pub fn ids(&self) -> Vec<u64> {
+        self.order.clone()
+    }
+
+    /// An entry, whosever it is.
+    pub fn get(&self, id: u64) -> Option<&Entry> {
+        self.held.get(&id).map(|held| &held.entry)
+    }
+
+    /// How much of it is one tenant's.
+    pub fn fill_of(&self, tenant: &str) -> Fill {
+        self.tenants.get(tenant).copied().unwrap_or_default()
     }
 
     /// Takes an entry off the shelf, out of every table.
@@ -220,11 +247,12 @@ impl Shelf {
         }
     }
 
-    /// Takes off all entries that a rule names; how many went.
-    pub fn purge(&mut self, rule: impl Fn(&Entry) -> bool) -> usize {
-        let gone: Vec<u64> =
-            self.held.iter().filter(|(_, held)| rule(&held.entry)).map(|(id, _)| *id).collect();
-        gone.iter().filter(|id| self.remove(**id).is_some()).count()
+    /// Takes off all entries that a rule names, and says which.
+    pub fn purge(&mut self, rule: impl Fn(&Entry) -> bool) -> Vec<u64> {
+        let named = self.held.iter().filter(|(_, held)| rule(&held.entry)).map(|(id, _)| *id);
+        let mut gone: Vec<u64> = named.collect();
+        gone.retain(|id| self.remove(*id).is_some());
+        gone
     }
 
     /// The least useful of a few, never the newest; among one tenant's where one is given.

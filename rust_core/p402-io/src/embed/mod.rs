@@ -2,9 +2,11 @@
 //! Does not know which encoder: the real one on its own threads, or a hashed one for tests.
 
 mod hashed;
+mod lazy;
 mod pool;
 
 pub use hashed::Hashed;
+pub use lazy::Lazy;
 pub use p402_encoder::{Hands, Model, PIECES_MAX, WordPiece};
 pub use pool::{PER_TENANT_MAX, Pool, QUEUE_MAX};
 
@@ -59,4 +61,9 @@ pub trait Embedder: Send + Sync + fmt::Debug {
     fn id(&self) -> &str;
     /// The text's vector within `deadline`, or why not.
     fn embed(&self, tenant: &str, text: &str, deadline: Duration) -> Embedding;
+
+    /// Why there will be no vectors at all; said once.
+    fn fault(&self) -> Option<EmbedError> {
+        None
+    }
 }

@@ -3,9 +3,9 @@
 
 mod diff;
 mod entity;
-mod frame;
-mod lexicon;
-mod matching;
+pub(super) mod frame;
+pub(super) mod lexicon;
+pub(super) mod matching;
 mod negation;
 mod number;
 mod order;
@@ -48,6 +48,18 @@ const RULES: [Rule; 8] = [
 ];
 
 impl Veto {
+    pub const ALL: [Self; 9] = [
+        Self::Number,
+        Self::Unit,
+        Self::Date,
+        Self::Negation,
+        Self::Antonym,
+        Self::Order,
+        Self::Entity,
+        Self::Diff,
+        Self::Shape,
+    ];
+
     /// The name in replies and metrics.
     pub const fn name(self) -> &'static str {
         match self {
