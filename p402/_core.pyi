@@ -16,6 +16,7 @@ __all__ = [
     "ManualClock",
     "Reply",
     "__version__",
+    "cache_file",
     "cache_rules",
     "guard_limits",
     "settle_by_hand",
@@ -27,6 +28,10 @@ DEBUG_BUILD: bool
 def cache_rules(gateways: str, tenants: str | None = None) -> None:
     """Judges the JSON tables `[cache]` and, over it, `[tenant.cache]`. ValueError(key, why) names
     the key that is wrong."""
+
+def cache_file(data_dir: str | PathLike[str], purge: str | None = None) -> bytes:
+    """What the cache's file in a data directory holds, as JSON, after taking from it what `purge`
+    (JSON: tenant, entry, model, older_than_s) names. OSError where a gateway runs on it."""
 
 def guard_limits(written: Sequence[str]) -> str:
     """The limits that JSON tables of the guard come to, later ones over earlier ones, as JSON.

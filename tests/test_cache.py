@@ -36,12 +36,13 @@ def body(text: str = "What is Rust?", **more: Any) -> dict[str, Any]:
     }
 
 
-async def kept(gateway: Gateway, entries: int = 1) -> None:
+async def kept(gateway: Gateway, entries: int = 1, key: dict[str, str] | None = None) -> None:
     """Returns once so many answers are kept, with what they are found by."""
     async with asyncio.timeout(WAIT_S):
-        while (await gateway.get("/cache")).json["entries"] != entries:
+        counters = ""
+        while f"cache_entries {entries}" not in counters or "cache_keeping 0" not in counters:
             await asyncio.sleep(0.005)
-    await asyncio.sleep(0.02)
+            counters = (await gateway.get("/metrics", key)).raw.decode()
 
 
 async def stored(gateway: Gateway, asked: dict[str, Any], entries: int = 1) -> Told:
@@ -125,9 +126,9 @@ async def test_only_the_last_message_may_differ_in_its_words(upstream: Upstream)
         await stored(gateway, body(messages=turns))
         other = json.loads(json.dumps(turns))
         other[0]["content"] = "Tell me of Georgia, the state."
-        assert word(await gateway.chat(body(messages=other, p402={"cache": {"no_store": True}}))) == (
-            "miss"
-        )
+        assert word(
+            await gateway.chat(body(messages=other, p402={"cache": {"no_store": True}}))
+        ) == ("miss")
         assert word(await gateway.chat(body(messages=turns))) == "exact"
 
 
@@ -144,7 +145,9 @@ async def test_only_the_last_message_may_differ_in_its_words(upstream: Upstream)
         {"model": "a/m-a"},
     ],
 )
-async def test_whatever_may_change_the_answer_keeps_apart(upstream: Upstream, change: dict[str, Any]):
+async def test_whatever_may_change_the_answer_keeps_apart(
+    upstream: Upstream, change: dict[str, Any]
+):
     async with Gateway(lone(upstream, CACHE)) as gateway:
         await stored(gateway, body())
         assert word(await gateway.chat(body(**change))) == "miss"
@@ -207,7 +210,7 @@ async def test_cost_mode_asks_by_itself_and_other_modes_do_not(upstream: Upstrea
 
 
 @pytest.mark.parametrize("usage", [False, True])
-async def test_a_stream_replays_as_a_regular_stream(upstream: Upstream, usage: bool):  # noqa: FBT001
+async def test_a_stream_replays_as_a_regular_stream(upstream: Upstream, usage: bool):
     text = "Tell me a tale. " * 3
     streamed = body(text, stream=True, stream_options={"include_usage": usage})
     async with Gateway(lone(upstream, CACHE)) as gateway:
@@ -254,9 +257,7 @@ ACME, OTHER = ({"authorization": f"Bearer {name}"} for name in ("acme", "other")
 async def test_a_tenants_cache_is_its_own(upstream: Upstream):
     async with Gateway(lone(upstream, CACHE) + TENANTS) as gateway:
         assert word(await gateway.chat(body(), ACME)) == "miss"
-        async with asyncio.timeout(WAIT_S):
-            while (await gateway.get("/cache", ACME)).json["entries"] != 1:
-                await asyncio.sleep(0.005)
+        await kept(gateway, 1, ACME)
         assert (await gateway.get("/cache", OTHER)).json["entries"] == 0
         hit = await gateway.chat(body(), ACME)
         assert word(hit) == "exact"
@@ -267,7 +268,10 @@ async def test_a_tenants_cache_is_its_own(upstream: Upstream):
         absent = await delete("/cache/ce_0000000000000000", headers=ACME)
         shapeless = await delete("/cache/nothing", headers=ACME)
         for told in (foreign, absent, shapeless):
-            assert (told.status_code, told.json()["error"]["code"]) == (404, "cache_entry_not_found")
+            assert (told.status_code, told.json()["error"]["code"]) == (
+                404,
+                "cache_entry_not_found",
+            )
         assert (await delete(f"/cache/{entry}", headers=ACME)).status_code == 204
         assert word(await gateway.chat(body(), ACME)) == "miss"
 
@@ -416,14 +420,48 @@ def test_real_clients_get_hits_and_a_restart_keeps_them(config):
         assert chunks[-1].p402_metadata["cached"] is True
         raw = sdk.chat.completions.with_raw_response.create(**asked)
         assert raw.headers["x-p402-cache"] == "exact"
+    asked["extra_body"]["p402"]["cache"] = {"no_store": True}
     with Served(config) as served:
         until = time.monotonic() + WAIT_S
-        while not (again := client(served).chat.completions.create(**asked)).p402_metadata["cached"]:
+        while not (again := client(served).chat.completions.create(**asked)).p402_metadata[
+            "cached"
+        ]:
             assert time.monotonic() < until
         assert again.choices[0].message.content == first.choices[0].message.content
         told = run_cli("cache", "stats", "--url", served.base_url, "--json")
         assert told.returncode == 0, told.stderr
         assert json.loads(told.stdout)["entries"] >= 1
-        told = run_cli("cache", "purge", "--all", "--url", served.base_url)
+        told = run_cli("cache", "stats", "--url", served.base_url)
         assert told.returncode == 0, told.stderr
-        assert "1 entr" in told.stdout
+        assert 'hits{tier="exact"}' in told.stdout
+        data = str(config.parent / "data")
+        held = run_cli("cache", "purge", "--all", "--data-dir", data)
+        assert held.returncode == 2
+    told = run_cli("cache", "stats", "--data-dir", data, "--json")
+    assert json.loads(told.stdout)["tenants"] == {"default": 1}
+    told = run_cli("cache", "purge", "--tenant", "nobody", "--data-dir", data)
+    assert told.stdout == "0 entries gone\n"
+    told = run_cli("cache", "purge", "--tenant", "default", "--data-dir", data)
+    assert told.stdout == "1 entry gone\n"
+    with Served(config) as served:
+        told = run_cli("cache", "purge", "--all", "--url", served.base_url)
+        assert told.stdout == "0 entries gone\n"
+        told = run_cli("cache", "purge", "--url", served.base_url)
+        assert told.returncode == 2
+
+
+async def test_pairs_that_were_wrong_are_kept_where_somebody_wants_them(upstream: Upstream):
+    async with Gateway(lone(upstream, CACHE + "keep_pairs = true\n")) as gateway:
+        await stored(gateway, body(LONG))
+        hit = await gateway.chat(body(LONG + ", please"))
+        assert word(hit) == "semantic"
+        rid = hit.headers["x-p402-request-id"]
+        told = await gateway.post("/feedback", {"request_id": rid, "score": -1})
+        assert told.json["effect"] == "cache"
+        told = run_cli("cache", "export", "--data-dir", gateway.folder.name)
+        assert json.loads(told.stdout) == {
+            "a": LONG + ", please",
+            "b": LONG,
+            "should_hit": False,
+            "kind": "feedback",
+        }

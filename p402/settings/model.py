@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 DEFAULT_TENANT = "default"
 CATALOG = Path(__file__).parent.parent / "catalog" / "catalog.jsonl"
 REFRESH_BYTES_MAX = 64 << 20
+# What the core is told as it stands in the file.
+_SECTIONS = ("routing", "timeouts", "stream", "limits", "pricing", "guard", "ledger", "cache")
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,8 +131,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         keys |= {
             record["id"]: [""] for record in self.sandbox_records() if record["t"] == "provider"
         }
-        sections = ("routing", "timeouts", "stream", "limits", "pricing", "guard", "ledger", "cache")
-        told: dict[str, Any] = {name: msgspec.to_builtins(getattr(self, name)) for name in sections}
+        tables = {name: getattr(self, name) for name in _SECTIONS}
+        told: dict[str, Any] = {name: msgspec.to_builtins(it) for name, it in tables.items()}
         if told["pricing"].get("direct_basis") == "requested":
             del told["pricing"]["direct_basis"]
         store = msgspec.to_builtins(self.store)

@@ -143,6 +143,7 @@ class Cache(Struct, frozen=True, omit_defaults=True):
     temperature_max: float | None = None
     stores_per_hour: Annotated[int, Meta(ge=0, le=1 << 32)] | None = None
     timing: str | None = None
+    keep_pairs: bool | None = None
     bytes_max: Count | None = None
     entries_max: Count | None = None
     redis_url: str | None = None

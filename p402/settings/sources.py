@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from p402.settings import keys, model, records, schema
-from p402.settings.errors import SettingsError
 from p402.settings.cache import CacheCheck
+from p402.settings.errors import SettingsError
 from p402.settings.guard import GuardCheck
 from p402.settings.parse import Document
 

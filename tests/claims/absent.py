@@ -12,5 +12,4 @@ ABSENT = {
     10: ("embedded decision", "p50 ≤ 300 ns, p99 ≤ 1 µs", "percentiles of the kernel `guard`"),
     11: ("journal append; recovery of 10 M rows", "p99 ≤ 15 µs; ≤ 30 s", "a quiet machine"),
     21: ("rolling upgrade, two function versions: overspend", "0", "a second release"),
-    29: ("cache hits: nanos", "0", "the semantic cache"),
 }

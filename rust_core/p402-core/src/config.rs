@@ -158,6 +158,8 @@ pub struct Cache {
     pub stores_per_hour: Option<u32>,
     /// `original`: a hit takes as long as the answer once took, so that time tells nothing.
     pub timing: Option<String>,
+    /// Pairs of questions that feedback calls wrong are kept, for whoever trains.
+    pub keep_pairs: Option<bool>,
     /// Of the node, not of a tenant.
     pub bytes_max: Option<u64>,
     pub entries_max: Option<u64>,

@@ -1,15 +1,13 @@
 //! Shows that a shelf keeps its bounds, forgets what it must, and gives to no stranger.
 //! Does not test the search inside a scope (lookup.rs).
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
-
 use bytes::Bytes;
 use p402_core::cache::bound::{Checked, Class};
 use p402_core::cache::key::Digest;
 use p402_core::cache::policy::{
     ANSWER_BYTES_MAX, Answer, TTL_DEFAULT_S, TTL_VOLATILE_S, Unstored, storable, ttl_s,
 };
-use p402_core::cache::shelf::{Bounds, Entry, Shelf};
+use p402_core::cache::shelf::{Bounds, Entry, Fill, Shelf};
 use p402_core::time::Timestamp;
 use proptest::prelude::*;
 
@@ -22,6 +20,7 @@ fn entry(tenant: &str, exact: u8, created: i64, life: i64) -> Entry {
         exact: Digest([exact; 32]),
         asked: None,
         vector: None,
+        model: "m".into(),
         answer: Bytes::from(vec![0; 100]),
         created: Timestamp::from_seconds(created),
         expires: Timestamp::from_seconds(created + life),
@@ -111,7 +110,7 @@ proptest! {
             prop_assert!(shelf.fill().bytes <= bounds.bytes);
         }
         shelf.purge(|_| true);
-        prop_assert_eq!(shelf.fill(), Default::default());
+        prop_assert_eq!(shelf.fill(), Fill::default());
     }
 }
 

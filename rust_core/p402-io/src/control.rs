@@ -3,6 +3,7 @@
 
 use crate::gateway::Gateway;
 use crate::hit::entry_of;
+use crate::records::Told;
 use crate::store::answers::{Answers, Purge};
 use p402_core::id::RequestId;
 use p402_core::reply::{ApiError, Code};
@@ -50,7 +51,7 @@ impl Gateway {
     ///
     /// # Errors
     /// 404 where the tenant has no such entry, whoever else has.
-    pub fn forget(&self, tenant: &str, entry: &str) -> Result<(), ApiError> {
+    pub async fn forget(&self, tenant: &str, entry: &str) -> Result<(), ApiError> {
         let answers = self.answers()?;
         let purge = Purge {
             tenant: Some(tenant.to_owned()),
@@ -58,7 +59,7 @@ impl Gateway {
             entry: Some(entry_of(entry).unwrap_or_default()),
             ..Purge::default()
         };
-        if answers.purge(&purge) > 0 {
+        if taken(answers, &purge).await? > 0 {
             return Ok(());
         }
         let text = "no entry of yours has this id";
@@ -70,7 +71,7 @@ impl Gateway {
     ///
     /// # Errors
     /// A gateway that serves nothing keeps nothing.
-    pub fn purge(
+    pub async fn purge(
         &self,
         tenant: &str,
         model: Option<String>,
@@ -83,16 +84,16 @@ impl Gateway {
             Timestamp::from_micros(now_us.saturating_sub(age_us))
         });
         let purge = Purge { tenant: Some(tenant.to_owned()), entry: None, model, before };
-        Ok(answers.purge(&purge))
+        taken(answers, &purge).await
     }
 
     /// `POST /feedback`. Waits for the ledger: not for a thread that serves.
     ///
     /// # Errors
     /// It is no feedback, or no request of the tenant's.
-    pub fn feedback(&self, tenant: &str, body: &[u8]) -> Result<Vec<u8>, ApiError> {
+    pub async fn feedback(&self, tenant: &str, body: &[u8]) -> Result<Vec<u8>, ApiError> {
         let opinion = opinion(body)?;
-        let effect = self.heed(tenant, &opinion)?;
+        let effect = self.heed(tenant, &opinion).await?;
         let (word, reason) = match effect {
             Effect::Cache => ("cache", "the cached answer is gone"),
             Effect::Ignored(why) => ("ignored", why),
@@ -101,19 +102,19 @@ impl Gateway {
         Ok(told.to_string().into_bytes())
     }
 
-    fn heed(&self, tenant: &str, opinion: &Opinion) -> Result<Effect, ApiError> {
+    async fn heed(&self, tenant: &str, opinion: &Opinion) -> Result<Effect, ApiError> {
         let unknown = || {
             let text = "no request of yours has this id";
             ApiError::new(Code::RequestNotFound, text).with_param("request_id")
         };
         let id = RequestId::parse(&opinion.request_id).ok_or_else(unknown)?;
-        let served = self.node.records.lock().get(id, tenant).map(|row| row.entry);
-        let Some(entry) = served else {
+        let served = self.node.records.lock().get(id, tenant).map(|row| row.told.clone());
+        let Some(told) = served else {
             // Another node, or an earlier life, may have served it.
             self.look_up_booked(tenant, &opinion.request_id).ok_or_else(unknown)?;
             return Ok(Effect::Ignored("this node does not remember how it answered"));
         };
-        let Some(entry) = entry else {
+        let Some(Told { entry, pair }) = told else {
             return Ok(Effect::Ignored("this release learns from answers of the cache alone"));
         };
         if opinion.score >= 0.0 {
@@ -121,15 +122,28 @@ impl Gateway {
         }
         let purge =
             Purge { tenant: Some(tenant.to_owned()), entry: Some(entry), ..Purge::default() };
-        match self.answers()?.purge(&purge) {
-            0 => Ok(Effect::Ignored("the cached answer was gone already")),
-            _ => Ok(Effect::Cache),
+        let answers = self.answers()?;
+        if taken(answers, &purge).await? == 0 {
+            return Ok(Effect::Ignored("the cached answer was gone already"));
         }
+        if let Some((asked, kept)) = pair {
+            answers.note_wrong(&asked, &kept);
+        }
+        Ok(Effect::Cache)
     }
 
     fn answers(&self) -> Result<&Answers, ApiError> {
         Ok(&self.node.home()?.answers)
     }
+}
+
+/// How many went; where their home does not confirm it, nobody must believe that they are gone.
+async fn taken(answers: &Answers, purge: &Purge) -> Result<usize, ApiError> {
+    answers.purge(purge).await.map_err(|_| {
+        let text = "the cache's store has not confirmed it: this gateway serves it no more, others \
+                    may; ask again";
+        ApiError::new(Code::CacheUnavailable, text).with_retry_after_ms(1_000)
+    })
 }
 
 fn opinion(body: &[u8]) -> Result<Opinion, ApiError> {

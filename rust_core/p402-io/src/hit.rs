@@ -9,7 +9,7 @@ use crate::looked::rounded;
 use crate::lookup::Hit;
 use crate::meter::count;
 use crate::outbox::{Head, Outbox};
-use crate::records::{Row, RowState};
+use crate::records::{Row, RowState, Told};
 use crate::turn::{Turn, name};
 use p402_core::bill::{Bill, Facts, UsageSource};
 use p402_core::dialect::openai::Replay;
@@ -53,8 +53,9 @@ pub async fn serve(turn: Arc<Turn>, hit: &Hit, outbox: &Outbox) -> Result<(), Ap
         turn.node.emit.push(Event::LedgerFailed(turn.id));
     }
     let metadata = served.metadata(&row, now);
-    served.tell(&metadata, now, outbox);
+    // Whoever has read the answer can look it up.
     turn.node.records.lock().put(row);
+    served.tell(&metadata, now, outbox);
     Ok(())
 }
 
@@ -105,9 +106,15 @@ impl Served<'_> {
                 .with(Flags::STREAM.when(turn.scan.stream))
                 .with(Flags::DEGRADED.when(self.degraded))
                 .with(booking::priced(bill.basis)),
-            entry: Some(self.hit.entry.id),
+            told: Some(self.told()),
             bill,
         }
+    }
+
+    fn told(&self) -> Told {
+        let kept = self.hit.entry.asked.as_ref().map(|(text, _)| Arc::clone(text));
+        let asked = self.hit.asked.clone().filter(|_| self.turn.rules().cache.keep_pairs);
+        Told { entry: self.hit.entry.id, pair: asked.zip(kept) }
     }
 
     fn metadata(&self, row: &Row, now: Now) -> Vec<u8> {

@@ -6,7 +6,7 @@ use crate::ledger::{
 };
 use crate::past::LedgerPast;
 use crate::store::Store;
-use crate::store::answers::Answers;
+use crate::store::answers::{self, Answers};
 use crate::store::memory::Memory;
 use crate::store::redis::address::Address;
 use crate::store::redis::{self, Notice, Redis};
@@ -74,7 +74,13 @@ impl Home {
         let ledger = Arc::new(ledger);
         let owner = owner();
         let room = room(&config.cache).map_err(|error| HomeError::Failed(error.to_string()))?;
-        let answers = Arc::new(Answers::new(room, Some(folder)));
+        let mut answers = Answers::new(room, Some(folder));
+        if let Some(url) = &config.cache.redis_url {
+            let record = answers::Record::new(url, room.bytes, answers::FETCH_WAIT);
+            let record = record.map_err(|why| HomeError::Failed(format!("cache.redis_url: {why}")));
+            answers = answers.recorded(record?);
+        }
+        let answers = Arc::new(answers);
         if let Some(url) = &config.store.url {
             let notices = Arc::new(Notices::default());
             let store = elsewhere(config, url, (&ledger, owner), &notices);

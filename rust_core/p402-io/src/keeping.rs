@@ -101,23 +101,21 @@ async fn store(
         exact: key.exact,
         asked: key.asked.map(|(text, canonical)| (text.into(), canonical)),
         vector: None,
+        model,
         answer: Bytes::from(kept.pack()),
         created: now,
         expires: Timestamp::from_micros(now.micros().saturating_add(life_us)),
     };
-    let (id, asked) = (entry.id, entry.asked.clone());
     let brought = Brought { key: turn.key, per_hour: rules.stores_per_hour };
-    if !answers.keep(entry, brought, now) {
-        return Err(Unstored::Quota);
-    }
+    answers.keep(&entry, brought, now).await?;
     // From here on it is there for its bytes, and whoever waits for them can have it.
     drop(leader);
-    let (Some((text, _)), Some(embedder)) = (asked, turn.node.embedder.get()) else {
+    let (Some((text, _)), Some(embedder)) = (&entry.asked, turn.node.embedder.get()) else {
         return Ok(());
     };
     let Ok(_place) = turn.node.embedding.acquire().await else { return Ok(()) };
-    if let Ok(vector) = embedder.embed(&turn.tenant, &text, EMBED_WAIT).await {
-        answers.attach(id, vector);
+    if let Ok(vector) = embedder.embed(&turn.tenant, text, EMBED_WAIT).await {
+        answers.attach(&entry, vector, now).await;
     }
     Ok(())
 }

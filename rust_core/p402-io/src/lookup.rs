@@ -1,9 +1,11 @@
 //! Asks the node's answers before anything is planned: same bytes, same question, same meaning.
 //! Does not serve what it finds (hit.rs). Whatever is late, full or away is a miss, never an error.
 
+use crate::embed::EmbedError;
 use crate::flights::Joined;
 use crate::looked::{Looked, Shelve};
 use crate::node::Node;
+use crate::store::StoreError;
 use crate::store::answers::Answers;
 use crate::world::World;
 use p402_core::cache::index::{Candidate, Wish as Nearest};
@@ -19,9 +21,8 @@ use p402_core::envelope::Scan;
 use p402_core::reply::ApiError;
 use p402_core::route::{Ask, Mode, Plan, Sought, words_of};
 use p402_core::time::{Now, Timestamp};
+use std::sync::Arc;
 use std::time::Duration;
-
-use crate::embed::EmbedError;
 
 /// The whole of a lookup by meaning.
 const DEADLINE: Duration = Duration::from_millis(20);
@@ -44,6 +45,8 @@ pub struct Hit {
     pub tier: Tier,
     pub entry: Entry,
     pub kept: Kept,
+    /// The question, where it is not the one that the answer was given to.
+    pub asked: Option<Arc<str>>,
     /// Who gave it, in the catalogue of today.
     pub offer: usize,
     /// Of the question it was asked for, where it is another one.
@@ -109,7 +112,9 @@ pub async fn look(question: &Question<'_>) -> Result<Found, ApiError> {
     if let Some((tier, (entry, kept, offer), near)) = hit {
         meter.hit(tier);
         home.answers.hit(entry.id, question.now.utc);
-        let hit = Hit { tier, entry, kept, offer, near };
+        let asked = key.asked.as_ref().filter(|_| near.is_some());
+        let asked = asked.map(|(text, _)| Arc::from(&**text));
+        let hit = Hit { tier, entry, kept, asked, offer, near };
         return Ok(Found::Hit(Box::new(hit), Box::new(sought.into_plan())));
     }
     if let Some(miss) = looked.miss {
@@ -129,7 +134,7 @@ impl Search<'_> {
         if !self.terms.serve {
             return (None, Looked::missed(Miss::Refresh, None), None);
         }
-        if let Some((tier, fit)) = self.same() {
+        if let Some((tier, fit)) = self.same().await {
             return (Some((tier, fit, None)), Looked::OFF, None);
         }
         let mut leader = None;
@@ -140,7 +145,7 @@ impl Search<'_> {
                 Joined::Leads(leads) => leader = Some(leads),
                 Joined::Follows(follower) => {
                     follower.landed().await;
-                    if let Some((_, fit)) = self.same() {
+                    if let Some((_, fit)) = self.same().await {
                         return (Some((Tier::Coalesced, fit, None)), Looked::OFF, None);
                     }
                 }
@@ -155,9 +160,10 @@ impl Search<'_> {
     }
 
     /// The same bytes, or the same question in another spelling.
-    fn same(&self) -> Option<(Tier, Fit)> {
+    async fn same(&self) -> Option<(Tier, Fit)> {
         let (tier, id) = self.answers.find(self.key, self.now())?;
-        Some((tier, self.fit(id)?))
+        let entries = self.fetch(&[id]).await.ok()?;
+        Some((tier, self.fit(entries.into_iter().next()?)?))
     }
 
     /// The same meaning: near enough, and nothing speaks against it.
@@ -178,22 +184,24 @@ impl Search<'_> {
             now: self.now(),
             not_before: self.not_before(),
         });
-        self.first_that_passes(text, &candidates)
+        self.first_that_passes(text, &candidates).await
     }
 
-    fn first_that_passes(
+    async fn first_that_passes(
         &self,
         text: &str,
         candidates: &[Candidate],
     ) -> Result<(Fit, Near), (Miss, Option<f32>)> {
         let Some(first) = candidates.first() else { return Err((Miss::Similarity, None)) };
+        let similarity = Some(first.cosine);
+        let ids: Vec<u64> = candidates.iter().map(|candidate| candidate.id).collect();
+        let entries = self.fetch(&ids).await.map_err(|_| (Miss::Store, similarity))?;
         let asked = Reading::of(text);
-        let mut why = Miss::Store;
+        // Where none is what the index says, or none may be told any more.
+        let mut why = Miss::Policy;
         for candidate in candidates {
-            let Some(fit) = self.fit(candidate.id) else {
-                crate::meter::count(&self.answers.meter.repaired);
-                continue;
-            };
+            let entry = entries.iter().find(|entry| entry.id == candidate.id);
+            let Some(fit) = entry.and_then(|entry| self.fit(entry.clone())) else { continue };
             let Some((kept, _)) = &fit.0.asked else { continue };
             match judge(&asked, &Reading::of(kept), candidate.cosine) {
                 Ok(passed) => {
@@ -205,14 +213,17 @@ impl Search<'_> {
                 Err(_) => {}
             }
         }
-        Err((why, Some(first.cosine)))
+        Err((why, similarity))
     }
 
-    /// The entry as it is now, if it is still what the index says, and its giver still allowed.
-    fn fit(&self, id: u64) -> Option<Fit> {
-        let ask = &self.question.ask;
-        let whose = (ask.tenant, &self.key.scope);
-        let entry = self.answers.fetch(id, whose, (self.now(), self.not_before()))?;
+    /// The entries as they are now, where they are still what the index says of them.
+    async fn fetch(&self, ids: &[u64]) -> Result<Vec<Entry>, StoreError> {
+        let whose = (self.question.ask.tenant, &self.key.scope);
+        self.answers.fetch(ids, whose, (self.now(), self.not_before())).await
+    }
+
+    /// What an entry holds, if its giver is still one that this request may have.
+    fn fit(&self, entry: Entry) -> Option<Fit> {
         let kept = Kept::unpack(&entry.answer)?;
         let offer = self.question.world.offer(&kept.provider, &kept.model)?;
         self.sought.takes(offer).then_some((entry, kept, offer))

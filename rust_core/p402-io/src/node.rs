@@ -128,6 +128,11 @@ impl Node {
         }
     }
 
+    /// Answers that are being stored.
+    pub fn being_kept(&self) -> usize {
+        KEEPING_MAX.saturating_sub(self.keeping.available_permits())
+    }
+
     /// Where accounts and the ledger are.
     pub fn home(&self) -> Result<&Arc<Home>, ApiError> {
         self.home.as_ref().ok_or_else(ledger_unavailable)
@@ -166,6 +171,9 @@ impl Node {
         if let Some(home) = &self.home {
             home.store.begin();
             tokio::spawn(Arc::clone(&self).remember());
+            let clock = Arc::clone(&self.clock);
+            let now = Arc::new(move || clock.now().utc);
+            tokio::spawn(Arc::clone(&home.answers).follow(now));
         }
         let mut tick = tokio::time::interval(RENEW_EVERY);
         loop {

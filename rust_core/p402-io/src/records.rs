@@ -33,6 +33,14 @@ pub struct AttemptRow {
     pub provider_request_id: Option<Box<str>>,
 }
 
+/// An answer of the cache, as its request remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub entry: u64,
+    /// What was asked, and what the answer was once given to; where such pairs are kept.
+    pub pair: Option<(Arc<str>, Arc<str>)>,
+}
+
 /// Everything that is remembered of one request.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -53,7 +61,7 @@ pub struct Row {
     pub retry_count: u32,
     pub flags: Flags,
     /// The cached entry that answered.
-    pub entry: Option<u64>,
+    pub told: Option<Told>,
 }
 
 /// A ring of rows with an index by id.

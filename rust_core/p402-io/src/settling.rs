@@ -333,7 +333,7 @@ impl Settling {
             provider_latency_us: self.provider_us.min(latency_us),
             attempts,
             retry_count: turn.retry_count,
-            entry: None,
+            told: None,
             flags: facts.with(Flags::DISCONNECTED.when(self.disconnected)),
         }
     }

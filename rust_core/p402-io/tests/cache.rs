@@ -1,7 +1,7 @@
 //! Shows what the cache does in the line: who is served what, what it costs, and what is stored.
 //! Does not test the judgement of a pair (core's cache tests) or HTTP (tests/test_cache.py).
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up must fail")]
 
 mod stage;
 
@@ -42,7 +42,7 @@ fn staged(scripts: Value) -> Stage {
 async fn until_kept(stage: &Stage, entries: usize) {
     let node = &stage.gateway.node;
     for _ in 0..LOOKS {
-        let idle = node.keeping.available_permits() == 1_024;
+        let idle = node.being_kept() == 0;
         if idle && node.home.as_ref().unwrap().answers.fill().entries == entries {
             return;
         }
@@ -368,7 +368,7 @@ fn opened(scripts: Value, config: &Value, folder: &Path) -> (Gateway, Arc<Manual
 }
 
 async fn until_idle(gateway: &Gateway) {
-    while gateway.node.keeping.available_permits() < 1_024 {
+    while gateway.node.being_kept() > 0 {
         tokio::task::yield_now().await;
     }
 }

@@ -117,7 +117,7 @@ impl PyGateway {
     fn metrics(&self) -> String {
         let node = &self.gateway.node;
         let answers = node.home.as_ref().map(|home| &home.answers);
-        let cache = answers.map(|answers| answers.meter.render(answers.fill()));
+        let cache = answers.map(|answers| answers.meter.render(answers.fill(), node.being_kept()));
         node.meter.render() + &cache.unwrap_or_default()
     }
 

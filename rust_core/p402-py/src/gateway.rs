@@ -6,6 +6,7 @@ use crate::reply::PyReply;
 use crate::runtime::{Lane, Wakeups};
 use bytes::Bytes;
 use p402_core::cache::rules::shipped_weights;
+use p402_core::reply::{ApiError, Code};
 use p402_io::clock::{Clock, SystemClock};
 use p402_io::embed::{Embedder, Hashed, Lazy};
 use p402_io::gateway::{Call, Gateway, key_hash};
@@ -164,6 +165,19 @@ impl PyGateway {
         let outbox = Arc::new(Outbox::default());
         lane.handle.spawn(self.gateway.clone().serve(call, Arc::clone(&outbox)));
         Ok(PyReply::new(outbox, Arc::clone(&self.wakeups)))
+    }
+}
+
+impl PyGateway {
+    /// Waits for what is asked of the core, on the thread that calls, without the interpreter.
+    pub fn wait<T: Send>(
+        &self,
+        py: Python<'_>,
+        asked: impl Future<Output = Result<T, ApiError>> + Send,
+    ) -> Result<T, ApiError> {
+        let handle = self.lane.lock().as_ref().map(|lane| lane.handle.clone());
+        let stopped = || ApiError::new(Code::ShuttingDown, "this gateway is not running");
+        py.detach(|| handle.ok_or_else(stopped)?.block_on(asked))
     }
 }
 

@@ -25,6 +25,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<reply::PyReply>()?;
     module.add_class::<books::PyBooks>()?;
     module.add_class::<clock::PyManualClock>()?;
+    module.add_function(wrap_pyfunction!(cache::cache_file, module)?)?;
     module.add_function(wrap_pyfunction!(cache::cache_rules, module)?)?;
     module.add_function(wrap_pyfunction!(guard::guard_limits, module)?)?;
     module.add_function(wrap_pyfunction!(books::settle_by_hand, module)?)?;

@@ -62,11 +62,13 @@ pub enum Unstored {
     Extras,
     /// Its key has stored enough this hour, its tenant's part is full, or the queue is.
     Quota,
+    /// The answers' home does not take it.
+    Store,
 }
 
 impl Unstored {
     /// In the order of the counters.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Finish,
         Self::ToolCall,
         Self::Refusal,
@@ -77,6 +79,7 @@ impl Unstored {
         Self::Implausible,
         Self::Extras,
         Self::Quota,
+        Self::Store,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -91,6 +94,7 @@ impl Unstored {
             Self::Implausible => "implausible",
             Self::Extras => "extras",
             Self::Quota => "quota",
+            Self::Store => "store",
         }
     }
 }

@@ -17,6 +17,7 @@ const BYTES_MOST: u64 = 64 << 30;
 
 /// A tenant's rules.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own, none a state")]
 pub struct Rules {
     pub default: bool,
     pub cost_mode_default: bool,
@@ -28,6 +29,8 @@ pub struct Rules {
     pub stores_per_hour: u32,
     /// A hit takes as long as the answer once took.
     pub slow_as_original: bool,
+    /// What feedback calls wrong is kept with its words.
+    pub keep_pairs: bool,
 }
 
 /// Which key is wrong, and why.
@@ -81,6 +84,7 @@ impl Default for Rules {
             temperature_tenths_max: policy::TEMPERATURE_TENTHS_MAX,
             stores_per_hour: STORES_PER_HOUR,
             slow_as_original: false,
+            keep_pairs: false,
         }
     }
 }
@@ -122,6 +126,7 @@ impl Rules {
             self.temperature_tenths_max = (heat * 10.0).round() as u16;
         }
         put(&mut self.stores_per_hour, written.stores_per_hour);
+        put(&mut self.keep_pairs, written.keep_pairs);
         match written.timing.as_deref() {
             None => {}
             Some("quick") => self.slow_as_original = false,

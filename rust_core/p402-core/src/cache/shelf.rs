@@ -30,6 +30,8 @@ pub struct Entry {
     /// The question and its canonical digest, where it is text.
     pub asked: Option<(Arc<str>, Digest)>,
     pub vector: Option<Arc<Vector>>,
+    /// The served model, as the catalogue has it.
+    pub model: Arc<str>,
     /// The answer as its keeper packed it.
     pub answer: Bytes,
     pub created: Timestamp,
@@ -81,7 +83,7 @@ pub struct Shelf {
 impl Entry {
     fn bytes(&self) -> usize {
         let asked = self.asked.as_ref().map_or(0, |(text, _)| text.len());
-        OVERHEAD_BYTES + asked + self.answer.len()
+        OVERHEAD_BYTES + asked + self.model.len() + self.answer.len()
     }
 }
 
@@ -181,6 +183,14 @@ impl Shelf {
         self.tenants.get(tenant).copied().unwrap_or_default()
     }
 
+    /// Every tenant and how many entries it has, by name.
+    pub fn tenants(&self) -> Vec<(String, usize)> {
+        let counts = self.tenants.iter().map(|(name, fill)| (name.to_string(), fill.entries));
+        let mut counts: Vec<_> = counts.collect();
+        counts.sort();
+        counts
+    }
+
     /// Takes an entry off the shelf, out of every table.
     pub fn remove(&mut self, id: u64) -> Option<Entry> {
         let Held { entry, place, .. } = self.held.remove(&id)?;
@@ -247,12 +257,11 @@ impl Shelf {
         }
     }
 
-    /// Takes off all entries that a rule names, and says which.
-    pub fn purge(&mut self, rule: impl Fn(&Entry) -> bool) -> Vec<u64> {
+    /// Takes off all entries that a rule names, and hands them over.
+    pub fn purge(&mut self, rule: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let named = self.held.iter().filter(|(_, held)| rule(&held.entry)).map(|(id, _)| *id);
-        let mut gone: Vec<u64> = named.collect();
-        gone.retain(|id| self.remove(*id).is_some());
-        gone
+        let named: Vec<u64> = named.collect();
+        named.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
     /// The least useful of a few, never the newest; among one tenant's where one is given.

@@ -53,8 +53,8 @@ impl CacheMeter {
         at(&self.took, Some(place.min(PLACES - 1)));
     }
 
-    /// Prometheus' text format.
-    pub fn render(&self, fill: Fill) -> String {
+    /// Prometheus' text format; so many answers are being stored.
+    pub fn render(&self, fill: Fill, keeping: usize) -> String {
         let mut out = String::with_capacity(2_048);
         for (family, label, numbers) in self.families() {
             // Writing into a String cannot fail.
@@ -70,6 +70,7 @@ impl CacheMeter {
             ("repaired_total", "counter", read(&self.repaired)),
             ("entries", "gauge", fill.entries as u64),
             ("bytes", "gauge", fill.bytes as u64),
+            ("keeping", "gauge", keeping as u64),
         ];
         for (name, kind, number) in single {
             writeln!(out, "# TYPE cache_{name} {kind}\ncache_{name} {number}").unwrap_or_default();

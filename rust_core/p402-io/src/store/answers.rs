@@ -1,19 +1,35 @@
 //! Keeps answers where this node finds them: its shelf, and the snapshot that outlives a restart.
 //! Does not decide what is kept or served (core's cache/), and a fault of it is never an error.
 
-pub mod snapshot;
+mod packed;
+mod record;
+mod snapshot;
+mod tail;
 
+pub use record::{FETCH_WAIT, Record};
+pub use tail::Now;
+
+use super::StoreError;
 use crate::meter::{CacheMeter, count};
 use p402_core::cache::index::View;
 use p402_core::cache::key::{Digest, Key};
+use p402_core::cache::policy::Unstored;
 use p402_core::cache::quota::Quota;
 use p402_core::cache::shelf::{Bounds, Entry, Fill, Shelf};
 use p402_core::cache::similarity::Vector;
 use p402_core::cache::verdict::Tier;
 use p402_core::time::Timestamp;
 use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Questions that feedback told apart, one pair a line.
+const PAIRS: &str = "cache.pairs.jsonl";
+const PAIRS_BYTES_MAX: u64 = 64 << 20;
 
 /// The answers that this node can serve.
 #[derive(Debug)]
@@ -23,6 +39,8 @@ pub struct Answers {
     pub meter: CacheMeter,
     /// Where the snapshot lies; none: what is kept ends with the process.
     folder: Option<PathBuf>,
+    /// Where all nodes keep their answers; none: they are this node's, on its shelf.
+    record: Option<Arc<Record>>,
     changed: AtomicBool,
     draws: AtomicU64,
 }
@@ -59,10 +77,17 @@ impl Answers {
             quota: Mutex::default(),
             meter: CacheMeter::default(),
             folder: folder.map(Path::to_owned),
+            record: None,
             changed: AtomicBool::new(false),
             // No two processes draw the same ids.
             draws: AtomicU64::new(getrandom::u64().unwrap_or_default()),
         }
+    }
+
+    /// The same, with answers where all nodes find them: the shelf holds what finds them.
+    #[must_use]
+    pub fn recorded(self, record: Record) -> Self {
+        Self { record: Some(Arc::new(record)), folder: None, ..self }
     }
 
     /// An id that no other entry has.
@@ -85,37 +110,89 @@ impl Answers {
         self.shelf.lock().view(scope)
     }
 
-    /// An entry, compared again: this tenant's, of this scope, alive and young enough.
-    pub fn fetch(
+    /// The entries that are still what the shelf says of them: this tenant's, of this scope, alive
+    /// and young enough. Any other is taken off the shelf.
+    ///
+    /// # Errors
+    /// Their home does not answer in time.
+    pub async fn fetch(
         &self,
-        id: u64,
+        ids: &[u64],
         (tenant, scope): (&str, &Digest),
         (now, not_before): (Timestamp, Timestamp),
-    ) -> Option<Entry> {
-        let shelf = self.shelf.lock();
-        let entry = shelf.fetch(id, tenant, scope, now);
-        entry.filter(|entry| entry.created >= not_before).cloned()
+    ) -> Result<Vec<Entry>, StoreError> {
+        let Some(record) = &self.record else {
+            let shelf = self.shelf.lock();
+            let found = ids.iter().filter_map(|id| shelf.fetch(*id, tenant, scope, now));
+            return Ok(found.filter(|entry| entry.created >= not_before).cloned().collect());
+        };
+        let found = record.fetch(tenant, ids).await?;
+        let mut whole = Vec::with_capacity(found.len());
+        for (id, entry) in ids.iter().zip(found) {
+            let own = |entry: &Entry| {
+                entry.id == *id
+                    && *entry.tenant == *tenant
+                    && entry.scope == *scope
+                    && entry.expires > now
+            };
+            match entry.filter(own) {
+                Some(entry) if entry.created >= not_before => whole.push(entry),
+                Some(_) => {}
+                None => self.repair(*id, (tenant, scope)),
+            }
+        }
+        Ok(whole)
     }
 
-    /// One more entry; `false` where its key or its tenant has no room for it.
-    pub fn keep(&self, entry: Entry, brought: Brought, now: Timestamp) -> bool {
-        let who = (short(&entry.tenant), brought.key);
+    /// The shelf was wrong of an entry: it is not what this tenant and scope were told.
+    fn repair(&self, id: u64, (tenant, scope): (&str, &Digest)) {
         let mut shelf = self.shelf.lock();
-        let most = (brought.per_hour, shelf.own_bounds().bytes);
-        let kept = self.quota.lock().take(who, entry.answer.len(), most, now)
-            && shelf.keep(entry, now).is_some();
-        drop(shelf);
-        if kept {
-            count(&self.meter.stored);
+        let told = |entry: &Entry| *entry.tenant == *tenant && entry.scope == *scope;
+        if shelf.get(id).is_some_and(told) && shelf.remove(id).is_some() {
+            count(&self.meter.repaired);
+        }
+    }
+
+    /// One more entry.
+    ///
+    /// # Errors
+    /// Its key or its tenant has no room for it, or its home does not take it.
+    pub async fn keep(
+        &self,
+        entry: &Entry,
+        brought: Brought,
+        now: Timestamp,
+    ) -> Result<(), Unstored> {
+        let who = (short(&entry.tenant), brought.key);
+        let most = (brought.per_hour, self.shelf.lock().own_bounds().bytes);
+        if !self.quota.lock().take(who, entry.answer.len(), most, now) {
+            return Err(Unstored::Quota);
+        }
+        let shelved = self.put(entry, now).await?;
+        self.shelf.lock().keep(shelved, now).ok_or(Unstored::Quota)?;
+        count(&self.meter.stored);
+        self.changed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Gives a kept entry the vector that it is found by.
+    pub async fn attach(&self, entry: &Entry, vector: Vector, now: Timestamp) {
+        let found = Entry { vector: Some(Arc::new(vector.clone())), ..entry.clone() };
+        if self.put(&found, now).await.is_ok() {
+            self.shelf.lock().attach(entry.id, vector);
             self.changed.store(true, Ordering::Release);
         }
-        kept
     }
 
-    /// Gives an entry the vector that it is found by.
-    pub fn attach(&self, id: u64, vector: Vector) {
-        self.shelf.lock().attach(id, vector);
-        self.changed.store(true, Ordering::Release);
+    /// Into the home of all nodes, where there is one; what is left for the shelf.
+    async fn put(&self, entry: &Entry, now: Timestamp) -> Result<Entry, Unstored> {
+        match &self.record {
+            None => Ok(entry.clone()),
+            Some(record) => {
+                record.keep(entry, now).await.map_err(|_| Unstored::Store)?;
+                Ok(record::told(entry))
+            }
+        }
     }
 
     /// Counts a hit: what is asked for often stays.
@@ -123,22 +200,72 @@ impl Answers {
         self.shelf.lock().hit(id, now);
     }
 
-    /// Takes entries off; how many went.
-    pub fn purge(&self, purge: &Purge) -> usize {
-        let gone = match purge.entry {
-            // The one entry is looked at directly, whether or not it is there.
-            Some(id) => {
-                let mut shelf = self.shelf.lock();
-                let own = shelf.get(id).is_some_and(|entry| purge.names(entry));
-                usize::from(own && shelf.remove(id).is_some())
+    /// Takes entries off, here and wherever all nodes find them; how many went.
+    ///
+    /// # Errors
+    /// The other home has not confirmed it; this node serves them no more.
+    pub async fn purge(&self, purge: &Purge) -> Result<usize, StoreError> {
+        let named = self.take_off(purge);
+        let gone = match &self.record {
+            None => named.len(),
+            Some(record) => {
+                let mut whose: HashMap<&str, Vec<u64>> = HashMap::new();
+                for (id, tenant) in &named {
+                    whose.entry(tenant).or_default().push(*id);
+                }
+                // One that this node has not heard of yet may be there all the same.
+                if let (Some(tenant), Some(id)) = (&purge.tenant, purge.entry) {
+                    whose.insert(tenant, vec![id]);
+                }
+                let mut gone = 0;
+                for (tenant, ids) in whose {
+                    gone += record.take_out(tenant, &ids).await?;
+                }
+                gone
             }
-            None => self.shelf.lock().purge(|entry| purge.names(entry)).len(),
         };
         if gone > 0 {
             self.meter.purged.fetch_add(gone as u64, Ordering::Relaxed);
             self.changed.store(true, Ordering::Release);
         }
-        gone
+        Ok(gone)
+    }
+
+    /// Takes entries off the shelf; which, and whose they were.
+    fn take_off(&self, purge: &Purge) -> Vec<(u64, Arc<str>)> {
+        let mut shelf = self.shelf.lock();
+        let gone = match purge.entry {
+            // The one entry is looked at directly, whether or not it is there.
+            Some(id) => {
+                let own = shelf.get(id).is_some_and(|entry| purge.names(entry));
+                own.then(|| shelf.remove(id)).flatten().into_iter().collect()
+            }
+            None => shelf.purge(|entry| purge.names(entry)),
+        };
+        gone.iter().map(|entry| (entry.id, Arc::clone(&entry.tenant))).collect()
+    }
+
+    /// Keeps two questions that were taken for one, for whoever trains; a disk that does not take
+    /// them is no reason to refuse anything.
+    pub fn note_wrong(&self, asked: &str, kept: &str) {
+        let Some(folder) = &self.folder else { return };
+        let pair = serde_json::json!({
+            "a": asked, "b": kept, "should_hit": false, "kind": "feedback",
+        });
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.append(true).create(true).mode(0o600).open(folder.join(PAIRS));
+        let noted = file.and_then(|mut file| {
+            if file.metadata()?.len() < PAIRS_BYTES_MAX {
+                file.write_all(format!("{pair}\n").as_bytes())?;
+            }
+            Ok(())
+        });
+        drop(noted);
+    }
+
+    /// How many entries each tenant has.
+    pub fn tenants(&self) -> Vec<(String, usize)> {
+        self.shelf.lock().tenants()
     }
 
     pub fn fill(&self) -> Fill {
@@ -153,14 +280,10 @@ impl Answers {
 
 impl Purge {
     fn names(&self, entry: &Entry) -> bool {
-        let model = |wanted: &str| {
-            let kept = p402_core::cache::kept::Kept::unpack(&entry.answer);
-            kept.is_some_and(|kept| kept.model == wanted)
-        };
         self.entry.is_none_or(|id| entry.id == id)
             && self.tenant.as_deref().is_none_or(|tenant| *entry.tenant == *tenant)
             && self.before.is_none_or(|before| entry.created < before)
-            && self.model.as_deref().is_none_or(model)
+            && self.model.as_deref().is_none_or(|model| *entry.model == *model)
     }
 }
 
