@@ -118,6 +118,12 @@ DATA ?= p402/verifier/pairs/dev/*.jsonl
 cache-eval: $(ENCODER) ## judge pairs of questions as the cache would: DATA=pairs.jsonl
 	cargo run --quiet --release -p p402-benches --example cache_eval -- $(DATA)
 
+.PHONY: verifier
+verifier: $(ENCODER) $(STAMPS)/runtime ## grow the trees that judge a pair of questions, from our own pairs
+	$(PIP) install --require-hashes -r requirements/train.txt
+	cargo build --quiet --release -p p402-benches --example cache_eval
+	$(BIN)/python -m p402.verifier.train target/release/examples/cache_eval
+
 .PHONY: clients
 clients: build $(STAMPS)/tests ## real client packages against the gateway (every CI run)
 	$(BIN)/python -m pytest tests/test_clients.py -v -s
@@ -151,6 +157,7 @@ lock: $(STAMPS)/dev ## write the Python lock files anew
 	$(BIN)/python $(COMPILE) -o requirements/runtime.txt pyproject.toml requirements/build.in
 	$(BIN)/python $(COMPILE) -c requirements/runtime.txt --extra test -o requirements/test.txt pyproject.toml
 	$(BIN)/python $(COMPILE) -c requirements/test.txt --extra dev -o requirements/dev.txt pyproject.toml
+	$(BIN)/python $(COMPILE) -c requirements/runtime.txt --extra train -o requirements/train.txt pyproject.toml
 
 .PHONY: ci
 ci: ## what CI runs

@@ -1,10 +1,11 @@
-//! Decides what a search costs by the size of a scope, and what the vetoes of one pair cost.
+//! Decides what a search costs by the size of a scope, and what the judgement of one pair costs.
 //! Deliberately without the encoder (embed.rs); its test is p402-core's tests/lookup.rs.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use p402_core::cache::index::{Mark, Partition, Wish};
+use p402_core::cache::judge::judge;
 use p402_core::cache::similarity::Vector;
-use p402_core::cache::veto::{Reading, veto};
+use p402_core::cache::veto::Reading;
 use p402_core::time::Timestamp;
 use std::hint::black_box;
 
@@ -38,19 +39,19 @@ fn search(c: &mut Criterion) {
     group.finish();
 }
 
-fn judge(c: &mut Criterion) {
+fn judged(c: &mut Criterion) {
     let (a, b) = (
         "In Python, how do I merge two dictionaries with more than 5 keys, please?",
         "How can I combine two dictionaries with more than 5 keys in Python?",
     );
-    c.bench_function("vetoes of a pair", |bench| {
-        bench.iter(|| veto(&Reading::of(black_box(a)), &Reading::of(black_box(b))));
+    c.bench_function("judgement of a pair", |bench| {
+        bench.iter(|| judge(&Reading::of(black_box(a)), &Reading::of(black_box(b)), 0.95));
     });
     let (a, b) = (a.repeat(10), b.repeat(10));
-    c.bench_function("vetoes of a long pair", |bench| {
-        bench.iter(|| veto(&Reading::of(black_box(&a)), &Reading::of(black_box(&b))));
+    c.bench_function("judgement of a long pair", |bench| {
+        bench.iter(|| judge(&Reading::of(black_box(&a)), &Reading::of(black_box(&b)), 0.95));
     });
 }
 
-criterion_group!(benches, search, judge);
+criterion_group!(benches, search, judged);
 criterion_main!(benches);

@@ -203,7 +203,7 @@ impl Search<'_> {
             let entry = entries.iter().find(|entry| entry.id == candidate.id);
             let Some(fit) = entry.and_then(|entry| self.fit(entry.clone())) else { continue };
             let Some((kept, _)) = &fit.0.asked else { continue };
-            match judge(&asked, &Reading::of(kept)) {
+            match judge(&asked, &Reading::of(kept), candidate.cosine) {
                 Ok(passed) => {
                     let near = Near { similarity: candidate.cosine, score: passed.score };
                     return Ok((fit, near));

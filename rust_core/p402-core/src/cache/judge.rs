@@ -1,7 +1,8 @@
-//! Decides whether two texts that are near mean the same: the vetoes, in one place for all callers.
+//! Decides whether two texts that are near mean the same: vetoes, then the verifier, in one place.
 //! Does not measure nearness (similarity.rs) and does not search.
 
 use super::verdict::Miss;
+use super::verify::{self, Pair};
 use super::veto::{self, Reading, veto};
 use super::{canon, policy};
 
@@ -12,18 +13,22 @@ pub struct Passed {
     pub score: Option<f32>,
 }
 
-/// Whether the answer to one may stand for the other's.
+/// Whether the answer to one may stand for the other's, `cosine` being how near they are.
 ///
 /// # Errors
 /// Why not.
-pub fn judge(asked: &Reading<'_>, kept: &Reading<'_>) -> Result<Passed, Miss> {
-    match veto(asked, kept) {
-        Some(veto) => Err(Miss::Veto(veto)),
-        None => Ok(Passed::default()),
+pub fn judge(asked: &Reading<'_>, kept: &Reading<'_>, cosine: f32) -> Result<Passed, Miss> {
+    if let Some(veto) = veto(asked, kept) {
+        return Err(Miss::Veto(veto));
     }
+    let score = verify::score(&Pair::of(asked, kept, cosine));
+    if score < verify::threshold() {
+        return Err(Miss::Verifier);
+    }
+    Ok(Passed { score: Some(score) })
 }
 
 /// The rules' versions: entries judged by others lie in scopes that nobody asks for.
 pub fn versions() -> String {
-    format!("{}.{}.{}", canon::VERSION, veto::VERSION, policy::VERSION)
+    format!("{}.{}.{}.{}", canon::VERSION, veto::VERSION, verify::VERSION, policy::VERSION)
 }

@@ -13,5 +13,6 @@ pub mod rules;
 pub mod shelf;
 pub mod similarity;
 pub mod verdict;
+pub mod verify;
 pub mod veto;
 pub mod wish;

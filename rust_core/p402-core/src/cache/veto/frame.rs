@@ -5,7 +5,7 @@ use crate::text::words::{Kind, Word};
 
 /// What kind of answer is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(in crate::cache) enum Wanted {
     /// An order, a statement or a few key words: what is asked for is left open.
     Bare,
     What,

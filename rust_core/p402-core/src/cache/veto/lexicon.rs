@@ -12,7 +12,7 @@ your it its this that these those there here please kindly hi hello hey thanks t
 really actually basically exactly currently simply quickly easily some any also then have has \
 had as with by about into what which who whom whose when where why how would could can should \
 will may might shall let us want need like know tell say show give explain describe help get \
-wonder ask question answer mean meaning way one thing he she they them him her his their if than \
+wonder ask question answer mean meaning way one thing if than \
 generally usually typically able go try such properly correctly definition define overview \
 information info work happen exist call actual ok okay dear sir assistant";
 /// Words that turn a statement round.
@@ -20,13 +20,17 @@ const NEGATORS: &str = "\
 not no never none nobody nothing nowhere neither nor without except excluding unless hardly \
 rarely seldom barely cannot non impossible unable isn ain unlike instead nt";
 /// Content that may be missing on one side: praise, and the wish for advice itself.
-const WEAK: &str = "good best great recommend suggest advice tip people person someone away";
+const WEAK: &str = "good best great recommend suggest advice tip people away";
 /// What is possible, allowed or due: `can` is not `must`.
 const MODALS: &str = "\
 must should may might shall will would could can need ought required optional mandatory allowed \
 forbidden always sometimes often ever only all every each most many few several half both either \
 least more less fewer enough too very again still already yet before after until since during \
 had possible";
+/// Words that ask for one kind of thing.
+const ASKING: &[&str] = &["why", "when", "where", "who", "whom", "whose", "how"];
+/// Negators that belong to the words after them.
+const BOUND: &[&str] = &["without", "except", "excluding", "unlike", "no"];
 /// Tenses of a verb that carries no content.
 const PAST: &[&str] = &["was", "were", "did"];
 const PRESENT: &[&str] = &["is", "are", "am", "do", "does", "will"];
@@ -163,6 +167,14 @@ kcal,kilocalorie n,newton pa,pascal c,°c,celsius f,°f,fahrenheit k,kelvin mph 
 usd,dollar,$,buck eur,euro,€ gbp,£,quid,sterling jpy,yen,¥ inr,rupee cny,yuan,rmb cent \
 %,percent,pct,percentage degree,° acre hectare,ha sqft px,pixel point,pt dozen person,people";
 
+pub(super) fn asking(folded: &str) -> Option<&'static str> {
+    ASKING.iter().find(|word| **word == folded).copied()
+}
+
+pub(super) fn is_bound(folded: &str) -> bool {
+    BOUND.contains(&folded)
+}
+
 pub(super) fn is_past(folded: &str) -> bool {
     PAST.contains(&folded)
 }
@@ -172,7 +184,7 @@ pub(super) fn is_present(folded: &str) -> bool {
 }
 
 /// Tables made from the lists above, once.
-pub(super) struct Lexicon {
+pub(in crate::cache) struct Lexicon {
     light: HashSet<String>,
     weak: HashSet<String>,
     negators: HashSet<&'static str>,
@@ -183,7 +195,7 @@ pub(super) struct Lexicon {
 }
 
 /// The one lexicon.
-pub(super) fn lexicon() -> &'static Lexicon {
+pub(in crate::cache) fn lexicon() -> &'static Lexicon {
     static LEXICON: OnceLock<Lexicon> = OnceLock::new();
     LEXICON.get_or_init(Lexicon::read)
 }
@@ -223,7 +235,7 @@ impl Lexicon {
         self.light.contains(stem)
     }
 
-    pub(super) fn is_weak(&self, stem: &str) -> bool {
+    pub(in crate::cache) fn is_weak(&self, stem: &str) -> bool {
         self.weak.contains(stem)
     }
 
@@ -239,7 +251,7 @@ impl Lexicon {
         self.opposites.contains(&ordered(a, b))
     }
 
-    pub(super) fn are_synonyms(&self, a: &str, b: &str) -> bool {
+    pub(in crate::cache) fn are_synonyms(&self, a: &str, b: &str) -> bool {
         a == b || self.synonyms.contains(&ordered(a, b))
     }
 

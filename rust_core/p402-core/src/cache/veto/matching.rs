@@ -8,7 +8,7 @@ use super::reading::Reading;
 const LEFT_MAX: usize = 16;
 
 /// For each content word of `a` its partner's place in `b`.
-pub(super) fn partners(a: &Reading<'_>, b: &Reading<'_>) -> Vec<Option<usize>> {
+pub(in crate::cache) fn partners(a: &Reading<'_>, b: &Reading<'_>) -> Vec<Option<usize>> {
     let mut taken = vec![false; b.content.len()];
     let mut partners: Vec<Option<usize>> = a
         .content

@@ -3,9 +3,9 @@
 
 mod diff;
 mod entity;
-mod frame;
-mod lexicon;
-mod matching;
+pub(super) mod frame;
+pub(super) mod lexicon;
+pub(super) mod matching;
 mod negation;
 mod number;
 mod order;

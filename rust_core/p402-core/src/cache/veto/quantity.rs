@@ -6,7 +6,7 @@ use crate::text::words::{Kind, Word};
 
 /// A value as it is written, without its spelling, and its unit (empty: none).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Quantity {
+pub(in crate::cache) struct Quantity {
     pub(super) value: String,
     pub(super) unit: String,
 }

@@ -42,25 +42,27 @@ const JOINING: &[&str] = &["and", "or", "vs", "versus"];
 /// A text as the vetoes see it.
 #[derive(Debug)]
 pub struct Reading<'a> {
-    pub(super) text: &'a str,
-    pub(super) whole: bool,
-    pub(super) wanted: Wanted,
-    pub(super) quantities: Vec<Quantity>,
-    pub(super) dates: Vec<String>,
+    pub(in crate::cache) text: &'a str,
+    pub(in crate::cache) whole: bool,
+    pub(in crate::cache) wanted: Wanted,
+    pub(in crate::cache) quantities: Vec<Quantity>,
+    pub(in crate::cache) dates: Vec<String>,
     /// Negators, as often as they stand.
-    pub(super) negators: usize,
-    pub(super) past: bool,
-    pub(super) present: bool,
+    pub(in crate::cache) negators: usize,
+    pub(in crate::cache) past: bool,
+    pub(in crate::cache) present: bool,
     /// Words of possibility and quantity outside the question's frame.
-    pub(super) modals: Vec<String>,
+    pub(in crate::cache) modals: Vec<String>,
+    /// Words that ask, wherever they stand.
+    pub(in crate::cache) asking: Vec<&'static str>,
     /// Code, links and quotations: equal byte for byte or not equal.
-    pub(super) exact: Vec<&'a str>,
+    pub(in crate::cache) exact: Vec<&'a str>,
     /// Capitalised inside a sentence, or an identifier; stems.
-    pub(super) names: Vec<String>,
+    pub(in crate::cache) names: Vec<String>,
     /// Stems of what carries content, in order.
-    pub(super) content: Vec<String>,
+    pub(in crate::cache) content: Vec<String>,
     /// Stems of all plain words outside the frame: `on` carries no content, but `off` excludes it.
-    pub(super) said: Vec<String>,
+    pub(in crate::cache) said: Vec<String>,
 }
 
 impl<'a> Reading<'a> {
@@ -80,6 +82,7 @@ impl<'a> Reading<'a> {
             past: words.iter().any(|word| lexicon::is_past(&word.folded)),
             present: words.iter().any(|word| lexicon::is_present(&word.folded)),
             modals: Vec::new(),
+            asking: words.iter().filter_map(|word| lexicon::asking(&word.folded)).collect(),
             exact: Vec::new(),
             names: Vec::new(),
             content: Vec::new(),
@@ -156,6 +159,9 @@ impl<'a> Reading<'a> {
         let folded = word.folded.as_str();
         if lexicon.is_negator(folded) {
             self.negators += 1;
+            if lexicon::is_bound(folded) {
+                self.content.push("!without".to_owned());
+            }
             return;
         }
         if lexicon.is_modal(folded) {

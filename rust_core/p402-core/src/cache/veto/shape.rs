@@ -12,7 +12,11 @@ pub(super) fn shape(a: &Reading<'_>, b: &Reading<'_>) -> Option<Veto> {
         return None;
     }
     let (short, long) = (a.text.len().min(b.text.len()), a.text.len().max(b.text.len()));
+    let only =
+        |a: &Reading<'_>, b: &Reading<'_>| a.asking.iter().any(|word| !b.asking.contains(word));
     let same = a.wanted.fits(b.wanted)
+        // One side may ask without such a word, but not each with another one.
+        && !(only(a, b) && only(b, a))
         && a.whole
         && b.whole
         && long * 10 <= short.max(1) * LENGTH_TENTHS_MAX
