@@ -214,6 +214,7 @@ def test_the_manifests_point_one_way():
         return {name for table in tables for name in table.get("dependencies", {})}
 
     assert needs("p402-core") & (NOT_IN_CORE | {"p402-io", "p402-py"}) == set()
+    assert needs("p402-encoder") & (NOT_IN_CORE | {"p402-io", "p402-py"}) == set()
     assert needs("p402-io") & {"pyo3", "p402-py"} == set()
     assert {"p402-core", "p402-io"} <= needs("p402-py")
 

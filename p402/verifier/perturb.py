@@ -53,21 +53,68 @@ NAMES = [
     *("Paris", "Berlin", "Kenya", "Python", "Java", "Excel", "Toyota", "Mozart", "Chicago"),
     *("Brazil", "Windows", "Android", "Napoleon", "Saturn", "Oslo", "Gmail", "Chopin", "Peru"),
 ]
-GREETINGS = ["Hi, ", "Hello, ", "Please ", "Can you tell me ", "I want to know ", "Quick question: "]
+GREETINGS = [
+    "Hi, ",
+    "Hello, ",
+    "Please ",
+    "Can you tell me ",
+    "I want to know ",
+    "Quick question: ",
+]
 SWAPS = {
-    "reason": [("Why", "When"), ("When", "Where"), ("Where", "Why"), ("Who", "When"), ("How", "Why")],
+    "reason": [
+        ("Why", "When"),
+        ("When", "Where"),
+        ("Where", "Why"),
+        ("Who", "When"),
+        ("How", "Why"),
+    ],
     "tense": [(" is ", " was "), (" are ", " were "), (" does ", " did "), (" do ", " did ")],
     "modal": [(" can ", " must "), (" should ", " can "), (" can ", " cannot "), ("Can ", "Must ")],
-    "direction": [(" to ", " from "), (" for ", " against "), (" in ", " near "), (" from ", " to ")],
+    "direction": [
+        (" to ", " from "),
+        (" for ", " against "),
+        (" in ", " near "),
+        (" from ", " to "),
+    ],
     "owner": [(" my ", " my brother's "), (" my ", " someone's "), (" I ", " they ")],
-    "quantity": [(" the ", " most "), (" a ", " every "), (" a ", " another "), (" the ", " half the ")],
+    "quantity": [
+        (" the ", " most "),
+        (" a ", " every "),
+        (" a ", " another "),
+        (" the ", " half the "),
+    ],
 }
 KEEPS = [
-    [("How do I ", "How can I "), ("How do I ", "How to "), ("How do I ", "What's the best way to ")],
-    [("What is ", "What's "), ("What is ", "Tell me "), ("What are ", "Tell me "), ("Who is ", "Who's ")],
-    [(" do not ", " don't "), (" is not ", " isn't "), (" cannot ", " can't "), (" it is ", " it's ")],
-    [("What is the ", ""), ("What are the ", ""), ("Give me ", ""), ("How do I ", ""), ("Explain ", "")],
-    [("Explain ", "Please explain "), ("Explain ", "Can you explain "), ("Write ", "Can you write ")],
+    [
+        ("How do I ", "How can I "),
+        ("How do I ", "How to "),
+        ("How do I ", "What's the best way to "),
+    ],
+    [
+        ("What is ", "What's "),
+        ("What is ", "Tell me "),
+        ("What are ", "Tell me "),
+        ("Who is ", "Who's "),
+    ],
+    [
+        (" do not ", " don't "),
+        (" is not ", " isn't "),
+        (" cannot ", " can't "),
+        (" it is ", " it's "),
+    ],
+    [
+        ("What is the ", ""),
+        ("What are the ", ""),
+        ("Give me ", ""),
+        ("How do I ", ""),
+        ("Explain ", ""),
+    ],
+    [
+        ("Explain ", "Please explain "),
+        ("Explain ", "Can you explain "),
+        ("Write ", "Can you write "),
+    ],
     [("How do I ", "I need to "), ("How do I ", "How would I "), ("How does ", "Explain how ")],
 ]
 
@@ -108,17 +155,20 @@ def number(text: str, draw: Random) -> str | None:
     return text.replace(old, str(int(old) + draw.choice([1, 2, 5, 10, 90])), 1)
 
 
-EMPTY = frozenset(
-    "does what when where which with without that than have there from into need want know would like "
-    "people good best your mean this they them then some does please thanks tell give here most must "
-    "should could will work enough still look".split()
-)
+EMPTY = {
+    *("does", "what", "when", "where", "which", "with", "without", "that", "than", "have", "there"),
+    *("from", "into", "need", "want", "know", "would", "like", "people", "good", "best", "your"),
+    *("mean", "this", "they", "them", "then", "some", "please", "thanks", "tell", "give", "here"),
+    *("most", "must", "should", "could", "will", "work", "enough", "still", "look"),
+}
 
 
 def places(text: str, least: int = 4) -> list[re.Match[str]]:
     """Words that carry something: long ones, not the first."""
     found = re.finditer(r"\b[a-z]+\b", text)
-    return [word for word in found if len(word[0]) >= least and word.start() and word[0] not in EMPTY]
+    return [
+        word for word in found if len(word[0]) >= least and word.start() and word[0] not in EMPTY
+    ]
 
 
 def word_swap(text: str, draw: Random, pool: list[str]) -> str | None:
@@ -238,15 +288,15 @@ def pairs_of(folder: Path, draw: Random) -> list[Made]:
     pool = sorted({word[0] for text in questions for word in places(text, 5)})
     keep, broken = keeping(), breaking(pool)
     for text, topic in questions.items():
-        same: list[str] = [text]
+        alike: list[str] = [text]
         for kind, change in keep.items():
             other = change(text, draw)
             if other and other != text:
-                made.append(Made(text, other, True, kind, topic))
-                same.append(other)
+                made.append(Made(text, other, same=True, kind=kind, topic=topic))
+                alike.append(other)
         for kind, change in broken.items():
             # The trap may be worded otherwise, too.
-            other = change(draw.choice([text, text, *same]), draw)
-            if other and other not in same:
-                made.append(Made(text, other, False, kind, topic))
+            other = change(draw.choice([text, text, *alike]), draw)
+            if other and other not in alike:
+                made.append(Made(text, other, same=False, kind=kind, topic=topic))
     return made

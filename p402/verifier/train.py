@@ -16,6 +16,7 @@ from random import Random
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingClassifier
 
 from p402.verifier.perturb import Made, pairs_of
@@ -40,12 +41,12 @@ NEAR = 0.8
 class Seen(NamedTuple):
     """The pairs as the trees see them."""
 
-    features: np.ndarray
-    same: np.ndarray
-    passed: np.ndarray
-    weights: np.ndarray
+    features: NDArray[np.float64]
+    same: NDArray[np.bool_]
+    passed: NDArray[np.bool_]
+    weights: NDArray[np.float64]
 
-    def cut(self, chosen: np.ndarray) -> Seen:
+    def cut(self, chosen: NDArray[np.bool_]) -> Seen:
         """Only the chosen ones."""
         return Seen(*(part[chosen] for part in self))
 
@@ -58,7 +59,7 @@ def seen(pairs: list[Made], binary: str) -> Seen:
             file.write(json.dumps(told) + "\n")
         file.flush()
         command = [binary, "--features", file.name]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
     rows = np.array([[float(word) for word in line.split()] for line in out.splitlines()])
     same = rows[:, 0] > 0
     written = np.array([WRITTEN if pair.written else 1.0 for pair in pairs])
@@ -80,7 +81,7 @@ def grown(own: Seen) -> GradientBoostingClassifier:
     return forest.fit(own.features.astype(np.float32), own.same, sample_weight=own.weights)
 
 
-def left_out(pairs: list[Made], own: Seen) -> np.ndarray:
+def left_out(pairs: list[Made], own: Seen) -> NDArray[np.float64]:
     """Each pair's score from a forest that saw neither its topic nor its kind of trap."""
     scores = np.zeros(len(pairs))
     topics = np.array([pair.topic % FOLDS for pair in pairs])
@@ -96,7 +97,7 @@ def left_out(pairs: list[Made], own: Seen) -> np.ndarray:
     return scores
 
 
-def threshold(pairs: list[Made], scores: np.ndarray, own: Seen) -> float:
+def threshold(pairs: list[Made], scores: NDArray[np.float64], own: Seen) -> float:
     """The higher of two: few of all traps pass, and few that we wrote to be served are lost."""
     judged = own.passed & (own.features[:, 0] >= THRESHOLD)
     allowed = math.floor(FALSE_HITS_MAX * np.sum(~own.same))
@@ -122,14 +123,16 @@ def written(forest: GradientBoostingClassifier, least: float) -> bytes:
                 bound = math.inf if leaf else tree.threshold[node]
                 parts.append(bytes([0 if leaf else tree.feature[node]]))
                 parts.append(np.array([bound], "<f4").tobytes())
-                below += [node, node] if leaf else [tree.children_left[node], tree.children_right[node]]
+                below += (
+                    [node, node] if leaf else [tree.children_left[node], tree.children_right[node]]
+                )
             level = below
         leaves = [RATE * tree.value[node][0][0] for node in level]
         parts.append(np.array(leaves, "<f4").tobytes())
     return b"".join(parts)
 
 
-def table(pairs: list[Made], own: Seen, scores: np.ndarray, least: float) -> str:
+def table(pairs: list[Made], own: Seen, scores: NDArray[np.float64], least: float) -> str:
     """The card's lines: each kind, how many are near, pass the vetoes, pass the trees too."""
     near = own.features[:, 0] >= THRESHOLD
     lines = ["| kind | pairs | near | past the vetoes | and the trees |", "|---|---|---|---|---|"]
@@ -147,7 +150,7 @@ def table(pairs: list[Made], own: Seen, scores: np.ndarray, least: float) -> str
 
 def main(binary: str) -> None:
     """Make pairs, grow trees, write them and print the card's table."""
-    pairs = pairs_of(HERE / "pairs" / "dev", Random(SEED))
+    pairs = pairs_of(HERE / "pairs" / "dev", Random(SEED))  # noqa: S311
     own = seen(pairs, binary)
     kept = own.features[:, 0] >= NEAR
     pairs = [pair for pair, near in zip(pairs, kept, strict=True) if near]

@@ -1,11 +1,14 @@
 //! Shows that the trees see a pair alike from both sides, and what judging adds to the vetoes.
 //! Does not measure how often they are right: `make cache-eval` does, on pairs.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
+
 use p402_core::cache::judge::judge;
 use p402_core::cache::verdict::Miss;
 use p402_core::cache::verify::{NAMES, Pair, score, threshold};
 use p402_core::cache::veto::{Reading, Veto};
 use proptest::prelude::*;
+use serde_json::Value;
 
 fn pair(a: &str, b: &str) -> Pair {
     Pair::of(&Reading::of(a), &Reading::of(b), 0.95)
@@ -39,7 +42,8 @@ fn a_pair_is_seen_as_it_is() {
 #[test]
 fn the_trees_tell_a_rewording_from_a_salad_of_words() {
     let same = score(&pair("How do I boil an egg?", "How can I boil an egg?"));
-    let salad = score(&pair("Which planets have moons?", "moons which red dwarf have no age"));
+    let salad = ("Which planets have moons?", "No dwarf has ever had three red moons.");
+    let salad = score(&Pair::of(&Reading::of(salad.0), &Reading::of(salad.1), 0.85));
     assert!(same >= threshold(), "{same}");
     assert!(salad < threshold(), "{salad}");
     assert!(threshold() > 0.0 && threshold() < 1.0);
@@ -52,6 +56,28 @@ fn vetoes_speak_before_the_trees() {
     assert!(passed.is_ok_and(|passed| passed.score.is_some_and(|score| score >= threshold())));
     let refused = judged("How do I boil 2 eggs?", "How do I boil 6 eggs?");
     assert_eq!(refused, Err(Miss::Veto(Veto::Number)));
+}
+
+/// Whatever their vectors say: the files of our own pairs that changes of rules are tried on.
+#[test]
+fn none_of_our_look_alikes_passes_and_most_of_the_others_do() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../p402/verifier/pairs/dev");
+    let (mut passed, mut wanted) = (Vec::new(), Vec::new());
+    for file in std::fs::read_dir(folder).unwrap() {
+        for line in std::fs::read_to_string(file.unwrap().path()).unwrap().lines() {
+            let told: Value = serde_json::from_str(line).unwrap();
+            let (a, b) = (told["a"].as_str().unwrap(), told["b"].as_str().unwrap());
+            let served = judge(&Reading::of(a), &Reading::of(b), 0.95).is_ok();
+            if told["should_hit"] == true {
+                wanted.push(served);
+            } else if served {
+                passed.push(format!("{a} | {b}"));
+            }
+        }
+    }
+    assert_eq!(passed, Vec::<String>::new());
+    let served = wanted.iter().filter(|served| **served).count();
+    assert!(served * 100 >= wanted.len() * 75, "{served} of {}", wanted.len());
 }
 
 proptest! {
