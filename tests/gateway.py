@@ -57,7 +57,11 @@ def model(name: str, of: str, *, usd: str = "1", more: str = "") -> str:
 
 
 def lone(upstream: Upstream, more: str = "") -> str:
-    """One provider, `a`, with one model, `m-a`."""
+    """One provider, `a`, with one model, `m-a`; equal requests are all sent, unless it says more
+    of the cache.
+    """
+    if "[cache]" not in more:
+        more += "\n[cache]\ncost_mode_default = false\n"
     return (
         f'[routing]\nmode = "cost"\n{QUICK}\n{more}\n{provider("a", upstream)}{model("m-a", "a")}'
     )
