@@ -1,7 +1,7 @@
 //! Shows that the trees see a pair alike from both sides, and what judging adds to the vetoes.
 //! Does not measure how often they are right: `make cache-eval` does, on pairs.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
+#![expect(clippy::disallowed_methods, reason = "the pairs are files of the repository")]
 
 use p402_core::cache::judge::judge;
 use p402_core::cache::verdict::Miss;
