@@ -59,7 +59,8 @@ def seen(pairs: list[Made], binary: str) -> Seen:
             file.write(json.dumps(told) + "\n")
         file.flush()
         command = [binary, "--features", file.name]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
+        done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+        out = done.stdout
     rows = np.array([[float(word) for word in line.split()] for line in out.splitlines()])
     same = rows[:, 0] > 0
     written = np.array([WRITTEN if pair.written else 1.0 for pair in pairs])
