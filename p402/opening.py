@@ -6,6 +6,7 @@ Does not write there: accounts and the ledger are the core's.
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p402._core import Gateway
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from p402.settings import Settings
 
+# Read by the core when a question is first to be found by its meaning.
+_ENCODER = Path(__file__).parent / "embedder" / "minilm-l6-i8.bin"
 # Removed when the process ends, and not before.
 _borrowed: list[tempfile.TemporaryDirectory[str]] = []
 
@@ -43,4 +46,9 @@ def open_gateway(settings: Settings, tell: Callable[[str], None]) -> Gateway:
 
 
 def _opened(settings: Settings, folder: str) -> Gateway:
-    return Gateway(settings.core_config(), catalog=settings.catalog_layers(), data_dir=folder)
+    return Gateway(
+        settings.core_config(),
+        catalog=settings.catalog_layers(),
+        data_dir=folder,
+        embedder=_ENCODER,
+    )

@@ -57,7 +57,11 @@ def model(name: str, of: str, *, usd: str = "1", more: str = "") -> str:
 
 
 def lone(upstream: Upstream, more: str = "") -> str:
-    """One provider, `a`, with one model, `m-a`."""
+    """One provider, `a`, with one model, `m-a`; equal requests are all sent, unless it says more
+    of the cache.
+    """
+    if "[cache]" not in more:
+        more += "\n[cache]\ncost_mode_default = false\n"
     return (
         f'[routing]\nmode = "cost"\n{QUICK}\n{more}\n{provider("a", upstream)}{model("m-a", "a")}'
     )
@@ -204,6 +208,8 @@ class Gateway:
         whole: bool = False,
         bounds: Bounds | None = None,
     ) -> None:
+        if "[cache]" not in text:
+            text += "\n[cache]\ncost_mode_default = false\n"  # equal requests are all to be sent
         chosen = settings(text, tuple((env or {}).items()))
         layers = chosen.catalog_layers()
         self.folder = tempfile.TemporaryDirectory(prefix="p402-test-")
@@ -212,6 +218,7 @@ class Gateway:
                 chosen.core_config(),
                 catalog=layers if whole else [HEADER, *layers[1:]],
                 data_dir=self.folder.name,
+                embedder="hashed",
             )
         except ValueError:
             self.folder.cleanup()

@@ -89,6 +89,19 @@ def test_a_decision_is_as_documented(client):
     holds("Route", reply.json())
 
 
+def test_the_cache_and_feedback_are_as_documented(client):
+    holds("Cache", client.get("/cache").json())
+    told = client.post("/chat/completions", json={**ASK, "p402": {"cache": True, "explain": True}})
+    holds("CacheTold", told.json()["p402_metadata"]["cache"])
+    said = {"request_id": told.headers["x-request-id"], "score": -1}
+    holds("Feedback", said)
+    reply = client.post("/feedback", json=said)
+    assert reply.status_code == 202, reply.text
+    holds("FeedbackTold", reply.json())
+    assert client.delete("/cache/ce_0000000000000000").status_code == 404
+    assert client.delete("/cache?all=1").json().keys() == {"purged"}
+
+
 def test_health_is_as_documented(client):
     for path in ("/healthz", "/readyz"):
         holds("Health", client.get(path).json())

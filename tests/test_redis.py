@@ -153,3 +153,40 @@ def test_a_node_of_another_ledger_does_not_start(up, redis):
                 Gateway(shared(up, redis))
 
     asyncio.run(start())
+
+
+async def test_gateways_share_their_cached_answers_and_take_them_back_together(up, redis):
+    cache = f'[cache]\nredis_url = "redis://127.0.0.1:{redis.port}"\nredis_deadline_ms = 50\n'
+    asked = ask(p402={"cache": True, "explain": True})
+
+    async def until(gateway: Gateway, word: str):
+        async with asyncio.timeout(10):
+            while True:
+                told = await gateway.chat(asked | {"p402": {"cache": {"no_store": True}}})
+                assert told.status == 200
+                if told.headers["x-p402-cache"] == word:
+                    return
+
+    async with Gateway(lone(up, cache)) as one, Gateway(lone(up, cache)) as other:
+        async with asyncio.timeout(10):
+            while (await one.chat(asked)).headers["x-p402-cache"] != "exact":
+                pass
+        await until(other, "exact")
+        hit = await other.chat(asked)
+        entry = hit.metadata["cache"]["entry"]
+        assert (await other.http.delete(f"/cache/{entry}")).status_code == 204
+        gone = time.monotonic()
+        await until(one, "miss")
+        assert time.monotonic() - gone < 1.0
+        redis.tell(signal.SIGSTOP)
+        told = await one.chat(asked)
+        assert (told.status, told.headers["x-p402-cache"]) == (200, "miss")
+        refused = await one.http.delete("/cache/ce_0000000000000000")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "cache_unavailable")
+        redis.tell(signal.SIGCONT)
+
+
+def test_a_cluster_is_refused_for_the_cache_in_words(up):
+    text = lone(up, '[cache]\nredis_url = "redis-cluster://127.0.0.1:1"\n')
+    with pytest.raises(ValueError, match="cluster"):
+        Gateway(text)

@@ -84,7 +84,7 @@ class Biller:
 
 def dear(port: int) -> str:
     return (
-        '[routing]\nmode = "cost"\nattempts = 1\n'
+        '[routing]\nmode = "cost"\nattempts = 1\n[cache]\ncost_mode_default = false\n'
         f'[provider.a]\nbase_url = "http://127.0.0.1:{port}/v1"\napi_key = "sk-a"\n'
         '[[model]]\nid = "m-a"\nprovider = "a"\n'
         'input_usd_per_mtok = "400"\noutput_usd_per_mtok = "400"\n'

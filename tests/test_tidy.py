@@ -214,6 +214,7 @@ def test_the_manifests_point_one_way():
         return {name for table in tables for name in table.get("dependencies", {})}
 
     assert needs("p402-core") & (NOT_IN_CORE | {"p402-io", "p402-py"}) == set()
+    assert needs("p402-encoder") & (NOT_IN_CORE | {"p402-io", "p402-py"}) == set()
     assert needs("p402-io") & {"pyo3", "p402-py"} == set()
     assert {"p402-core", "p402-io"} <= needs("p402-py")
 
@@ -269,9 +270,9 @@ def test_environment_and_files_of_the_operator_are_read_in_one_place():
     assert not readers, "\n".join(readers)
 
 
-def test_nobody_but_refresh_and_demo_opens_a_connection():
+def test_nobody_opens_a_connection_but_refresh_demo_and_what_asks_a_gateway():
     clients = re.compile(
         r"^(?:import|from) (?:httpx|urllib\.request|requests|aiohttp)\b", re.MULTILINE
     )
     found = {name for name in files(".py", "p402/") if clients.search(text_of(name))}
-    assert found <= {"p402/demo.py", "p402/local.py", "p402/catalog/fetch.py"}
+    assert found <= {"p402/demo.py", "p402/local.py", "p402/catalog/fetch.py", "p402/cli/cache.py"}

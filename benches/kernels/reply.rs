@@ -26,6 +26,7 @@ fn reply(c: &mut Criterion) {
         cost_details: None,
         routing: None,
         guard: None,
+        cache: None,
     };
     c.bench_function("reply/metadata", |b| {
         let mut out = Vec::with_capacity(1_024);

@@ -41,6 +41,7 @@ One OpenAI-compatible endpoint; each request goes to the best model for its targ
   p402 route 'prove Fermat' --mode quality     which model would answer, and why? (calls nobody)
   p402 usage                                   what was used, by day, model, provider, …
   p402 ledger verify                           is every nano-dollar in its place?
+  p402 cache stats                             what is kept, and what it has served
   p402 demo                                    watch it work, without any key
 
 Keys come from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, GROQ_API_KEY, …).
@@ -98,6 +99,19 @@ _LEDGER_EXAMPLES = {
     "  p402 ledger settle req_019a… --cost-usd 0.0042 --data-dir /var/lib/p402\n",
 }
 
+_CACHE_STEPS = {
+    "stats": "how many answers are kept, and what came of them",
+    "purge": "take answers away: all, by model, by age, or one",
+    "export": "the pairs of questions that feedback has called wrong, as JSON lines",
+}
+
+_CACHE = """\
+examples:
+  p402 cache stats                                   of the gateway on this machine
+  p402 cache purge --model gpt-5.4 --key-file key --url https://gateway.example/api/v2
+  p402 cache purge --tenant acme --data-dir /var/lib/p402      no gateway may run on the directory
+"""
+
 _DEMO = """\
 examples:
   p402 demo                          a live table of two dozen requests against the sandbox
@@ -143,6 +157,7 @@ def parser() -> argparse.ArgumentParser:
     _route(verbs)
     _usage(verbs)
     _ledger(verbs)
+    _cache(verbs)
     _demo(verbs)
     _catalog(verbs)
     return top
@@ -284,6 +299,30 @@ def _ledger(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     told["settle"].add_argument(
         "--cost-usd", metavar="USD", help="what it cost in all (default: its hold, if it is open)"
     )
+
+
+def _cache(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    made = _new(verbs.add_parser("cache", help="show, purge or export the semantic cache"))
+    made.description = "The semantic cache of a running gateway, or of a data directory."
+    made.epilog = _CACHE
+    steps = made.add_subparsers(prog="p402 cache", metavar="STEP", required=True)
+    told = {}
+    for name, says in _CACHE_STEPS.items():
+        step = _new(steps.add_parser(name, help=says, description=says, epilog=_CACHE))
+        step.set_defaults(module="p402.cli.cache", do=name)
+        step.add_argument("--data-dir", metavar="DIR", help="a gateway's folder, not its address")
+        step.add_argument("--url", default="http://127.0.0.1:4020/api/v2", metavar="URL")
+        step.add_argument(
+            "--key-file", metavar="FILE", help="file with the API key, where tenants have keys"
+        )
+        step.add_argument("--json", action="store_true", help="machine-readable")
+        told[name] = step
+    told["purge"].add_argument("--all", action="store_true", help="everything of the tenant's")
+    told["purge"].add_argument("--model", metavar="NAME", help="answers of this model")
+    told["purge"].add_argument("--older-than-s", type=int, metavar="S", help="older ones")
+    told["purge"].add_argument("--entry", metavar="ID", help="this one, ce_…")
+    told["purge"].add_argument("--tenant", metavar="ID", help="of this tenant (with --data-dir)")
+    told["export"].add_argument("--out", metavar="FILE", help="where to (default: standard output)")
 
 
 def _demo(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

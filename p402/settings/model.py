@@ -14,6 +14,7 @@ import orjson
 from p402.settings.keys import Secret
 from p402.settings.records import is_loopback
 from p402.settings.schema import (
+    Cache,
     Cors,
     Guard,
     Ledger,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 DEFAULT_TENANT = "default"
 CATALOG = Path(__file__).parent.parent / "catalog" / "catalog.jsonl"
 REFRESH_BYTES_MAX = 64 << 20
+# What the core is told as it stands in the file.
+_SECTIONS = ("routing", "timeouts", "stream", "limits", "pricing", "guard", "ledger", "cache")
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +44,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     digests: tuple[bytes, ...] = ()
     options: dict[str, Any] = {}
     guard: Guard = Guard()
+    cache: Cache = Cache()
 
 
 class Operator(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     guard: Guard = Guard()
     store: Store = Store()
     ledger: Ledger = Ledger()
+    cache: Cache = Cache()
     alerts: Alerts = Alerts()
     # Where the ledger is; named by the operator, or this user's own place.
     data_dir: Path = Path()
@@ -143,15 +148,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         keys |= {
             record["id"]: [""] for record in self.sandbox_records() if record["t"] == "provider"
         }
-        sections = ("routing", "timeouts", "stream", "limits", "pricing", "guard", "ledger")
-        told: dict[str, Any] = {name: msgspec.to_builtins(getattr(self, name)) for name in sections}
+        tables = {name: getattr(self, name) for name in _SECTIONS}
+        told: dict[str, Any] = {name: msgspec.to_builtins(it) for name, it in tables.items()}
         if told["pricing"].get("direct_basis") == "requested":
             del told["pricing"]["direct_basis"]
         store = msgspec.to_builtins(self.store)
         told["store"] = {name: value for name, value in store.items() if name != "data_dir"}
         told["keys"] = keys
         told["tenants"] = [
-            {"id": tenant.id, **tenant.options, **_unless_empty("guard", tenant.guard)}
+            {"id": tenant.id, **tenant.options}
+            | _unless_empty("guard", tenant.guard)
+            | _unless_empty("cache", tenant.cache)
             for tenant in self.tenants
         ] or [{"id": DEFAULT_TENANT}]
         return orjson.dumps(told)

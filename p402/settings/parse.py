@@ -29,6 +29,7 @@ _TABLES: dict[str, type] = {
     "guard": schema.Guard,
     "store": schema.Store,
     "ledger": schema.Ledger,
+    "cache": schema.Cache,
     "alerts": schema.Alerts,
     "operator": schema.Operator,
 }

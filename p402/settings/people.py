@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 OPERATOR = "the operator"
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+# Of a tenant, what the core is told in another form.
+_RESOLVED = {"id", "key_env", "key_sha256", "guard", "cache"}
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]]+)):([0-9]{1,5})")
 
 
@@ -48,10 +50,10 @@ class People:
             options = {
                 name: value
                 for name, value in msgspec.structs.asdict(row).items()
-                if value is not None and name not in {"id", "key_env", "key_sha256", "guard"}
+                if value is not None and name not in _RESOLVED
             }
             found[row.id] = model.Tenant(
-                id=row.id, digests=digests, options=options, guard=row.guard
+                id=row.id, digests=digests, options=options, guard=row.guard, cache=row.cache
             )
         return tuple(found.values())
 

@@ -129,6 +129,27 @@ class Guard(Struct, frozen=True, omit_defaults=True):
     refusal_status: int | None = None
 
 
+class Cache(Struct, frozen=True, omit_defaults=True):
+    """`[cache]` and `[tenant.cache]`: when an answer may be told again. The core knows bounds and
+    defaults; `bytes_max`, `entries_max` and `redis_url` are the gateway's alone."""
+
+    default: bool | None = None
+    cost_mode_default: bool | None = None
+    share: str | None = None
+    ttl_s: Count | None = None
+    ttl_max_s: Count | None = None
+    threshold: float | None = None
+    embedder: str | None = None
+    temperature_max: float | None = None
+    stores_per_hour: Annotated[int, Meta(ge=0, le=1 << 32)] | None = None
+    timing: str | None = None
+    keep_pairs: bool | None = None
+    bytes_max: Count | None = None
+    entries_max: Count | None = None
+    redis_url: str | None = None
+    redis_deadline_ms: Count | None = None
+
+
 class Store(Struct, frozen=True):
     """`[store]`: where accounts and the ledger are kept."""
 
@@ -262,6 +283,7 @@ class Tenant(Struct, frozen=True):
     providers_deny: list[str] | None = None
     cost_details: bool | None = None
     guard: Guard = Guard()
+    cache: Cache = Cache()
 
 
 class File(Struct, frozen=True):
@@ -279,6 +301,7 @@ class File(Struct, frozen=True):
     guard: Guard = Guard()
     store: Store = Store()
     ledger: Ledger = Ledger()
+    cache: Cache = Cache()
     alerts: Alerts = Alerts()
     operator: Operator = Operator()
     provider: dict[str, Provider] = {}

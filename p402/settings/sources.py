@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from p402.settings import keys, model, records, schema
+from p402.settings.cache import CacheCheck
 from p402.settings.errors import SettingsError
 from p402.settings.guard import GuardCheck
 from p402.settings.parse import Document
@@ -52,6 +53,7 @@ class _Loader:
         tenants = people.tenants(self.file.tenant)
         operator = people.operator(self.file.operator)
         GuardCheck(self.doc).file(self.file)
+        CacheCheck(self.doc).file(self.file)
         self._refuse_open(server, tenants)
         live, extra = self._live()
         enabled = self.file.sandbox.enabled
@@ -73,6 +75,7 @@ class _Loader:
             guard=self.file.guard,
             store=self._store(),
             ledger=self.file.ledger,
+            cache=self.file.cache,
             alerts=self._alerts(),
             data_dir=self._named_dir() or state_dir(self.env) / "data",
             sandbox=box,

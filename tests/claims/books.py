@@ -56,6 +56,13 @@ class Books:
         )
         return [f"req_{rid.lower()} by {nano}" for rid, nano in self._rows(sql)]
 
+    def rows(self, rids: Collection[str]) -> list[tuple[str, int, int, int]]:
+        """Every row of these requests: request, kind, flags, nano-dollars."""
+        wanted = set(rids)
+        sql = "SELECT hex(rid), kind, flags, cost_nano + wasted_nano FROM ledger_rows"
+        told = ((f"req_{rid.lower()}", *rest) for rid, *rest in self._rows(sql))
+        return [row for row in told if row[0] in wanted]
+
     def by_day(self) -> Counter[int]:
         """Nano-dollars by day since 1970, as the running totals have them."""
         sql = "SELECT day, SUM(spent_nano) FROM ledger_totals GROUP BY day"

@@ -222,7 +222,8 @@ class Stage:
     def configure(self, text: str) -> None:
         """Writes the gateway's configuration."""
         url = self.provider.root
-        own = '[routing]\nmode = "cost"\n'
+        # Equal requests are to be paid for, each of them, where nothing else is asked.
+        own = '[routing]\nmode = "cost"\n[cache]\ncost_mode_default = false\n'
         for name, path in PROVIDERS.items():
             own += f'[provider.{name}]\nbase_url = "{url}{path}/v1"\n'
             own += f'api_key = "{self._provider_key}"\n'

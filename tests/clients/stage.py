@@ -48,6 +48,7 @@ capability = 80
 
 
 # A client's check may ask twenty times at once.
+CACHE = "[cache]\ncost_mode_default = false\n"  # a client's every question is to be answered anew
 GUARD = "[guard]\nin_flight_max = 256\nrate = { limit = 100000, per_s = 1 }\n"
 
 
@@ -86,7 +87,7 @@ class Stage:
         }
 
     def _config(self) -> str:
-        text = GUARD + _provider("test", self.upstream.provider_url())
+        text = CACHE + GUARD + _provider("test", self.upstream.provider_url())
         text += _MODEL.format(id="hello", provider="test", upstream="hello")
         for name in FAULTS:
             # A provider each: a refused key or an open breaker must not hide the next fault.

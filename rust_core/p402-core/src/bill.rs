@@ -166,6 +166,25 @@ impl Bill {
         self
     }
 
+    /// The same bill where the answer came from the cache: nobody was paid, and nothing is owed.
+    #[must_use]
+    pub fn from_cache(self) -> Self {
+        Self {
+            direct: self.direct,
+            basis: self.basis,
+            direct_provider: self.direct_provider,
+            direct_model: self.direct_model,
+            requested_known: self.requested_known,
+            estimated: self.estimated,
+            usage_source: self.usage_source,
+            price_source: self.price_source,
+            price_as_of: self.price_as_of,
+            price_confidence: self.price_confidence,
+            service_tier: self.service_tier,
+            ..Self::default()
+        }
+    }
+
     /// `direct_cost − cost_usd`, signed, never clamped.
     pub const fn savings(&self) -> Usd {
         Usd::from_nano(self.direct.nano() - self.cost.nano())

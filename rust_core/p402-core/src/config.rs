@@ -30,6 +30,9 @@ pub struct Config {
     pub store: Store,
     #[serde(default)]
     pub ledger: Ledger,
+    /// What holds for every tenant that does not say otherwise, and how much this node keeps.
+    #[serde(default)]
+    pub cache: Cache,
 }
 
 /// A tenant's own defaults and lists; its id is the one its key resolves to.
@@ -47,6 +50,8 @@ pub struct Tenant {
     pub cost_details: bool,
     /// Put over the gateway's own, key by key.
     pub guard: Guard,
+    /// Put over the gateway's own, key by key.
+    pub cache: Cache,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -130,6 +135,38 @@ pub struct Guard {
     pub outage_overdraft_usd: Option<String>,
     /// Status of the hard stops: 429, 403 or 402 (compat.md § 5).
     pub refusal_status: Option<u16>,
+}
+
+/// The semantic cache as it is written down: what is absent keeps its value; `cache::Rules` and
+/// `cache::Room` read and bound it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cache {
+    /// Requests that say nothing are looked up.
+    pub default: Option<bool>,
+    /// The same for requests in cost mode.
+    pub cost_mode_default: Option<bool>,
+    /// `tenant`, `user` or `session`: among whom answers are shared.
+    pub share: Option<String>,
+    pub ttl_s: Option<u64>,
+    pub ttl_max_s: Option<u64>,
+    /// The cosine from which a candidate is looked at; belongs to the encoder named beside it.
+    pub threshold: Option<f64>,
+    pub embedder: Option<String>,
+    pub temperature_max: Option<f64>,
+    /// Answers that one API key may store in an hour.
+    pub stores_per_hour: Option<u32>,
+    /// `original`: a hit takes as long as the answer once took, so that time tells nothing.
+    pub timing: Option<String>,
+    /// Pairs of questions that feedback calls wrong are kept, for whoever trains.
+    pub keep_pairs: Option<bool>,
+    /// Of the node, not of a tenant.
+    pub bytes_max: Option<u64>,
+    pub entries_max: Option<u64>,
+    /// Of the node: the Redis that keeps the answers; without one, this node's memory.
+    pub redis_url: Option<String>,
+    /// Longest wait of a lookup for it.
+    pub redis_deadline_ms: Option<u64>,
 }
 
 /// Where accounts and the ledger are kept.

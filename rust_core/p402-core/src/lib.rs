@@ -13,10 +13,12 @@ pub mod catalog;
 pub mod chat;
 pub mod config;
 pub mod envelope;
+pub mod text;
 
 pub mod guard;
 
 pub mod bill;
+pub mod cache;
 pub mod dialect;
 pub mod route;
 

@@ -74,7 +74,7 @@ fn order(all: &[Made], mode: Mode) -> Vec<String> {
 
 fn ranked(stage: &Stage, mode: Mode) -> Vec<String> {
     let request = request(mode);
-    let told = stage.router().explain(&stage.world(), &request.ask(), stage.now(0), true);
+    let told = stage.router().explain(&stage.world(), &request.ask(), stage.now(0), (true, false));
     let Ok(told) = told else { return Vec::new() };
     let told: Value = serde_json::from_slice(&told.to_json()).unwrap();
     let candidates = told["candidates"].as_array().unwrap();
@@ -114,7 +114,8 @@ proptest! {
         let hard = |all: &[Made]| {
             let stage = stage(all);
             let request = Request::sized(1_000).with(r#"{"mode":"quality","task":"math"}"#);
-            let told = stage.router().explain(&stage.world(), &request.ask(), stage.now(0), true);
+            let asked = (true, false);
+            let told = stage.router().explain(&stage.world(), &request.ask(), stage.now(0), asked);
             told.ok().map(|told| {
                 let told: Value = serde_json::from_slice(&told.to_json()).unwrap();
                 let all = told["candidates"].as_array().unwrap().clone();

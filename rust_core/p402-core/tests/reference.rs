@@ -255,7 +255,8 @@ fn name(model: usize) -> String {
 
 /// The engine's candidates in its order, found again among the reference's arms.
 fn told(stage: &Stage, request: &Request, arms: &[Vec<Arm>]) -> Option<Vec<Arm>> {
-    let told = stage.router().explain(&stage.world(), &request.ask(), stage.now(0), true).ok()?;
+    let told =
+        stage.router().explain(&stage.world(), &request.ask(), stage.now(0), (true, false)).ok()?;
     let told: Value = serde_json::from_slice(&told.to_json()).unwrap();
     let candidates = told["candidates"].as_array().unwrap().iter().map(|candidate| {
         let word = |key: &str| candidate[key].as_str().unwrap().to_owned();

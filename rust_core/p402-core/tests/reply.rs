@@ -44,6 +44,7 @@ fn metadata() -> Metadata<'static> {
         cost_details: None,
         routing: None,
         guard: None,
+        cache: None,
     }
 }
 

@@ -120,8 +120,10 @@ fn explained(mode: Mode, task: Task) -> Value {
     let mut request = Request::sized(1_200);
     request.options.mode = Some(mode);
     request.options.task = Some(task);
-    let explanation =
-        stage.router().explain(&stage.world(), &request.ask(), stage.now(0), true).unwrap();
+    let explanation = stage
+        .router()
+        .explain(&stage.world(), &request.ask(), stage.now(0), (true, false))
+        .unwrap();
     serde_json::from_slice(&explanation.to_json()).unwrap()
 }
 

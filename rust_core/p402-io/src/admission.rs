@@ -8,7 +8,8 @@ use crate::settling::Settling;
 use crate::store::Tenant;
 use crate::turn::Turn;
 use p402_core::guard::{
-    CapRefusal, Code, Limits, Op, OutagePolicy, Reply, Stage, request_cap, tokens_within,
+    CapRefusal, Claim, Code, Kind, Limits, Op, OutagePolicy, Reply, Stage, request_cap,
+    tokens_within,
 };
 use p402_core::money::Usd;
 use p402_core::reply::{ApiError, guard_unavailable, ledger_unavailable, request_in_progress};
@@ -32,26 +33,21 @@ pub async fn admit(turn: Arc<Turn>) -> Result<Settling, ApiError> {
     outcome
 }
 
+/// A cache hit: layers 1 and 3 are checked and a token is taken; nothing is held, so nothing is to
+/// be settled. The second is whether the account's home was away.
+pub async fn admit_closed(turn: &Turn) -> Result<(Reply, bool), ApiError> {
+    let closed = turn.claimed(Usd::ZERO, Kind::Closed);
+    let (reply, backing) = ask(turn, closed).await?;
+    if reply.code != Code::Done {
+        return Err(denied(turn, Usd::ZERO, &reply));
+    }
+    Ok((reply, backing != Backing::Store))
+}
+
 async fn decide(turn: Arc<Turn>) -> Result<Settling, ApiError> {
     let claim = claim(&turn)?;
     unlike_the_past(&turn, claim)?;
-    if turn.home.ledger.is_refusing() {
-        count(&turn.node.meter.ledger_refused);
-        return Err(ledger_unavailable());
-    }
-    let place = turn.place();
-    let began = Instant::now();
-    let trip = turn.home.store.call(&place.tenant, turn.admission(claim), turn.now.utc);
-    let answer = trip.answer().await;
-    turn.node.meter.trip.observe(began.elapsed());
-    let (reply, backing) = match answer {
-        Ok(reply) => {
-            ashore(&turn);
-            (reply, Backing::Store)
-        }
-        Err(_) => outage(&turn, claim)?,
-    };
-    turn.node.meter.decided(reply.code);
+    let (reply, backing) = ask(&turn, turn.claimed(claim, Kind::Request)).await?;
     // The same id is on its way: here, or from another node.
     let taken = reply.code == Code::Taken || reply.replayed;
     if reply.code != Code::Done && !taken {
@@ -66,6 +62,27 @@ async fn decide(turn: Arc<Turn>) -> Result<Settling, ApiError> {
     let mut settling = Settling::new(turn, hold);
     settling.admitted(claim, &reply);
     Ok(settling)
+}
+
+/// Layers 1, 2, 3 and 6, by the account or by whoever stands in for it.
+async fn ask(turn: &Turn, claim: Claim) -> Result<(Reply, Backing), ApiError> {
+    if turn.home.ledger.is_refusing() {
+        count(&turn.node.meter.ledger_refused);
+        return Err(ledger_unavailable());
+    }
+    let began = Instant::now();
+    let trip = turn.home.store.call(&turn.place().tenant, Op::Admit(claim), turn.now.utc);
+    let answer = trip.answer().await;
+    turn.node.meter.trip.observe(began.elapsed());
+    let (reply, backing) = match answer {
+        Ok(reply) => {
+            ashore(turn);
+            (reply, Backing::Store)
+        }
+        Err(_) => outage(turn, claim)?,
+    };
+    turn.node.meter.decided(reply.code);
+    Ok((reply, backing))
 }
 
 /// Layer 5: what the plan claims, or why one request may not cost that.
@@ -122,7 +139,7 @@ fn denied(turn: &Turn, claim: Usd, reply: &Reply) -> ApiError {
 /// While the store is away layers 1, 2 and 3 are kept by an account in this process, with this
 /// node's part of the limits, on top of what was last seen. Layer 6 is a slice that was leased
 /// before, nothing, or the operator's own risk: then the overdraft is that account's budget.
-fn outage(turn: &Turn, claim: Usd) -> Result<(Reply, Backing), ApiError> {
+fn outage(turn: &Turn, claim: Claim) -> Result<(Reply, Backing), ApiError> {
     turn.node.adrift.store(true, Ordering::Release);
     let (home, own, now) = (&turn.home, &turn.rules().limits, turn.now.utc);
     let overdraft = Some(own.outage_overdraft);
@@ -133,13 +150,15 @@ fn outage(turn: &Turn, claim: Usd) -> Result<(Reply, Backing), ApiError> {
     if let Some(seed) = turn.node.watches.with(&turn.tenant, now, |seen| seen.seed()) {
         home.local.seed(&tenant, &seed, now);
     }
-    let local = home.local.apply(&tenant, turn.admission(claim), now);
+    let local = home.local.apply(&tenant, Op::Admit(claim), now);
     let reply = local.map_err(|_| guard_unavailable(own.outage.name()))?;
-    if reply.code != Code::Done {
+    if reply.code != Code::Done || claim.kind == Kind::Closed {
         return Ok((reply, Backing::Overdraft));
     }
     let backing = match own.outage {
-        OutagePolicy::Escrow if home.store.draw(&turn.place().tenant, turn.id, claim, now) => {
+        OutagePolicy::Escrow
+            if home.store.draw(&turn.place().tenant, turn.id, claim.amount, now) =>
+        {
             Backing::Slice
         }
         OutagePolicy::FailOpen => Backing::Overdraft,

@@ -21,6 +21,8 @@ pub enum Event {
     Alarm(Alarm),
     /// The ledger did not take a closing row: the request is booked in memory alone.
     LedgerFailed(RequestId),
+    /// The cache's file was not read, or not written; why.
+    CacheSnapshot(String),
 }
 
 /// An attempt or a stream that failed.
@@ -108,6 +110,7 @@ impl fmt::Display for Event {
                 }
                 write!(f, " {}", alarm.request)
             }
+            Self::CacheSnapshot(why) => write!(f, "cache_snapshot {why}"),
             Self::LedgerFailed(request) => write!(f, "ledger_failed {request}"),
         }
     }

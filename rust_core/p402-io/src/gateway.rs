@@ -5,8 +5,12 @@ use crate::admission::admit;
 use crate::clock::Clock;
 use crate::dispatch::{self, Dispatched, Whole};
 use crate::heads::{guard_headers, headers, refusal, stream_head};
+use crate::hit;
 use crate::home::Home;
 use crate::inquiry::stand;
+use crate::keeping::keep;
+use crate::looked::Looked;
+use crate::lookup::{Found, Question, look, would_look};
 use crate::node::Node;
 use crate::outbox::{Head, Outbox};
 use crate::pump::{KEEPALIVE, Pump};
@@ -16,11 +20,12 @@ use crate::transport::Transport;
 use crate::turn::{Turn, Used};
 use crate::world::World;
 use bytes::Bytes;
+use p402_core::cache::wish::Wish;
 use p402_core::dialect::openai::{ChatStream, Seal};
 use p402_core::envelope::{Scan, scan};
 use p402_core::id::RequestId;
 use p402_core::reply::{ApiError, idempotency_conflict, request_in_progress};
-use p402_core::route::{Ask, Options, Plan};
+use p402_core::route::{Ask, Options, Plan, Said};
 use p402_core::time::{Now, Ticks};
 use ring::digest::{SHA256, digest};
 use std::sync::Arc;
@@ -60,6 +65,7 @@ struct Asked {
     in_use: Option<InUse>,
     scan: Scan,
     options: Options,
+    wish: Wish,
 }
 
 impl Asked {
@@ -114,12 +120,19 @@ impl Gateway {
         outbox: &Arc<Outbox>,
     ) -> Result<(), ApiError> {
         let _in_flight = self.node.enter()?;
-        let (scan, options) = Self::read(&call)?;
-        let asked = Asked { id, now, call, in_use, scan, options };
-        // lookup: every request is a miss until there is a cache to ask.
+        let (scan, options, wish) = Self::read(&call)?;
+        let asked = Asked { id, now, call, in_use, scan, options, wish };
+        let (looked, shelve) = match self.lookup(&asked).await? {
+            (world, Found::Hit(hit, plan)) => {
+                let turn = Arc::new(self.turn(asked, (world, *plan, Looked::OFF))?);
+                return hit::serve(turn, &hit, outbox).await;
+            }
+            (_, Found::Missed(looked, shelve)) => (looked, shelve),
+        };
         let (world, plan) = self.route(&asked)?;
-        let turn = Arc::new(self.turn(asked, world, plan)?);
+        let turn = Arc::new(self.turn(asked, (world, plan, looked))?);
         let mut settling = admit(turn).await?;
+        settling.shelve = shelve;
         match self.dispatch(&mut settling, outbox).await {
             Ok(Some(Dispatched::Whole(whole))) => self.settle(settling, *whole, outbox).await,
             Ok(Some(Dispatched::Streaming { served, begun, warnings })) => {
@@ -156,13 +169,27 @@ impl Gateway {
     }
 
     /// read: one scan of the body, one reading of the `p402` field and its header twins.
-    fn read(call: &Call) -> Result<(Scan, Options), ApiError> {
+    fn read(call: &Call) -> Result<(Scan, Options, Wish), ApiError> {
         let scan = scan(&call.body)?;
         let twins: Vec<(&str, &str)> =
             call.twins.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let field = scan.p402.map(|field| field.value.of(&call.body));
         let options = Options::read(field, &twins)?;
-        Ok((scan, options))
+        let wish = match &options.cache {
+            None => Wish::default(),
+            Some(Said::Body(json)) => Wish::of_body(json)?,
+            Some(Said::Header(text)) => Wish::of_header(text)?,
+        };
+        Ok((scan, options, wish))
+    }
+
+    /// lookup: is the answer there already? In the world it is judged in.
+    async fn lookup(&self, asked: &Asked) -> Result<(Arc<World>, Found), ApiError> {
+        let world = self.node.world.load_full();
+        let (node, wish, now) = (&self.node, &asked.wish, asked.now);
+        let question = Question { node, world: &world, ask: asked.ask(), wish, now };
+        let found = look(&question).await?;
+        Ok((world, found))
     }
 
     /// route: the ordered, explained, bounded list of attempts.
@@ -175,8 +202,12 @@ impl Gateway {
     }
 
     /// From here on the request has a place of its own; `admit` decides on it (admission.rs).
-    fn turn(&self, asked: Asked, world: Arc<World>, plan: Plan) -> Result<Turn, ApiError> {
-        let Asked { id, now, call, in_use, scan, options } = asked;
+    fn turn(
+        &self,
+        asked: Asked,
+        (world, plan, looked): (Arc<World>, Plan, Looked),
+    ) -> Result<Turn, ApiError> {
+        let Asked { id, now, call, in_use, scan, options, .. } = asked;
         Ok(Turn {
             node: Arc::clone(&self.node),
             home: Arc::clone(self.node.home()?),
@@ -188,6 +219,7 @@ impl Gateway {
             scan,
             options,
             plan,
+            looked,
             now,
             received: call.received,
             read_timeout_ms: call.read_timeout_ms,
@@ -263,7 +295,9 @@ impl Gateway {
         });
         let mut headers = headers(&settling, Some(&served), &warnings, Some(settled.cost));
         headers.push(("content-type", "application/json".to_owned()));
+        let copy = settling.shelve.is_some().then(|| body.clone());
         outbox.head(Head { status: 200, headers, body: Some(body) });
+        keep(&mut settling, &served, copy, &settled);
     }
 
     /// No attempt answered: a refusal, or an error frame where the head has already left.
@@ -293,7 +327,7 @@ impl Gateway {
     pub fn explain(&self, call: &Call, all: bool) -> Result<Vec<u8>, ApiError> {
         let now = self.node.clock.now();
         self.node.pace.take(&call.tenant, now.ticks)?;
-        let (scan, options) = Self::read(call)?;
+        let (scan, options, wish) = Self::read(call)?;
         let ask = Ask {
             request: self.node.request_id(now),
             tenant: &call.tenant,
@@ -304,7 +338,9 @@ impl Gateway {
         let mut router = self.node.router.lock();
         let world = self.node.world.load_full();
         let routing = world.routing(&call.tenant);
-        Ok(router.explain(&routing, &ask, now, all)?.to_json())
+        let question = Question { node: &self.node, world: &world, ask, wish: &wish, now };
+        let looks = would_look(&question)?;
+        Ok(router.explain(&routing, &ask, now, (all, looks))?.to_json())
     }
 
     /// The body of `GET /requests/{id}`, to the tenant that made the request, as far as this node

@@ -56,6 +56,7 @@ pub fn headers(
         confidence,
         attempts: &attempts_header(settling),
         session: turn.plan.session,
+        cache: turn.looked.word(),
         weights: &catalog.digest,
         cost,
         warnings: &warnings,
@@ -71,12 +72,15 @@ pub fn guard_headers(settling: &Settling, out: &mut Headers) {
     if let Some(standing) = &settling.standing {
         standing.headers(out);
     }
-    if settling.degraded {
-        out.push(("x-p402-guard", "degraded".to_owned()));
-    }
+    out.extend(degraded_header(settling.degraded));
     if let Some((flag, series)) = &settling.anomaly {
         out.push(("x-p402-guard-anomaly", anomaly_header(flag, series.name())));
     }
+}
+
+/// The account was not asked, or did not answer.
+pub fn degraded_header(degraded: bool) -> Option<(&'static str, String)> {
+    degraded.then(|| ("x-p402-guard", "degraded".to_owned()))
 }
 
 /// `1`, or `2;groq=429`: how many were tried, and how the failed ones failed.

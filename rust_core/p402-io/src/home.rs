@@ -6,10 +6,12 @@ use crate::ledger::{
 };
 use crate::past::LedgerPast;
 use crate::store::Store;
+use crate::store::answers::{Answers, Record};
 use crate::store::memory::Memory;
 use crate::store::redis::address::Address;
 use crate::store::redis::{self, Notice, Redis};
-use crate::truth::Record;
+use crate::truth;
+use p402_core::cache::rules::{redis_wait_ms, room};
 use p402_core::config::Config;
 use p402_core::guard::Limits;
 use p402_core::id::RequestId;
@@ -39,6 +41,8 @@ pub enum HomeError {
 pub struct Home {
     pub store: Box<dyn Store>,
     pub ledger: Arc<Ledger>,
+    /// What the semantic cache keeps.
+    pub answers: Arc<Answers>,
     /// Accounts of this node alone, for as long as the store is away.
     pub local: Memory,
     /// Marks this data directory's holds among those of other nodes.
@@ -73,20 +77,22 @@ impl Home {
         })?;
         let ledger = Arc::new(ledger);
         let owner = ledger.owner();
+        let answers = Arc::new(answers(config, folder).map_err(HomeError::Failed)?);
         if let Some(url) = &config.store.url {
             let notices = Arc::new(Notices::default());
             let store = elsewhere(config, url, (&ledger, owner), &notices);
             let store = Box::new(store.map_err(HomeError::Failed)?);
-            return Ok(Self { notices, ..Self::new(store, ledger) });
+            return Ok(Self { answers, notices, ..Self::new(store, ledger) });
         }
         let past = LedgerPast::read(Arc::clone(&ledger), limits, (owner, now.utc));
         let past = past.map_err(HomeError::Failed)?;
-        Ok(Self::new(Box::new(Memory::new(Box::new(past))), ledger))
+        Ok(Self { answers, ..Self::new(Box::new(Memory::new(Box::new(past))), ledger) })
     }
 
     pub fn new(store: Box<dyn Store>, ledger: Arc<Ledger>) -> Self {
         Self {
             store,
+            answers: Arc::default(),
             local: Memory::default(),
             owner: ledger.owner(),
             books: Mutex::new(None),
@@ -144,7 +150,7 @@ fn elsewhere(
     notices: &Arc<Notices>,
 ) -> Result<Redis, String> {
     let address = Address::parse(url).map_err(|text| format!("store.url: {text}"))?;
-    let truth = Arc::new(Record::of(Arc::clone(ledger))?);
+    let truth = Arc::new(truth::Record::of(Arc::clone(ledger))?);
     let kept = Arc::clone(notices);
     let tell: redis::Tell = Arc::new(move |notice| {
         let mut kept = kept.lock();
@@ -165,6 +171,16 @@ fn elsewhere(
     let greeter = greeter.map_err(|error| error.to_string())?;
     greeter.block_on(Redis::new(options.clone())?.greet())?;
     Redis::new(options)
+}
+
+/// What the cache keeps: here, or where all nodes find it.
+fn answers(config: &Config, folder: &Path) -> Result<Answers, String> {
+    let room = room(&config.cache).map_err(|error| error.to_string())?;
+    let answers = Answers::new(room, Some(folder));
+    let Some(url) = &config.cache.redis_url else { return Ok(answers) };
+    let wait_ms = redis_wait_ms(&config.cache).map_err(|error| error.to_string())?;
+    let record = Record::new(url, room.bytes, Duration::from_millis(wait_ms));
+    Ok(answers.recorded(record.map_err(|why| format!("cache.redis_url: {why}"))?))
 }
 
 fn durability(config: &Config) -> Result<Durability, String> {

@@ -102,7 +102,8 @@ async fn tell_usage(
     Ok(usage_json(&question, &used, left.as_ref()))
 }
 
-async fn tell_booked(node: &Node, by: &Inquirer, id: &str) -> Result<Vec<u8>, ApiError> {
+/// The body of one request's reply, from the ledger.
+pub async fn tell_booked(node: &Node, by: &Inquirer, id: &str) -> Result<Vec<u8>, ApiError> {
     let id = RequestId::parse(id).ok_or_else(no_such_request)?;
     let rows = node.desk.ask(node.home()?, by.name(), move |books| books.request(id)).await?;
     let rows: Vec<_> = rows.iter().filter_map(|bytes| Row::decode(bytes).ok()).collect();

@@ -5,6 +5,7 @@
 
 // Modules in rank order: a module may name only those above it.
 pub mod clock;
+pub mod embed;
 pub mod histogram;
 pub mod ledger;
 pub mod outbox;
@@ -19,6 +20,7 @@ pub mod exposition;
 pub mod meter;
 
 pub mod emit;
+pub mod flights;
 pub mod holds;
 pub mod pace;
 pub mod past;
@@ -30,6 +32,7 @@ pub mod watch;
 pub mod traffic;
 
 pub mod home;
+pub mod looked;
 
 pub mod desk;
 
@@ -53,11 +56,17 @@ pub mod settling;
 pub mod admission;
 pub mod cover;
 pub mod exchange;
+pub mod keeping;
+pub mod lookup;
 
 pub mod dispatch;
 pub mod heads;
 
+pub mod hit;
 pub mod inquiry;
+
 pub mod pump;
 
 pub mod gateway;
+
+pub mod control;

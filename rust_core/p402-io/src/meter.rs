@@ -1,8 +1,11 @@
 //! Counts what the guard does, for whoever scrapes it.
 //! Does not decide with a number and keeps none per tenant or model (traffic.rs).
 
+mod cache;
+
 use crate::exposition::{Exposition, Kind};
 use crate::histogram::Histogram;
+pub use cache::CacheMeter;
 use p402_core::guard::Code;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 

@@ -20,6 +20,7 @@ pub fn metrics(node: &Node) -> String {
     if let Some(home) = &node.home {
         store(home, &mut out);
         ledger(home, &mut out);
+        home.answers.meter.expose(&mut out, home.answers.fill(), node.being_kept());
     }
     out.text()
 }

@@ -3,7 +3,9 @@
 
 use crate::clock::Clock;
 use crate::desk::Desk;
-use crate::emit::Emit;
+use crate::embed::Embedder;
+use crate::emit::{Emit, Event};
+use crate::flights::Flights;
 use crate::hatch;
 use crate::heir;
 use crate::holds::Holds;
@@ -25,13 +27,19 @@ use p402_core::reply::{ApiError, Code, ledger_unavailable};
 use p402_core::route::Router;
 use p402_core::time::{Now, Ticks};
 use parking_lot::Mutex;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
 /// Requests in flight on one node; beyond it a request is told to come back (503 `overloaded`).
 pub const IN_FLIGHT_MAX: usize = 8_192;
+/// Answers of a node that are being stored; beyond, one is dropped and counted.
+const KEEPING_MAX: usize = 1_024;
+/// Of them, those that are with the encoder at once.
+const EMBEDDING_MAX: usize = 2;
+/// The answers are written to disk this often, where they have changed.
+const SAVE_EVERY: Duration = Duration::from_mins(1);
 /// Longest wait for a store that this node takes its leave of.
 const LEAVE_MAX: Duration = Duration::from_millis(500);
 /// Dry runs of one tenant in a second (routing.md § 2.3).
@@ -67,6 +75,14 @@ pub struct Node {
     pub adrift: AtomicBool,
     /// Streams being read to their usage after their client left.
     pub drains: Arc<Semaphore>,
+    /// Makes the vectors of questions; without one nothing is found by its meaning.
+    pub embedder: OnceLock<Box<dyn Embedder>>,
+    /// Equal requests that wait for one of them.
+    pub flights: Arc<Flights>,
+    /// Answers that are being stored.
+    pub keeping: Arc<Semaphore>,
+    /// Those of them that use the encoder: most of it is for lookups.
+    pub embedding: Semaphore,
     pub in_flight: AtomicUsize,
     idle: Notify,
     pub draining: AtomicBool,
@@ -116,6 +132,10 @@ impl Node {
             traffic: Traffic::default(),
             adrift: AtomicBool::new(false),
             drains,
+            embedder: OnceLock::new(),
+            flights: Arc::default(),
+            keeping: Arc::new(Semaphore::new(KEEPING_MAX)),
+            embedding: Semaphore::new(EMBEDDING_MAX),
             in_flight: AtomicUsize::new(0),
             idle: Notify::new(),
             draining: AtomicBool::new(false),
@@ -124,6 +144,11 @@ impl Node {
             id_seed: getrandom::u64().unwrap_or_default(),
             id_count: AtomicU64::new(0),
         }
+    }
+
+    /// Answers that are being stored.
+    pub fn being_kept(&self) -> usize {
+        KEEPING_MAX.saturating_sub(self.keeping.available_permits())
     }
 
     /// Where accounts and the ledger are.
@@ -163,6 +188,10 @@ impl Node {
     pub async fn tend(self: Arc<Self>) {
         if let Some(home) = &self.home {
             home.store.begin();
+            tokio::spawn(Arc::clone(&self).remember());
+            let clock = Arc::clone(&self.clock);
+            let now = Arc::new(move || clock.now().utc);
+            tokio::spawn(Arc::clone(&home.answers).follow(now));
             let (world, now) = (self.world.load_full(), self.clock.now().utc);
             let (home, meter) = (Arc::clone(home), Arc::clone(&self.meter));
             let hatch_home = Arc::clone(&home);
@@ -178,6 +207,31 @@ impl Node {
             if let Some(home) = self.home.as_ref().filter(|_| ticks.is_multiple_of(ADOPT_EVERY)) {
                 heir::adopt(home, &self.world.load_full(), self.clock.now().utc).await;
             }
+        }
+    }
+
+    /// Reads the answers of the last life back, then writes them down now and then.
+    async fn remember(self: Arc<Self>) {
+        let Some(home) = &self.home else { return };
+        let (answers, now) = (Arc::clone(&home.answers), self.clock.now().utc);
+        let restored = tokio::task::spawn_blocking(move || answers.restore(now)).await;
+        if let Ok(Err(why)) = restored {
+            self.emit.push(Event::CacheSnapshot(why));
+        }
+        let mut tick = tokio::time::interval(SAVE_EVERY);
+        tick.tick().await;
+        loop {
+            tick.tick().await;
+            self.save_answers().await;
+        }
+    }
+
+    async fn save_answers(&self) {
+        let Some(home) = &self.home else { return };
+        let answers = Arc::clone(&home.answers);
+        let saved = tokio::task::spawn_blocking(move || answers.save()).await;
+        if let Ok(Err(error)) = saved {
+            self.emit.push(Event::CacheSnapshot(format!("is not written: {error}")));
         }
     }
 
@@ -218,6 +272,7 @@ impl Node {
         if let Some(home) = &self.home {
             // A store that does not answer any more must not hold up the end.
             let _left = tokio::time::timeout(LEAVE_MAX, home.store.leave()).await;
+            self.save_answers().await;
         }
     }
 
@@ -225,7 +280,9 @@ impl Node {
     pub fn events(&self) -> (Vec<String>, u64) {
         let (events, dropped) = self.emit.take();
         let notices = self.home.as_ref().map(|home| home.notices()).unwrap_or_default();
-        let lines = events.iter().map(ToString::to_string);
+        let fault = self.embedder.get().and_then(|embedder| embedder.fault());
+        let fault = fault.map(|error| format!("cache_encoder off: {error}"));
+        let lines = events.iter().map(ToString::to_string).chain(fault);
         (lines.chain(notices.iter().map(ToString::to_string)).collect(), dropped)
     }
 

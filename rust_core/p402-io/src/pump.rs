@@ -4,6 +4,7 @@
 use crate::dispatch::{BegunStream, Busy};
 use crate::emit::Ended;
 use crate::exchange::remember;
+use crate::keeping::{Copied, keep};
 use crate::outbox::Outbox;
 use crate::settling::{Settled, Settling};
 use crate::transport::{TransportError, WireBody};
@@ -39,6 +40,8 @@ pub struct Pump {
     busy: Busy,
     settling: Settling,
     outbox: Arc<Outbox>,
+    /// What the client was given, where the answer may be stored.
+    copied: Copied,
     /// Text beyond this has not been compared with the hold.
     metered_bytes: u64,
 }
@@ -82,7 +85,8 @@ impl Pump {
         outbox: Arc<Outbox>,
     ) -> Self {
         let BegunStream { body, stream, busy } = *begun;
-        Self { served, body, stream, busy, settling, outbox, metered_bytes: METER_BYTES }
+        let copied = Copied::of(settling.shelve.as_ref());
+        Self { served, body, stream, busy, settling, outbox, copied, metered_bytes: METER_BYTES }
     }
 
     /// Runs the stream to its end. Exactly one of `settle`, `fail_stream` is called.
@@ -181,6 +185,7 @@ impl Pump {
     /// Hands over what may leave now.
     fn give(&mut self) {
         if let Some(bytes) = self.stream.take_output() {
+            self.copied.add(&bytes);
             self.outbox.push(&bytes);
         }
     }
@@ -281,7 +286,9 @@ impl Pump {
             cost: settled.cost,
             usage: &settled.usage,
         });
+        self.copied.add(&bytes);
         self.outbox.last(&bytes);
+        keep(&mut self.settling, &self.served, self.copied.take(), &settled);
         let tail = async { while let Some(Ok(_)) = self.body.chunk().await {} };
         // Past the bound the connection is closed instead of reused; the reply is out already.
         drop(tokio::time::timeout(TAIL_WAIT, tail).await);

@@ -33,6 +33,14 @@ pub struct AttemptRow {
     pub provider_request_id: Option<Box<str>>,
 }
 
+/// An answer of the cache, as its request remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub entry: u64,
+    /// What was asked, and what the answer was once given to; where such pairs are kept.
+    pub pair: Option<(Arc<str>, Arc<str>)>,
+}
+
 /// Everything that is remembered of one request.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -52,6 +60,8 @@ pub struct Row {
     pub attempts: Vec<AttemptRow>,
     pub retry_count: u32,
     pub flags: Flags,
+    /// The cached entry that answered.
+    pub told: Option<Told>,
 }
 
 /// A ring of rows with an index by id.
@@ -100,11 +110,12 @@ impl Row {
             output_tokens: self.usage.output,
             latency_us: self.latency_us,
             provider_latency_us: self.provider_latency_us,
-            cached: false,
+            cached: self.flags.has(Flags::CACHED),
             mode: self.mode,
             cost_details: details,
             routing: None,
             guard: None,
+            cache: None,
         }
     }
 

@@ -4,6 +4,7 @@
 use crate::booking;
 use crate::emit::Event;
 use crate::ledger::Mark;
+use crate::looked::Shelve;
 use crate::meter::count;
 use crate::records::{AttemptRow, Row, RowState};
 use crate::reservation::Reservation;
@@ -33,6 +34,8 @@ const TEMPLATE_TOKENS: u64 = 4_096;
 pub struct Settled {
     pub usage: Usage,
     pub cost: Usd,
+    /// Its counts can be right.
+    pub believed: bool,
     /// The `p402_metadata` object.
     pub metadata: Vec<u8>,
     /// What the last byte has to wait for.
@@ -60,6 +63,8 @@ pub struct Settling {
     pub degraded: bool,
     /// How often the hold has grown.
     pub extensions: u8,
+    /// Under what the answer may be stored.
+    pub shelve: Option<Shelve>,
 }
 
 /// What an answer used, and how far that is believed.
@@ -85,6 +90,7 @@ impl Settling {
             standing: None,
             anomaly: None,
             extensions: 0,
+            shelve: None,
         }
     }
 
@@ -155,7 +161,7 @@ impl Settling {
         let (cost, usage) = (row.bill.cost, row.usage);
         turn.node.records.lock().put(row);
         self.teach(served, usage, now);
-        Settled { usage, cost, metadata, mark }
+        Settled { usage, cost, metadata, mark, believed: !counted.implausible }
     }
 
     /// Ends the turn without a bill: refused, failed or abandoned before anything was served.
@@ -183,7 +189,8 @@ impl Settling {
         let mark = self.close(&row, now);
         let metadata = self.metadata(&row);
         self.turn.node.records.lock().put(row);
-        Settled { usage: Usage::default(), cost: Usd::ZERO, metadata, mark }
+        let (usage, cost) = (Usage::default(), Usd::ZERO);
+        Settled { usage, cost, metadata, mark, believed: false }
     }
 
     /// The one end: a row in the ledger, then the account; whoever is watching is told.
@@ -291,7 +298,9 @@ impl Settling {
         let mut out = Vec::with_capacity(512);
         let routing = routing.as_deref().filter(|_| settled);
         let guard = guard.as_deref();
-        Metadata { routing, guard, ..row.metadata(details) }.write(&mut out);
+        let cache = turn.options.explain.then(|| turn.looked.to_json()).flatten();
+        let cache = cache.as_deref();
+        Metadata { routing, guard, cache, ..row.metadata(details) }.write(&mut out);
         out
     }
 
@@ -325,6 +334,7 @@ impl Settling {
             provider_latency_us: self.provider_us.min(latency_us),
             attempts,
             retry_count: turn.retry_count,
+            told: None,
             flags: facts.with(Flags::DISCONNECTED.when(self.disconnected)),
         }
     }

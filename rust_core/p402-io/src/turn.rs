@@ -4,6 +4,7 @@
 use crate::emit::{Alarm, Ended};
 use crate::home::Home;
 use crate::ledger::Mark;
+use crate::looked::Looked;
 use crate::meter::count;
 use crate::node::Node;
 use crate::reservation::Place;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use p402_core::catalog::{Catalog, estimate_output};
 use p402_core::claim::Terms;
 use p402_core::envelope::Scan;
-use p402_core::guard::{Claim, Code, Flag, Kind, Op, Reply, SeriesKey, Stage};
+use p402_core::guard::{Claim, Code, Flag, Kind, Reply, SeriesKey, Stage};
 use p402_core::id::RequestId;
 use p402_core::money::Usd;
 use p402_core::reply::Denied;
@@ -39,6 +40,8 @@ pub struct Turn {
     pub scan: Scan,
     pub options: Options,
     pub plan: Plan,
+    /// What the cache said before anything was planned.
+    pub looked: Looked,
     /// The one `now` of every decision up to dispatch.
     pub now: Now,
     /// When the request's head was read.
@@ -120,10 +123,9 @@ impl Turn {
         }
     }
 
-    /// The operation that asks for this turn's admission.
-    pub fn admission(&self, amount: Usd) -> Op<'static> {
-        let owner = self.home.owner;
-        Op::Admit(Claim { rid: self.id, amount, owner, kind: Kind::Request })
+    /// What this turn asks its account for.
+    pub fn claimed(&self, amount: Usd, kind: Kind) -> Claim {
+        Claim { rid: self.id, amount, owner: self.home.owner, kind }
     }
 
     /// What a refusal of this turn can say.

@@ -3,7 +3,8 @@
 
 use crate::upstream::{Upstream, affinity};
 use http::HeaderName;
-use p402_core::catalog::Catalog;
+use p402_core::cache::rules::{self, Rules as CacheRules};
+use p402_core::catalog::{Catalog, Resolved};
 use p402_core::config::{self, Config};
 use p402_core::guard::{Limits, UnknownPrice};
 use p402_core::route::{Rules, Table};
@@ -15,6 +16,7 @@ use std::sync::OnceLock;
 pub struct TenantWorld {
     pub rules: Rules,
     pub cost_details: bool,
+    pub cache: CacheRules,
     pub limits: Limits,
     /// Status of the guard's hard stops.
     pub refusal_status: u16,
@@ -66,6 +68,8 @@ impl World {
             tenants.insert(tenant.id.clone(), TenantWorld::new(tenant, &config)?);
         }
         let fallback = TenantWorld::new(&config::Tenant::default(), &config)?;
+        rules::room(&config.cache).map_err(|error| error.to_string())?;
+        rules::redis_wait_ms(&config.cache).map_err(|error| error.to_string())?;
         let price_version = price_version(&catalog.digest);
         let listing = OnceLock::new();
         Ok(Self {
@@ -99,6 +103,14 @@ impl World {
         }
     }
 
+    /// The offer that a provider has under this model's name.
+    pub fn offer(&self, provider: &str, model: &str) -> Option<usize> {
+        match self.catalog.resolve(&format!("{provider}/{model}")) {
+            Resolved::Pin(offers) => offers.first().copied(),
+            _ => None,
+        }
+    }
+
     /// How many usable keys the provider of this offer has.
     pub fn keys(&self, provider: usize) -> usize {
         self.upstreams.get(provider).and_then(Option::as_ref).map_or(0, |up| up.keys.len())
@@ -122,7 +134,12 @@ impl TenantWorld {
         if !matches!(refusal_status, 429 | 403 | 402) {
             return Err("guard.refusal_status: not one of 429, 403, 402".to_owned());
         }
-        Ok(Self { rules, cost_details: tenant.cost_details, limits, refusal_status })
+        rules::of_tenant(&tenant.cache)
+            .map_err(|error| format!("tenant {}: {error}", tenant.id))?;
+        let cache = CacheRules::default().with(&config.cache).map_err(|error| error.to_string())?;
+        let cache =
+            cache.with(&tenant.cache).map_err(|error| format!("tenant {}: {error}", tenant.id))?;
+        Ok(Self { rules, cost_details: tenant.cost_details, cache, limits, refusal_status })
     }
 }
 

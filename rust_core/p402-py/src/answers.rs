@@ -164,7 +164,7 @@ impl PyGateway {
         Ok(PyReply::new(outbox, Arc::clone(&self.wakeups)))
     }
 
-    fn refuse<'py>(
+    pub fn refuse<'py>(
         &self,
         py: Python<'py>,
         error: &ApiError,
@@ -184,7 +184,7 @@ fn inquirer(tenant: Option<&str>, headers: &Bound<'_, PyList>) -> PyResult<Inqui
     Ok(Inquirer { tenant: tenant.map(Arc::from), problem: accepts_problem(headers)? })
 }
 
-fn json(body: Vec<u8>) -> Head {
+pub fn json(body: Vec<u8>) -> Head {
     let headers = vec![("content-type", "application/json".to_owned())];
     Head { status: 200, headers, body: Some(body) }
 }

@@ -5,7 +5,10 @@ use crate::clock::PyManualClock;
 use crate::reply::PyReply;
 use crate::runtime::{Lane, Wakeups};
 use bytes::Bytes;
+use p402_core::cache::rules::shipped_weights;
+use p402_core::reply::{ApiError, Code};
 use p402_io::clock::{Clock, SystemClock};
+use p402_io::embed::{Embedder, Hashed, Lazy};
 use p402_io::gateway::{Call, Gateway, key_hash};
 use p402_io::home::{Home, HomeError};
 use p402_io::outbox::Outbox;
@@ -35,15 +38,20 @@ impl PyGateway {
     /// `config`: JSON of core's `Config`; `catalog`: JSON-lines layers, later ones override.
     /// `data_dir` is taken for this process, or `BlockingIOError` says that another one has it;
     /// without one the gateway explains, and serves nothing.
+    /// `embedder`: the path of the encoder's weights, read when they are first needed, or
+    /// `"hashed"`, which knows no meaning; without one the cache finds equal questions alone.
     /// `transport`: `"http"`, or a JSON list of scripts. `ValueError` names what is wrong.
     #[new]
-    #[pyo3(signature = (config, *, catalog, data_dir = None, transport = "http", clock = None))]
+    #[pyo3(signature = (config, *, catalog, data_dir = None, transport = "http", clock = None,
+        embedder = None))]
+    #[expect(clippy::too_many_arguments, reason = "one crossing, plain values")]
     fn new(
         config: &[u8],
         catalog: Vec<PyBackedLayer>,
         data_dir: Option<PathBuf>,
         transport: &str,
         clock: Option<&Bound<'_, PyManualClock>>,
+        embedder: Option<PathBuf>,
     ) -> PyResult<Self> {
         let world = load(config, &catalog)?;
         let connect = Duration::from_millis(world.config.timeouts.connect_ms);
@@ -67,6 +75,10 @@ impl PyGateway {
                 HomeError::Failed(text) => PyValueError::new_err(text),
             })?;
         let gateway = Gateway::new(world, transport, clock, home.map(Arc::new));
+        if let Some(encoder) = embedder.map(encoder) {
+            // Nobody has set another one: the gateway was made just now.
+            gateway.node.embedder.set(encoder).unwrap_or_default();
+        }
         Ok(Self { gateway, wakeups: Arc::new(Wakeups::new()?), lane: Mutex::new(None) })
     }
 
@@ -161,6 +173,26 @@ impl PyGateway {
         let handle = lane.as_ref().map(|lane| lane.handle.clone());
         handle.ok_or_else(|| PyRuntimeError::new_err("the gateway has not been started"))
     }
+
+    /// Waits for what is asked of the core, on the thread that calls, without the interpreter.
+    pub fn wait<T: Send>(
+        &self,
+        py: Python<'_>,
+        asked: impl Future<Output = Result<T, ApiError>> + Send,
+    ) -> Result<T, ApiError> {
+        let handle = self.lane().ok();
+        let stopped = || ApiError::new(Code::ShuttingDown, "this gateway is not running");
+        py.detach(|| handle.ok_or_else(stopped)?.block_on(asked))
+    }
+}
+
+/// By its name, or by where its weights are; on a quarter of the processors.
+fn encoder(named: PathBuf) -> Box<dyn Embedder> {
+    if named.as_os_str() == "hashed" {
+        return Box::new(Hashed);
+    }
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() / 4).max(1);
+    Box::new(Lazy::new(named, shipped_weights(), threads))
 }
 
 type PyBackedLayer = pyo3::pybacked::PyBackedBytes;

@@ -6,6 +6,7 @@
 
 mod answers;
 mod books;
+mod cache;
 mod clock;
 mod gateway;
 mod guard;
@@ -24,6 +25,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<reply::PyReply>()?;
     module.add_class::<books::PyBooks>()?;
     module.add_class::<clock::PyManualClock>()?;
+    module.add_function(wrap_pyfunction!(cache::cache_file, module)?)?;
+    module.add_function(wrap_pyfunction!(cache::cache_rules, module)?)?;
     module.add_function(wrap_pyfunction!(guard::guard_limits, module)?)?;
     module.add_function(wrap_pyfunction!(books::settle_by_hand, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;

@@ -1,6 +1,7 @@
 //! Decides what a chat request says and asks for, in one pass over its bytes, without a parse tree.
 //! Does not judge the wish (route/) and does not rewrite more than the named fields (edits.rs).
 
+mod canonical;
 mod cursor;
 mod edits;
 mod error;
@@ -13,6 +14,7 @@ mod text;
 mod types;
 mod upstream;
 
+pub use canonical::{Canonical, canonical};
 pub use cursor::DEPTH_MAX;
 pub use edits::Edits;
 pub use error::ScanError;

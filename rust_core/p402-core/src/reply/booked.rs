@@ -61,6 +61,7 @@ fn metadata(out: &mut Vec<u8>, row: &Row<'_>) {
         cost_details: None,
         routing: None,
         guard: None,
+        cache: None,
     };
     told.write(out);
     out.pop();

@@ -46,6 +46,8 @@ pub enum Code {
     LedgerUnavailable,
     IdempotencyConflict,
     RequestInProgress,
+    CacheEntryNotFound,
+    CacheUnavailable,
 }
 
 /// One row of the table.
@@ -70,7 +72,7 @@ const fn row(code: Code, name: &'static str, status: u16, kind: &'static str, re
 }
 
 /// The whole table, in the order of `Code`.
-pub const TABLE: [Row; 42] = [
+pub const TABLE: [Row; 44] = [
     row(Code::InvalidJson, "invalid_json", 400, INVALID, false),
     row(Code::MissingRequiredParameter, "missing_required_parameter", 400, INVALID, false),
     row(Code::InvalidType, "invalid_type", 400, INVALID, false),
@@ -113,6 +115,8 @@ pub const TABLE: [Row; 42] = [
     row(Code::LedgerUnavailable, "ledger_unavailable", 503, UNAVAILABLE, true),
     row(Code::IdempotencyConflict, "idempotency_conflict", 409, INVALID, false),
     row(Code::RequestInProgress, "request_in_progress", 409, INVALID, true),
+    row(Code::CacheEntryNotFound, "cache_entry_not_found", 404, INVALID, false),
+    row(Code::CacheUnavailable, "cache_unavailable", 503, UNAVAILABLE, true),
 ];
 
 impl Code {

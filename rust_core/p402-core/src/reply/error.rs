@@ -4,6 +4,7 @@
 use super::code::Code;
 use super::json;
 use super::scrub::scrub;
+use crate::cache::wish::WishError;
 use crate::envelope::ScanError;
 use crate::money::Usd;
 use crate::route::FieldError;
@@ -206,6 +207,13 @@ impl From<FieldError> for ApiError {
     fn from(error: FieldError) -> Self {
         let code = Code::parse(error.code).unwrap_or(Code::P402FieldInvalid);
         Self { param: Some(error.param), ..Self::new(code, error.message) }
+    }
+}
+
+impl From<WishError> for ApiError {
+    fn from(error: WishError) -> Self {
+        let code = if error.unknown { Code::P402FieldUnknown } else { Code::P402FieldInvalid };
+        Self { param: Some(error.param.clone()), ..Self::new(code, error.to_string()) }
     }
 }
 

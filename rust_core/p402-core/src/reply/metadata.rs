@@ -29,6 +29,8 @@ pub struct Metadata<'a> {
     pub routing: Option<&'a [u8]>,
     /// Where the guard has something to say: a raw JSON object.
     pub guard: Option<&'a [u8]>,
+    /// With `p402.explain`, where the cache was asked: a raw JSON object.
+    pub cache: Option<&'a [u8]>,
 }
 
 /// The optional `cost_details` object (catalog.md § 12).
@@ -72,6 +74,10 @@ impl Metadata<'_> {
         if let Some(guard) = self.guard {
             json::key(out, "guard");
             out.extend_from_slice(guard);
+        }
+        if let Some(cache) = self.cache {
+            json::key(out, "cache");
+            out.extend_from_slice(cache);
         }
         out.push(b'}');
     }

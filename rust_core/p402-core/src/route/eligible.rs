@@ -44,6 +44,11 @@ impl<'a> Gatekeeper<'a> {
         self.open
     }
 
+    /// The lists let this offer run.
+    pub(super) fn allows(&self, world: &World<'_>, offer: usize) -> bool {
+        matches!(self.judge(world, offer), Listed::Allowed { .. })
+    }
+
     fn judge(&self, world: &World<'_>, offer: usize) -> Listed {
         let free = Listed::Allowed { exactly: false };
         if self.open {

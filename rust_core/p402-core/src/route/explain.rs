@@ -138,16 +138,18 @@ impl Explanation {
 }
 
 impl Router {
-    /// The live decision, told and not carried out; `all` lists every candidate and rejection.
+    /// The live decision, told and not carried out; `all` lists every candidate and rejection,
+    /// `looks`: the cache would be asked first.
     pub fn explain(
         &mut self,
         world: &World<'_>,
         ask: &Ask<'_>,
         now: Now,
-        all: bool,
+        (all, looks): (bool, bool),
     ) -> Result<Explanation, Refusal> {
         let weighed = self.weigh(world, ask, now, Manner { explain: true })?;
-        let told = tell(world, &weighed, all);
+        let mut told = tell(world, &weighed, all);
+        told.cache.would_look_up = looks;
         let json = serde_json::to_vec(&told).unwrap_or_default();
         self.pool = weighed.candidates;
         Ok(Explanation(json))

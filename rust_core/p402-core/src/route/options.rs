@@ -1,7 +1,7 @@
 //! Decides what the `p402` field and its header twins ask for, and refuses what they cannot mean.
 //! Does not know the catalogue: whether a name exists is checked by who routes.
 
-use super::types::{Lists, Mode, Options};
+use super::types::{Lists, Mode, Options, Said};
 use crate::catalog::Task;
 use crate::money::Usd;
 use serde_json::value::RawValue;
@@ -98,7 +98,7 @@ impl Options {
             max_latency_ms: wishes.read("max_latency_ms", Given::latency_ms)?,
             explain: flag("explain")?.unwrap_or(false),
             session_id: wishes.read("session_id", Given::session)?,
-            cache: flag("cache")?,
+            cache: wishes.read("cache", |given| Ok(given.said()))?,
             cost_details: flag("cost_details")?.unwrap_or(false),
         })
     }
@@ -182,6 +182,13 @@ impl Given<'_> {
         match self {
             Self::Body(_, raw) => serde_json::from_str(raw.get()).ok(),
             Self::Header(_, text) => Some(text.to_owned()),
+        }
+    }
+
+    fn said(self) -> Said {
+        match self {
+            Self::Body(_, raw) => Said::Body(raw.get().to_owned()),
+            Self::Header(_, text) => Said::Header(text.to_owned()),
         }
     }
 

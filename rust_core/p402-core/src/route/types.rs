@@ -51,8 +51,17 @@ pub struct Options {
     pub max_latency_ms: Option<u64>,
     pub explain: bool,
     pub session_id: Option<String>,
-    pub cache: Option<bool>,
+    /// As it was written: `cache::wish` reads it.
+    pub cache: Option<Said>,
     pub cost_details: bool,
+}
+
+/// A key's value that routing does not read itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Raw JSON.
+    Body(String),
+    Header(String),
 }
 
 /// One routing question: a scanned body, its options and its tenant.

@@ -1,6 +1,7 @@
 //! Decides nothing: the seam behind which a tenant's account is kept, in memory or in Redis.
 //! Does not know what happens when the home is away: gateway.rs holds that one policy.
 
+pub mod answers;
 pub mod attic;
 pub mod memory;
 pub mod redis;

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot set up must fail")]
 
+mod answers;
 mod faults;
 mod heirs;
 mod nodes;

@@ -129,6 +129,10 @@ pub fn world(config: &Value) -> World {
     if config["keys"].is_null() {
         config["keys"] = json!({"a": ["ka"], "b": ["kb"], "c": ["kc"]});
     }
+    if config["cache"].is_null() {
+        // Equal requests of a test are to be sent, each of them.
+        config["cache"] = json!({"cost_mode_default": false});
+    }
     let layer = records();
     World::load(config.to_string().as_bytes(), &[header().as_bytes(), layer.as_bytes()]).unwrap()
 }
@@ -171,9 +175,13 @@ pub fn cost_ask(stream: bool) -> Value {
 }
 
 pub fn start(gateway: &Gateway, body: &Value) -> Arc<Outbox> {
+    start_of("acme", gateway, body)
+}
+
+pub fn start_of(tenant: &str, gateway: &Gateway, body: &Value) -> Arc<Outbox> {
     let outbox = Arc::new(Outbox::default());
     let call = Call {
-        tenant: Arc::from("acme"),
+        tenant: Arc::from(tenant),
         body: Bytes::from(body.to_string()),
         twins: Vec::new(),
         received: Ticks::from_micros(0),

@@ -9,6 +9,8 @@ mod flow;
 mod glance;
 mod identity;
 mod mend;
+mod plain;
+mod replay;
 mod seal;
 mod stream;
 mod whole;
@@ -17,6 +19,8 @@ pub use answer::{Answer, AnswerFault, read_answer};
 pub(super) use error::in_stream;
 pub use error::{UpstreamError, UpstreamErrorKind, classify};
 pub use flow::StreamFault;
+pub use plain::{Plain, plain};
+pub use replay::Replay;
 pub use seal::Seal;
 pub use stream::ChatStream;
 

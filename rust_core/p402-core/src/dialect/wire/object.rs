@@ -39,6 +39,11 @@ impl<'a> Object<'a> {
         self.members.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_ref())
     }
 
+    /// Shows every member, in order.
+    pub(crate) fn each(&self, mut look: impl FnMut(&str, &[u8])) {
+        self.members.iter().for_each(|(name, value)| look(name, value));
+    }
+
     /// The value as it is held, so that the object may change while it is looked at.
     pub(crate) fn share(&self, key: &str) -> Option<Cow<'a, [u8]>> {
         self.members.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())

@@ -21,7 +21,7 @@ pub(super) type Hear = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
 /// Why a call brought nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(in crate::store) enum Failure {
     /// The breaker is open: nobody was asked.
     Open,
     /// The deadline passed. `stalled`: it was noticed so late that the fault is ours.
@@ -239,7 +239,7 @@ impl Link {
 
 impl Address {
     /// The server to connect to now: sentinels are asked, in their order, who the primary is.
-    pub(super) async fn resolve(&self) -> Result<ConnectionInfo, Failure> {
+    pub(in crate::store) async fn resolve(&self) -> Result<ConnectionInfo, Failure> {
         let Self::Sentinel { sentinels, service, primary } = self else {
             return match self {
                 Self::Server(info) => Ok(info.clone()),

@@ -1,0 +1,51 @@
+"""Decides how a tenant's hold on its cached answers, and its feedback, are told to the core.
+
+Does not know ASGI (app.py does) and decides nothing about an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from p402.body import Refused
+
+if TYPE_CHECKING:
+    from p402._core import Gateway, _Answer
+
+_PURGES = ("all", "model", "older_than_s")
+
+
+def owns(name: str) -> bool:
+    """The path is one of those answered here."""
+    return name in ("/cache", "/feedback") or (name.startswith("/cache/") and name.count("/") == 2)
+
+
+async def answer(
+    gateway: Gateway, asked: tuple[str, str], tenant: str, said: tuple[bytes, bytes]
+) -> _Answer:
+    """The reply to (method, name), which came with (query, body)."""
+    (method, name), (query, body) = asked, said
+    if (method, name) == ("POST", "/feedback"):
+        return await asyncio.to_thread(gateway.feedback, tenant, body)
+    if name == "/cache" and method in ("GET", "HEAD"):
+        return gateway.cache_stats(tenant)
+    if name == "/cache" and method == "DELETE":
+        model, older_than_s = _named(query)
+        return await asyncio.to_thread(gateway.purge, tenant, model, older_than_s)
+    if name.startswith("/cache/") and method == "DELETE":
+        return await asyncio.to_thread(gateway.forget, tenant, name.removeprefix("/cache/"))
+    allowed = {"/feedback": "POST", "/cache": "GET and DELETE"}.get(name, "DELETE")
+    raise Refused("method_not_allowed", f"this URL answers {allowed}, not {method}")
+
+
+def _named(query: bytes) -> tuple[str | None, int | None]:
+    """What a purge takes. An empty wish is refused: everything must be asked for in words."""
+    told = parse_qs(query.decode("ascii", "replace"), keep_blank_values=True)
+    age = told.get("older_than_s", [None])[0]
+    bad_age = age is not None and not (age.isdecimal() and len(age) <= 12)
+    if not told or bad_age or not set(told) <= set(_PURGES):
+        text = "say what goes: ?all=1, or ?model=NAME, or ?older_than_s=SECONDS, or both"
+        raise Refused("invalid_value", text)
+    return told.get("model", [None])[0], None if age is None else int(age)
