@@ -59,8 +59,8 @@ def seen(pairs: list[Made], binary: str) -> Seen:
             file.write(json.dumps(told) + "\n")
         file.flush()
         command = [binary, "--features", file.name]
-        told = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-    rows = np.array([[float(word) for word in line.split()] for line in told.stdout.splitlines()])
+        done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    rows = np.array([[float(word) for word in line.split()] for line in done.stdout.splitlines()])
     same = rows[:, 0] > 0
     written = np.array([WRITTEN if pair.written else 1.0 for pair in pairs])
     # What is to be served and what is not weigh the same in all.

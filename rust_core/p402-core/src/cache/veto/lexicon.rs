@@ -152,8 +152,8 @@ far,remote quiet,silent loud,noisy strange,weird,odd unusual,rare normal,ordinar
 latest,newest,recent current,present former,previous annual,yearly daily,everyday nowadays,today \
 contemporary,modern antique,ancient period,era,epoch color,colour flavor,flavour \
 behavior,behaviour favorite,favourite neighbor,neighbour honor,honour labor,labour center,centre \
-theater,theatre gray,grey license,licence defense,defence organize,organise analyze,analyse realize,realise \
-apologize,apologise optimize,optimise program,programme aluminum,aluminium tire,tyre \
+theater,theatre gray,grey license,licence defense,defence organize,organise analyze,analyse \
+realize,realise apologize,apologise optimize,optimise program,programme aluminum,aluminium tire,tyre \
 make,create,build stop,quit";
 /// Spellings of one unit.
 const UNITS: &str = "\
