@@ -60,8 +60,7 @@ def seen(pairs: list[Made], binary: str) -> Seen:
         file.flush()
         command = [binary, "--features", file.name]
         done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-        out = done.stdout
-    rows = np.array([[float(word) for word in line.split()] for line in out.splitlines()])
+    rows = np.array([[float(word) for word in line.split()] for line in done.stdout.splitlines()])
     same = rows[:, 0] > 0
     written = np.array([WRITTEN if pair.written else 1.0 for pair in pairs])
     # What is to be served and what is not weigh the same in all.

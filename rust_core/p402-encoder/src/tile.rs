@@ -1,5 +1,5 @@
 //! Decides the sums of a few rows with 64 columns of weights, on the widest integer unit there is.
-//! Does not know scales or layers (linear.rs): unsigned bytes times signed ones, summed in 32 bits.
+//! Does not know scales or layers (linear.rs): unsigned times signed bytes, summed in 32 bits.
 
 /// Columns of a tile.
 pub const COLUMNS: usize = 64;

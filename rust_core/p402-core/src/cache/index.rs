@@ -1,7 +1,7 @@
 //! Decides which stored vectors of one partition are nearest: signs are scanned, the few rescored.
 //! Does not judge whether near is same (veto/) and is never shared between scopes.
 
-use super::similarity::{DIMENSIONS, Signs, Vector, cosine_of, hamming};
+use super::similarity::{DIMENSIONS, Signs, Vector, WORDS, cosine_of};
 use crate::time::Timestamp;
 use multiversion::multiversion;
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Entries that are copied together when a writer meets a reader.
 pub const CHUNK: usize = 4_096;
 /// Signs that may differ: on real vectors every neighbour at cosine ≥ .80 lies inside.
-pub const RADIUS: u32 = 92;
+pub const RADIUS: u64 = 92;
 /// Candidates that are worth a fetch.
 pub const BEST_MAX: usize = 4;
 
@@ -39,9 +39,19 @@ pub struct Wish<'a> {
     pub not_before: Timestamp,
 }
 
+/// Entries whose signs stand side by side, word by word: one instruction looks at all of them.
+const LANES: usize = 8;
+/// After so many words most entries have differed too often already.
+const FIRST: usize = 4;
+
+type Block<const N: usize> = [[u64; LANES]; N];
+
 #[derive(Clone, Debug, Default)]
 struct Chunk {
-    signs: Vec<Signs>,
+    /// The last block may have room left; what stands there means nothing.
+    first: Vec<Block<FIRST>>,
+    /// Of the words that are rarely looked at, apart: a scan is as fast as the memory it reads.
+    rest: Vec<Block<{ WORDS - FIRST }>>,
     values: Vec<[i8; DIMENSIONS]>,
     lengths: Vec<f32>,
     marks: Vec<Mark>,
@@ -81,7 +91,11 @@ impl Partition {
             self.chunks.push(Arc::default());
         }
         if let Some(chunk) = self.chunks.last_mut().map(Arc::make_mut) {
-            chunk.signs.push(vector.signs);
+            if chunk.marks.len().is_multiple_of(LANES) {
+                chunk.first.push(Block::default());
+                chunk.rest.push(Block::default());
+            }
+            chunk.sign(chunk.marks.len(), &vector.signs);
             chunk.values.push(vector.values);
             chunk.lengths.push(vector.length());
             chunk.marks.push(mark);
@@ -93,17 +107,20 @@ impl Partition {
     pub fn remove(&mut self, id: u64) -> bool {
         let Some(place) = self.places.remove(&id) else { return false };
         let Some(last) = self.chunks.last_mut().map(Arc::make_mut) else { return false };
-        let (Some(signs), Some(values), Some(length), Some(mark)) =
-            (last.signs.pop(), last.values.pop(), last.lengths.pop(), last.marks.pop())
+        let (Some(values), Some(length), Some(mark)) =
+            (last.values.pop(), last.lengths.pop(), last.marks.pop())
         else {
             return false;
         };
+        let signs = last.signs_at(last.marks.len());
+        last.first.truncate(last.marks.len().div_ceil(LANES));
+        last.rest.truncate(last.marks.len().div_ceil(LANES));
         if last.marks.is_empty() {
             self.chunks.pop();
         }
         if mark.id != id {
             if let Some(chunk) = self.chunks.get_mut(place / CHUNK).map(Arc::make_mut) {
-                chunk.put(place % CHUNK, signs, &values, (length, mark));
+                chunk.put(place % CHUNK, &signs, &values, (length, mark));
             }
             self.places.insert(mark.id, place);
         }
@@ -112,14 +129,30 @@ impl Partition {
 }
 
 impl Chunk {
-    fn put(&mut self, at: usize, signs: Signs, values: &[i8; DIMENSIONS], rest: (f32, Mark)) {
-        if let (Some(old_signs), Some(old_values), Some(length), Some(mark)) = (
-            self.signs.get_mut(at),
-            self.values.get_mut(at),
-            self.lengths.get_mut(at),
-            self.marks.get_mut(at),
-        ) {
-            (*old_signs, *old_values) = (signs, *values);
+    fn sign(&mut self, at: usize, signs: &Signs) {
+        let (first, rest) = (self.first.get_mut(at / LANES), self.rest.get_mut(at / LANES));
+        let words = first.into_iter().flatten().chain(rest.into_iter().flatten());
+        for (words, sign) in words.zip(signs) {
+            if let Some(word) = words.get_mut(at % LANES) {
+                *word = *sign;
+            }
+        }
+    }
+
+    fn signs_at(&self, at: usize) -> Signs {
+        let (first, rest) = (self.first.get(at / LANES), self.rest.get(at / LANES));
+        let mut words = first.into_iter().flatten().chain(rest.into_iter().flatten());
+        std::array::from_fn(|_| {
+            words.next().and_then(|words| words.get(at % LANES)).copied().unwrap_or_default()
+        })
+    }
+
+    fn put(&mut self, at: usize, signs: &Signs, values: &[i8; DIMENSIONS], rest: (f32, Mark)) {
+        self.sign(at, signs);
+        if let (Some(old), Some(length), Some(mark)) =
+            (self.values.get_mut(at), self.lengths.get_mut(at), self.marks.get_mut(at))
+        {
+            *old = *values;
             (*length, *mark) = rest;
         }
     }
@@ -143,29 +176,51 @@ impl View {
     "x86_64+popcnt"
 ))]
 fn scan(chunk: &Chunk, wish: &Wish<'_>, best: &mut Vec<Candidate>) {
-    for (at, signs) in chunk.signs.iter().enumerate() {
-        if hamming(signs, &wish.vector.signs) > RADIUS {
+    let (first, rest) = wish.vector.signs.split_at(FIRST);
+    for (number, (block, other)) in chunk.first.iter().zip(&chunk.rest).enumerate() {
+        let mut apart = [0; LANES];
+        differ(&mut apart, block, first);
+        if apart.iter().all(|apart| *apart > RADIUS) {
             continue;
         }
-        let (Some(values), Some(length), Some(mark)) =
-            (chunk.values.get(at), chunk.lengths.get(at), chunk.marks.get(at))
-        else {
-            continue;
-        };
-        if mark.expires <= wish.now || mark.created < wish.not_before {
-            continue;
+        differ(&mut apart, other, rest);
+        for (lane, _) in apart.iter().enumerate().filter(|(_, apart)| **apart <= RADIUS) {
+            look(chunk, number * LANES + lane, wish, best);
         }
-        let cosine = cosine_of(wish.vector, values, *length);
-        if cosine < wish.threshold {
-            continue;
+    }
+}
+
+/// Adds in how many signs each lane differs.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "only inlined code is compiled for the processor found")]
+fn differ(apart: &mut [u64; LANES], block: &[[u64; LANES]], wanted: &[u64]) {
+    for (words, wanted) in block.iter().zip(wanted) {
+        for (apart, word) in apart.iter_mut().zip(words) {
+            *apart = apart.wrapping_add(u64::from((word ^ wanted).count_ones()));
         }
-        let nearer = |other: &Candidate| {
-            other.cosine.total_cmp(&cosine).reverse().then(other.id.cmp(&mark.id)).is_lt()
-        };
-        let place = best.iter().take_while(|other| nearer(other)).count();
-        if place < BEST_MAX {
-            best.insert(place, Candidate { id: mark.id, cosine });
-            best.truncate(BEST_MAX);
-        }
+    }
+}
+
+/// A near one is compared exactly and takes its place among the best.
+fn look(chunk: &Chunk, at: usize, wish: &Wish<'_>, best: &mut Vec<Candidate>) {
+    let (Some(values), Some(length), Some(mark)) =
+        (chunk.values.get(at), chunk.lengths.get(at), chunk.marks.get(at))
+    else {
+        return;
+    };
+    if mark.expires <= wish.now || mark.created < wish.not_before {
+        return;
+    }
+    let cosine = cosine_of(wish.vector, values, *length);
+    if cosine < wish.threshold {
+        return;
+    }
+    let nearer = |other: &Candidate| {
+        other.cosine.total_cmp(&cosine).reverse().then(other.id.cmp(&mark.id)).is_lt()
+    };
+    let place = best.iter().take_while(|other| nearer(other)).count();
+    if place < BEST_MAX {
+        best.insert(place, Candidate { id: mark.id, cosine });
+        best.truncate(BEST_MAX);
     }
 }

@@ -2,7 +2,7 @@
 //! Does not search (index.rs) and does not know what made the vectors.
 
 pub const DIMENSIONS: usize = 384;
-const WORDS: usize = DIMENSIONS / 64;
+pub(super) const WORDS: usize = DIMENSIONS / 64;
 
 /// The signs of a vector, one bit each.
 pub type Signs = [u64; WORDS];
@@ -59,11 +59,4 @@ pub(super) fn cosine_of(one: &Vector, values: &[i8; DIMENSIONS], length: f32) ->
 #[expect(clippy::inline_always, reason = "only inlined code is compiled for the processor found")]
 fn dot(a: &[i8; DIMENSIONS], b: &[i8; DIMENSIONS]) -> i32 {
     a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
-}
-
-/// In how many signs two vectors differ.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "only inlined code is compiled for the processor found")]
-pub fn hamming(a: &Signs, b: &Signs) -> u32 {
-    a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()
 }

@@ -1,5 +1,5 @@
 //! Decides that a content word of one text has no counterpart in the other.
-//! Does not forgive an addition but praise: a word more is a narrower question, a miss is cheap.
+//! Does not forgive an addition but praise: a word more is a narrower question.
 
 use super::lexicon::lexicon;
 use super::reading::Reading;

@@ -22,7 +22,7 @@ pub(in crate::cache) enum Wanted {
 }
 
 impl Wanted {
-    /// A bare order may ask for steps, a thing, or yes or no; other kinds exclude each other.
+    /// A bare order may ask for steps, a thing or yes or no; other kinds exclude each other.
     pub(super) fn fits(self, other: Self) -> bool {
         let open = |kind| matches!(kind, Self::HowTo | Self::What | Self::YesNo);
         self == other || self == Self::Bare && open(other) || other == Self::Bare && open(self)

@@ -151,11 +151,10 @@ true,valid whole,entire,complete empty,blank vacant,empty near,close nearest,clo
 far,remote quiet,silent loud,noisy strange,weird,odd unusual,rare normal,ordinary,typical \
 latest,newest,recent current,present former,previous annual,yearly daily,everyday nowadays,today \
 contemporary,modern antique,ancient period,era,epoch color,colour flavor,flavour \
-behavior,behaviour \
-favorite,favourite neighbor,neighbour honor,honour labor,labour center,centre theater,theatre \
-gray,grey license,licence defense,defence organize,organise analyze,analyse realize,realise \
-apologize,apologise optimize,optimise program,programme aluminum,aluminium tire,tyre \
-make,create,build stop,quit";
+behavior,behaviour favorite,favourite neighbor,neighbour honor,honour labor,labour center,centre \
+theater,theatre gray,grey license,licence defense,defence organize,organise analyze,analyse \
+realize,realise apologize,apologise optimize,optimise program,programme tire,tyre \
+aluminum,aluminium make,create,build stop,quit";
 /// Spellings of one unit.
 const UNITS: &str = "\
 kg,kilogram,kilo,kilogramme g,gram,gramme mg,milligram t,ton,tonne lb,pound,lbs oz,ounce \

@@ -1,4 +1,4 @@
-//! Decides how a noun phrase is read: `side effects of aspirin` is `aspirin side effects`.
+//! Decides in which order a noun phrase is read: `effects of aspirin` is `aspirin effects`.
 //! Does not parse: runs of content words around a preposition, nothing else.
 
 /// After an article these, too, make the words after them the first: `a recipe for bread`.
