@@ -7,10 +7,13 @@ pub mod gemini;
 pub mod openai;
 pub mod wire;
 
+mod ask;
+mod events;
 mod media;
 mod render;
 mod thoughts;
 mod translate;
+mod turns;
 
 pub use translate::{
     Codec, Decode, Encoded, Forgetful, Kept, Recall, Target, Translated, Unsaid, codec,

@@ -4,6 +4,7 @@
 use super::turns::{Piece, Transcript, Turn};
 use crate::catalog::Effort;
 use crate::chat::{Request, ToolChoice};
+use crate::dialect::ask::{answer_schema, functions, one_choice, written};
 use crate::dialect::translate::{Dropped, Target, Unsaid};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -99,11 +100,9 @@ pub(super) fn body(
     request: &Request<'_>,
     target: &Target<'_>,
 ) -> Result<(Vec<u8>, Vec<String>), Unsaid> {
-    if request.n > 1 {
-        return Err(Unsaid::parameter("n", "this provider gives one choice"));
-    }
+    one_choice(request)?;
     let mut dropped = Dropped::default();
-    let transcript = Transcript::read(request, target, &mut dropped)?;
+    let mut transcript = Transcript::read(request, target, &mut dropped)?;
     let declarations = declarations(request)?;
     let generation_config = generation(request, target, &mut dropped)?;
     let tool_config = (!declarations.is_empty()).then(|| tool_config(request)).flatten();
@@ -112,11 +111,11 @@ pub(super) fn body(
     dropped.if_any("user", request.user.is_some());
     dropped.if_any("cache_control", request.marks_caches());
     request.rest.iter().for_each(|name| dropped.name(name));
-    let system = Some(transcript.system).filter(|parts| !parts.is_empty());
+    let system = Some(std::mem::take(&mut transcript.system)).filter(|parts| !parts.is_empty());
     let function_declarations = Some(declarations).filter(|list| !list.is_empty());
     let body = Body {
         system_instruction: system.map(|parts| Instruction { parts }),
-        contents: transcript.contents,
+        contents: transcript.contents()?,
         tools: function_declarations
             .map(|function_declarations| Tools { function_declarations })
             .into_iter()
@@ -124,17 +123,12 @@ pub(super) fn body(
         tool_config,
         generation_config,
     };
-    let json = serde_json::to_vec(&body)
-        .map_err(|_| Unsaid::parameter("messages", "the request cannot be written"))?;
-    Ok((json, dropped.0))
+    Ok((written(&body)?, dropped.0))
 }
 
 fn declarations<'a>(request: &'a Request<'_>) -> Result<Vec<Declaration<'a>>, Unsaid> {
     let mut list = Vec::with_capacity(request.tools.len());
-    for tool in &request.tools {
-        let Some(function) = tool.function.as_ref().filter(|_| tool.kind != "custom") else {
-            return Err(Unsaid::parameter("tools", "this provider takes function tools only"));
-        };
+    for (_, function) in functions(request)? {
         list.push(Declaration {
             name: &function.name,
             description: function.description.as_deref(),
@@ -165,11 +159,7 @@ fn generation<'a>(
     let stop_sequences: Vec<&str> = request.stop.iter().map(|text| &**text).filter(said).collect();
     dropped.if_any("stop", stop_sequences.len() < request.stop.len());
     let kind = request.response_format.as_ref().map_or("text", |format| &*format.kind);
-    let schema = request.response_format.as_ref().and_then(|format| format.json_schema.as_ref());
-    let schema = schema.and_then(|named| named.schema);
-    if kind == "json_schema" && schema.is_none() {
-        return Err(Unsaid::parameter("response_format", "json_schema without a schema"));
-    }
+    let schema = answer_schema(request)?.map(|(_, schema)| schema);
     let keeps = !target.refuses("temperature");
     dropped.if_any("temperature", request.temperature.is_some() && !keeps);
     let thinking_config = thinking(request, target, dropped);
