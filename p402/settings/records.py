@@ -5,6 +5,7 @@ Does not resolve keys or price anything: dollars become integer pico-dollars per
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_CEILING, Decimal
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ _RATES = {
     "cache_read": "cache_read_usd_per_mtok",
     "cache_write": "cache_write_usd_per_mtok",
 }
+_API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
 _COPIED = (
     "canonical",
     "context",
@@ -76,6 +78,14 @@ def checked_base_url(url: str, *, insecure: bool) -> str:
     return url.rstrip("/")
 
 
+def deployment_url(base_url: str, api_version: str) -> str:
+    """The older of Azure's two address forms: the model stands in the path, a date in the query."""
+    if not _API_VERSION.fullmatch(api_version):
+        raise BadValueError("api_version", "is no version", 'write "2024-10-21"')
+    host = base_url.removesuffix("/v1").removesuffix("/openai")
+    return f"{host}/openai/deployments/{{deployment}}?api-version={api_version}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host can only be this machine."""
     if host == "localhost":
@@ -86,7 +96,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def provider_record(name: str, section: Provider, *, known: bool, keyed: bool) -> dict[str, Any]:
+def provider_record(
+    name: str, section: Provider, known: dict[str, Any], *, keyed: bool
+) -> dict[str, Any]:
     """A whole record for a new provider, only the stated fields for a catalogued one."""
     record: dict[str, Any] = {"t": "provider", "id": name}
     if not known:
@@ -99,8 +111,7 @@ def provider_record(name: str, section: Provider, *, known: bool, keyed: bool) -
         record |= {"kind": "config", "dialect": section.dialect or "openai"}
     elif section.dialect is not None:
         record["dialect"] = section.dialect
-    if section.base_url is not None:
-        record["base_url"] = checked_base_url(section.base_url, insecure=section.insecure)
+    record |= _address(section, known)
     if section.auth is not None:
         record["auth"] = section.auth
     elif not known:
@@ -113,6 +124,16 @@ def provider_record(name: str, section: Provider, *, known: bool, keyed: bool) -
     if section.flags is not None or not known:
         record["flags"] = section.flags or []
     return record
+
+
+def _address(section: Provider, known: dict[str, Any]) -> dict[str, Any]:
+    """The address, where the operator states one or dates it."""
+    address = str(known.get("base_url", ""))
+    if section.base_url is not None:
+        address = checked_base_url(section.base_url, insecure=section.insecure)
+    if section.api_version is not None:
+        return {"base_url": deployment_url(address, section.api_version)}
+    return {} if section.base_url is None else {"base_url": address}
 
 
 def model_records(model: Model) -> list[dict[str, Any]]:

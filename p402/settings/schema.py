@@ -186,6 +186,7 @@ class Provider(Struct, frozen=True):
 
     dialect: Literal["openai", "anthropic", "gemini", "bedrock"] | None = None
     base_url: str | None = None
+    api_version: str | None = None
     auth: Auth | None = None
     api_key: Words | None = None
     api_key_env: Words | None = None
