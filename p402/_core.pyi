@@ -124,8 +124,9 @@ class Gateway:
         """Microseconds of the gateway's monotonic clock."""
     def reload(self, config: bytes, catalog: Sequence[bytes]) -> None:
         """Swaps configuration and catalogue whole. ValueError changes nothing."""
-    def chat(self, tenant: str, headers: _Headers, body: bytes, received: int) -> Reply:
-        """Starts one chat request; `received` is `ticks()` when its head was read."""
+    def chat(self, tenant: str, headers: _Headers, body: bytes, received: int, path: str) -> Reply:
+        """Starts one request that came to this path; `received` is `ticks()` when its head was
+        read."""
     def models(self) -> bytes:
         """The body of `GET /models`."""
     def model(self, id: str) -> _Answer:
@@ -152,5 +153,6 @@ class Gateway:
         """Alarms since the last call, as JSON bodies for a webhook."""
     def metrics(self) -> str:
         """The guard's counters in Prometheus' text format."""
-    def refusal(self, code: str, message: str, param: str | None = None) -> _Answer:
-        """The error reply of a stable code. ValueError where the table has no such code."""
+    def refusal(self, code: str, message: str, path: str | None = None) -> _Answer:
+        """The error reply of a stable code, as the API at this path words errors. ValueError where
+        the table has no such code."""

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     Answer = tuple[int, Headers, bytes | None]
 
 BASE = "/api/v2"
-_CHAT = BASE + "/chat/completions"
+_CHAT_NAME = "/chat/completions"
+_CHAT = BASE + _CHAT_NAME
+# Each speaks an API of its own; behind them runs one line.
+_DOORS = frozenset({_CHAT_NAME, "/messages", "/responses"})
 _BASES = (BASE + "/v1", BASE, "/v1")
 HEADERS_MAX = 100
 HEADERS_BYTES_MAX = 64 * 1024
@@ -79,7 +82,7 @@ class App:
             request = _Request(scope, receive, send, received)
             # The one hot path goes straight; `_route` knows it too, under its other names.
             if scope["path"] == _CHAT and scope["method"] == "POST":
-                await self._chat(request)
+                await self._chat(request, _CHAT_NAME)
             else:
                 await self._http(request)
         elif scope["type"] == "lifespan":
@@ -127,7 +130,7 @@ class App:
         try:
             answer = await self._route(request, scope["path"])
         except Refused as refused:
-            answer = self._refusal(refused)
+            answer = self._refusal(refused, _name(scope, scope["path"]))
         if answer is not None:
             await self._send(request.send, answer, scope)
 
@@ -145,9 +148,9 @@ class App:
             return 204, [], b""
         headers: Headers = scope["headers"]
         tenant = self._known(headers)
-        if name == "/chat/completions":
+        if name in _DOORS:
             _only("POST", method)
-            await self._chat(request)
+            await self._chat(request, name)
             return None
         if name == "/route":
             _only("POST", method)
@@ -210,7 +213,7 @@ class App:
         if self.gateway.draining:
             raise Refused("shutting_down", "this gateway is shutting down", closes=True)
 
-    async def _chat(self, request: _Request) -> None:
+    async def _chat(self, request: _Request, door: str) -> None:
         scope, receive, send, received = request
         headers: Headers = scope["headers"]
         try:
@@ -218,9 +221,9 @@ class App:
             body = await self._bodies.read(headers, receive)
             self._stay_open()
         except Refused as refused:
-            await self._send(send, self._refusal(refused), scope)
+            await self._send(send, self._refusal(refused, door), scope)
             return
-        reply = self.gateway.chat(tenant, headers, body, received)
+        reply = self.gateway.chat(tenant, headers, body, received, door)
         watch = _Watch(receive, reply, self._watched)
         try:
             await self._forward(send, scope, watch)
@@ -246,8 +249,8 @@ class App:
                 return
             body, more = part
 
-    def _refusal(self, refused: Refused) -> Answer:
-        status, headers, body = self.gateway.refusal(refused.code, refused.message)
+    def _refusal(self, refused: Refused, door: str | None) -> Answer:
+        status, headers, body = self.gateway.refusal(refused.code, refused.message, door)
         if refused.closes:
             headers.append((b"connection", b"close"))
         return status, headers, body

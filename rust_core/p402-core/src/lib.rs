@@ -23,3 +23,5 @@ pub mod route;
 pub mod claim;
 pub mod ledger;
 pub mod reply;
+
+pub mod door;

@@ -41,6 +41,7 @@ fn sent(members: &str, to: &To) -> (String, Vec<String>) {
         output_cap: to.cap,
         effort: to.effort,
         quirks: &to.quirks,
+        told: false,
     };
     let (out, dropped) = upstream_body(body.as_bytes(), &seen, &target);
     let out = String::from_utf8(out).expect("UTF-8");
@@ -309,6 +310,7 @@ fn roles_and_names_inside_messages() {
         output_cap: None,
         effort: None,
         quirks: &quirks,
+        told: false,
     };
     let (out, dropped) = upstream_body(body, &seen, &to);
     let wanted = concat!(
@@ -343,4 +345,35 @@ fn members_are_cut_wherever_they_stand() {
     assert_eq!(out(&["x", "messages", "model"], false), "{  }");
     assert_eq!(out(&["x", "messages", "model"], true), r#"{  "k":2}"#);
     assert_eq!(out(&[], true), r#"{ "model" : "m" , "messages":[{"role":"user"}] ,"x":1 ,"k":2}"#);
+}
+
+#[test]
+fn what_a_door_marked_for_one_vendor_is_taken_out_for_others() {
+    let body = concat!(
+        r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a","#,
+        r#""cache_control":{"type":"ephemeral"}}]},{"role":"assistant","#,
+        r#""reasoning_details":[{"data":"x"}],"content":"b"}],"#,
+        r#""tools":[{"cache_control":{"type":"ephemeral"},"type":"function"}]}"#
+    )
+    .as_bytes();
+    let seen = scan(body).expect("valid");
+    let quirks = Quirks::default();
+    let mut to = UpstreamBody {
+        model: "m",
+        stream_usage: false,
+        output_cap: None,
+        effort: None,
+        quirks: &quirks,
+        told: true,
+    };
+    let (out, dropped) = upstream_body(body, &seen, &to);
+    let wanted = concat!(
+        r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"}]},"#,
+        r#"{"role":"assistant","content":"b"}],"tools":[{"type":"function"}]}"#
+    );
+    assert_eq!(String::from_utf8(out).expect("UTF-8"), wanted);
+    assert!(dropped.is_empty(), "what was never this upstream's to know is no loss");
+    to.told = false;
+    let (out, _) = upstream_body(body, &seen, &to);
+    assert_eq!(out, body, "what a client wrote itself passes");
 }

@@ -7,12 +7,13 @@ use crate::turn::Turn;
 use crate::upstream::Upstream;
 use bytes::Bytes;
 use http::Uri;
-use p402_core::catalog::{Offer, UsageShape};
+use p402_core::catalog::{Offer, ProviderKind, UsageShape};
 use p402_core::chat::Request;
 use p402_core::dialect::openai::{
     self, Answer, AnswerFault, ChatStream, StreamAsk, StreamFault, UpstreamError, UpstreamErrorKind,
 };
 use p402_core::dialect::{Codec, Kept, Target, Unsaid};
+use p402_core::door::Door;
 use p402_core::envelope::{UpstreamBody, upstream_body};
 use p402_core::route::{Attempt, Permit};
 
@@ -97,9 +98,11 @@ fn wire_request(
             output_cap: attempt.output_cap,
             effort: attempt.effort,
             quirks: &offer.quirks,
+            told: told(turn, offer),
         };
         let (body, warnings) = upstream_body(&turn.body, &turn.scan, &wish);
-        (upstream.chat.clone(), body, warnings)
+        let uri = upstream.chat(&offer.upstream_id).ok_or_else(no_address)?;
+        (uri, body, warnings)
     };
     let mut headers = credential.headers.clone();
     let affinity = world.affinity.get(offer.provider).and_then(Option::as_ref);
@@ -113,6 +116,13 @@ fn wire_request(
     }
     let request = WireRequest { uri, headers, body: Bytes::from(body) };
     Ok((request, warnings))
+}
+
+/// Aggregators know the marks of all their vendors.
+fn told(turn: &Turn, offer: &Offer) -> bool {
+    let provider = turn.world.catalog.providers.get(offer.provider);
+    let kind = provider.map(|provider| provider.kind);
+    turn.door != Door::Chat && kind != Some(ProviderKind::Aggregator)
 }
 
 /// The request in the upstream's own language: address, body, and what could not be said.
@@ -141,9 +151,12 @@ fn translated(
         recall: &memory,
     };
     let encoded = codec.encode(&request, &target).map_err(|unsaid| Fault::from(&unsaid))?;
-    let uri = upstream.address(&encoded.path);
-    let uri = uri.map_err(|_| Fault::internal("the offer's model makes no address"))?;
+    let uri = upstream.endpoint(&offer.upstream_id, &encoded.path).ok_or_else(no_address)?;
     Ok((uri, encoded.body, encoded.dropped))
+}
+
+fn no_address() -> Fault {
+    Fault::internal("the offer's model makes no address")
 }
 
 /// Keeps what the next turn's request may lack.

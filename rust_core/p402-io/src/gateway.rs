@@ -17,6 +17,7 @@ use crate::turn::{Turn, Used};
 use crate::world::World;
 use bytes::Bytes;
 use p402_core::dialect::openai::{ChatStream, Seal};
+use p402_core::door::Door;
 use p402_core::envelope::{Scan, scan};
 use p402_core::guard::Op;
 use p402_core::id::RequestId;
@@ -32,9 +33,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// One chat request as a front read it.
+/// One request as a front read it.
 #[derive(Debug)]
 pub struct Call {
+    /// The API it speaks.
+    pub door: Door,
     pub tenant: Arc<str>,
     /// Hash of the API key it came with, zero where there was none.
     pub key: u64,
@@ -64,6 +67,8 @@ struct Asked {
     in_use: Option<InUse>,
     scan: Scan,
     options: Options,
+    /// What a chat has no words for.
+    dropped: Vec<String>,
 }
 
 impl Asked {
@@ -117,8 +122,9 @@ impl Gateway {
         outbox: &Arc<Outbox>,
     ) -> Result<(), ApiError> {
         let _in_flight = self.node.enter()?;
+        let (call, dropped) = enter(call, outbox)?;
         let (scan, options) = Self::read(&call)?;
-        let asked = Asked { id, now, call, in_use, scan, options };
+        let asked = Asked { id, now, call, in_use, scan, options, dropped };
         // lookup: every request is a miss until there is a cache to ask.
         let (world, plan) = self.route(&asked)?;
         let turn = Arc::new(self.turn(asked, world, plan)?);
@@ -179,7 +185,7 @@ impl Gateway {
 
     /// From here on the request has a place of its own; `admit` decides on it (admission.rs).
     fn turn(&self, asked: Asked, world: Arc<World>, plan: Plan) -> Result<Turn, ApiError> {
-        let Asked { id, now, call, in_use, scan, options } = asked;
+        let Asked { id, now, call, in_use, scan, options, dropped } = asked;
         Ok(Turn {
             node: Arc::clone(&self.node),
             home: Arc::clone(self.node.home()?),
@@ -187,9 +193,11 @@ impl Gateway {
             id,
             tenant: call.tenant,
             key: call.key,
+            door: call.door,
             body: call.body,
             scan,
             options,
+            dropped,
             plan,
             now,
             received: call.received,
@@ -235,7 +243,7 @@ impl Gateway {
                     () = self.node.until_closed(), if until.is_some() => return Ok(None),
                     () = at(comment), if comment.is_some() => {
                         outbox.head(stream_head(early.clone().unwrap_or_default()));
-                        outbox.push(KEEPALIVE);
+                        outbox.comment(KEEPALIVE);
                         comment = Some(Instant::now() + Duration::from_millis(config.keepalive_ms));
                     }
                 }
@@ -338,6 +346,14 @@ impl Gateway {
         let own = short_name(tenant, TENANT_BYTES_MAX);
         rows.iter().all(|row| row.tenant == own).then(|| booked_json(&rows))?
     }
+}
+
+/// What came by a foreign door goes on as a chat, and its answer is told back.
+fn enter(mut call: Call, outbox: &Outbox) -> Result<(Call, Vec<String>), ApiError> {
+    let Some(entered) = call.door.enter(&call.body)? else { return Ok((call, Vec::new())) };
+    call.body = Bytes::from(entered.body);
+    outbox.retell(entered.reply);
+    Ok((call, entered.dropped))
 }
 
 /// What the ledger knows an API key by.

@@ -14,6 +14,7 @@ use crate::world::{TenantWorld, World};
 use bytes::Bytes;
 use p402_core::catalog::{Catalog, estimate_output};
 use p402_core::claim::Terms;
+use p402_core::door::Door;
 use p402_core::envelope::Scan;
 use p402_core::guard::{Claim, Code, Flag, Kind, Op, Reply, SeriesKey, Stage};
 use p402_core::id::RequestId;
@@ -35,9 +36,12 @@ pub struct Turn {
     pub tenant: Arc<str>,
     /// Hash of the API key it came with.
     pub key: u64,
+    pub door: Door,
     pub body: Bytes,
     pub scan: Scan,
     pub options: Options,
+    /// Names of what its door could not tell as a chat.
+    pub dropped: Vec<String>,
     pub plan: Plan,
     /// The one `now` of every decision up to dispatch.
     pub now: Now,

@@ -5,6 +5,7 @@ use crate::gateway::{PyGateway, call};
 use crate::reply::head_tuple;
 use bytes::Bytes;
 use p402_core::catalog::{Charge, Resolved};
+use p402_core::door::Door;
 use p402_core::id::RequestId;
 use p402_core::reply::{ApiError, Code};
 use p402_core::time::Timestamp;
@@ -118,22 +119,24 @@ impl PyGateway {
         self.gateway.node.meter.render()
     }
 
-    /// An error reply by its stable code; `ValueError` for a code that is not in the table.
-    #[pyo3(signature = (code, message, param = None))]
+    /// An error reply by its stable code, in the form of the API at `path`; `ValueError` for a code
+    /// that is not in the table.
+    #[pyo3(signature = (code, message, path = None))]
     fn refusal<'py>(
         &self,
         py: Python<'py>,
         code: &str,
         message: &str,
-        param: Option<&str>,
+        path: Option<&str>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let code = Code::parse(code)
             .ok_or_else(|| PyValueError::new_err(format!("no error has the code `{code}`")))?;
-        let mut error = ApiError::new(code, message);
-        if let Some(param) = param {
-            error = error.with_param(param);
-        }
-        self.refuse(py, &error)
+        let now = self.gateway.node.clock.now();
+        let id = self.gateway.node.request_id(now);
+        let mut head = refusal(&ApiError::new(code, message), id, false);
+        let door = path.and_then(Door::at).unwrap_or_default();
+        head.body = head.body.map(|body| door.error(&body).unwrap_or(body));
+        head_tuple(py, &head)
     }
 }
 

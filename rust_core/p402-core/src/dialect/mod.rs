@@ -15,6 +15,7 @@ mod thoughts;
 mod translate;
 mod turns;
 
+pub(crate) use translate::Dropped;
 pub use translate::{
     Codec, Decode, Encoded, Forgetful, Kept, Recall, Target, Translated, Unsaid, codec,
 };

@@ -173,6 +173,7 @@ pub fn cost_ask(stream: bool) -> Value {
 pub fn start(gateway: &Gateway, body: &Value) -> Arc<Outbox> {
     let outbox = Arc::new(Outbox::default());
     let call = Call {
+        door: p402_core::door::Door::Chat,
         tenant: Arc::from("acme"),
         body: Bytes::from(body.to_string()),
         twins: Vec::new(),
