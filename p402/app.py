@@ -32,7 +32,12 @@ BASE = "/api/v2"
 _CHAT_NAME = "/chat/completions"
 _CHAT = BASE + _CHAT_NAME
 # Each speaks an API of its own; behind them runs one line.
-_DOORS = frozenset({_CHAT_NAME, "/messages", "/responses"})
+_DOORS = frozenset(
+    {
+        *(_CHAT_NAME, "/messages", "/responses", "/completions", "/embeddings", "/moderations"),
+        *("/images/generations", "/audio/speech"),
+    }
+)
 _BASES = (BASE + "/v1", BASE, "/v1")
 HEADERS_MAX = 100
 HEADERS_BYTES_MAX = 64 * 1024

@@ -75,10 +75,14 @@ def _messages(raw: bytes) -> list[Any]:
 
 
 def _counts(usages: list[dict[str, Any]]) -> dict[str, int]:
-    """Fresh input, cache reads, cache writes, output: the last count that is not null."""
+    """Fresh input, cache reads, cache writes, output: the last count that is not null.
+
+    Where passes are listed they are what is billed: the counts beside them leave compaction out.
+    """
     last: dict[str, Any] = {}
     for usage in usages:
         last |= {key: value for key, value in usage.items() if value is not None}
+    passes: list[dict[str, Any]] = last.get("iterations") or [last]
     names = {
         "fresh": ("input_tokens", "inputTokens"),
         "cache_read": ("cache_read_input_tokens", "cacheReadInputTokens"),
@@ -86,9 +90,12 @@ def _counts(usages: list[dict[str, Any]]) -> dict[str, int]:
         "output": ("output_tokens", "outputTokens"),
     }
     return {
-        ours: next((last[name] for name in theirs if name in last), 0)
-        for ours, theirs in names.items()
+        ours: sum(_first(a_pass, theirs) for a_pass in passes) for ours, theirs in names.items()
     }
+
+
+def _first(counts: dict[str, Any], names: tuple[str, ...]) -> int:
+    return next((int(counts[name]) for name in names if name in counts), 0)
 
 
 if __name__ == "__main__":

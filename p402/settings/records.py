@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from p402.settings.schema import Capability, Model, Provider
 
 PICO_PER_USD_PER_MTOK = 1_000_000
+PICO_PER_USD = 1_000_000_000_000
 NANO_PER_USD = 1_000_000_000
 
 _RATES = {
@@ -28,7 +29,9 @@ _RATES = {
     "cache_write": "cache_write_usd_per_mtok",
 }
 _API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
+_UNITS = ("image", "speech", "moderation")
 _COPIED = (
+    "kind",
     "canonical",
     "context",
     "upstream_id",
@@ -159,6 +162,10 @@ def model_records(model: Model) -> list[dict[str, Any]]:
 def _price(model: Model) -> dict[str, Any]:
     stated = {key: getattr(model, name) for key, name in _RATES.items()}
     rates = {key: _pico(_RATES[key], text) for key, text in stated.items() if text is not None}
+    if model.kind == "embedding" and "in" in rates:
+        rates.setdefault("out", 0)
+    if model.per_unit_usd is not None:
+        return _per_unit(model, rates)
     if ("in" in rates) != ("out" in rates) or (rates and "in" not in rates):
         absent = next(_RATES[key] for key in ("in", "out") if key not in rates)
         raise BadValueError(absent, "is missing beside the other price", f'add {absent} = "…"')
@@ -174,6 +181,18 @@ def _price(model: Model) -> dict[str, Any]:
         nano = Decimal(model.per_request_usd) * NANO_PER_USD
         row["per_request"] = int(nano.to_integral_value(ROUND_CEILING))
     return {"prices": [row]}
+
+
+def _per_unit(model: Model, rates: dict[str, int]) -> dict[str, Any]:
+    """A picture, a character or a request is one token of output: one price, one function."""
+    if model.kind not in _UNITS:
+        raise BadValueError("per_unit_usd", "is no chat's price", f"state kind: {_UNITS}")
+    if rates or model.free:
+        raise BadValueError("per_unit_usd", "stands beside another price", "keep one of them")
+    pico = Decimal(model.per_unit_usd or 0) * PICO_PER_USD
+    if pico != pico.to_integral_value():
+        raise BadValueError("per_unit_usd", "is finer than a pico-dollar", "use 12 decimal places")
+    return {"prices": [{"bands": [{"above": 0, "in": 0, "out": int(pico)}]}]}
 
 
 def _pico(name: str, text: str) -> int:

@@ -67,8 +67,15 @@ struct Asked {
     in_use: Option<InUse>,
     scan: Scan,
     options: Options,
+    told: Told,
+}
+
+/// What the door had to say of a request that it told as a chat.
+#[derive(Debug, Default)]
+struct Told {
     /// What a chat has no words for.
     dropped: Vec<String>,
+    passed: Option<Bytes>,
 }
 
 impl Asked {
@@ -122,9 +129,9 @@ impl Gateway {
         outbox: &Arc<Outbox>,
     ) -> Result<(), ApiError> {
         let _in_flight = self.node.enter()?;
-        let (call, dropped) = enter(call, outbox)?;
+        let (call, told) = enter(call, outbox)?;
         let (scan, options) = Self::read(&call)?;
-        let asked = Asked { id, now, call, in_use, scan, options, dropped };
+        let asked = Asked { id, now, call, in_use, scan, options, told };
         // lookup: every request is a miss until there is a cache to ask.
         let (world, plan) = self.route(&asked)?;
         let turn = Arc::new(self.turn(asked, world, plan)?);
@@ -170,7 +177,8 @@ impl Gateway {
         let twins: Vec<(&str, &str)> =
             call.twins.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let field = scan.p402.map(|field| field.value.of(&call.body));
-        let options = Options::read(field, &twins)?;
+        let mut options = Options::read(field, &twins)?;
+        options.kind = call.door.kind();
         Ok((scan, options))
     }
 
@@ -185,7 +193,7 @@ impl Gateway {
 
     /// From here on the request has a place of its own; `admit` decides on it (admission.rs).
     fn turn(&self, asked: Asked, world: Arc<World>, plan: Plan) -> Result<Turn, ApiError> {
-        let Asked { id, now, call, in_use, scan, options, dropped } = asked;
+        let Asked { id, now, call, in_use, scan, options, told } = asked;
         Ok(Turn {
             node: Arc::clone(&self.node),
             home: Arc::clone(self.node.home()?),
@@ -197,7 +205,8 @@ impl Gateway {
             body: call.body,
             scan,
             options,
-            dropped,
+            dropped: told.dropped,
+            passed: told.passed,
             plan,
             now,
             received: call.received,
@@ -266,6 +275,7 @@ impl Gateway {
         if let Some(mark) = settled.mark {
             settling.turn.durable(mark).await;
         }
+        let kind = answer.content_type().to_owned();
         let body = answer.seal(&Seal {
             metadata: &settled.metadata,
             metadata_again: &settled.metadata,
@@ -273,7 +283,7 @@ impl Gateway {
             usage: &settled.usage,
         });
         let mut headers = headers(&settling, Some(&served), &warnings, Some(settled.cost));
-        headers.push(("content-type", "application/json".to_owned()));
+        headers.push(("content-type", kind));
         outbox.head(Head { status: 200, headers, body: Some(body) });
     }
 
@@ -349,11 +359,14 @@ impl Gateway {
 }
 
 /// What came by a foreign door goes on as a chat, and its answer is told back.
-fn enter(mut call: Call, outbox: &Outbox) -> Result<(Call, Vec<String>), ApiError> {
-    let Some(entered) = call.door.enter(&call.body)? else { return Ok((call, Vec::new())) };
-    call.body = Bytes::from(entered.body);
-    outbox.retell(entered.reply);
-    Ok((call, entered.dropped))
+fn enter(mut call: Call, outbox: &Outbox) -> Result<(Call, Told), ApiError> {
+    let Some(entered) = call.door.enter(&call.body)? else { return Ok((call, Told::default())) };
+    let own = std::mem::replace(&mut call.body, Bytes::from(entered.body));
+    if let Some(reply) = entered.reply {
+        outbox.retell(reply);
+    }
+    let passed = call.door.passes_to().map(|_| own);
+    Ok((call, Told { dropped: entered.dropped, passed }))
 }
 
 /// What the ledger knows an API key by.

@@ -12,7 +12,7 @@ use crate::store::Tenant;
 use crate::watch::{Noticed, Unusual};
 use crate::world::{TenantWorld, World};
 use bytes::Bytes;
-use p402_core::catalog::{Catalog, estimate_output};
+use p402_core::catalog::{Catalog, OfferKind, estimate_output};
 use p402_core::claim::Terms;
 use p402_core::door::Door;
 use p402_core::envelope::Scan;
@@ -38,6 +38,8 @@ pub struct Turn {
     pub key: u64,
     pub door: Door,
     pub body: Bytes,
+    /// The client's own bytes, where they pass to a path that is no chat's.
+    pub passed: Option<Bytes>,
     pub scan: Scan,
     pub options: Options,
     /// Names of what its door could not tell as a chat.
@@ -102,6 +104,11 @@ impl Turn {
 
     pub fn rules(&self) -> &TenantWorld {
         self.world.tenant(&self.tenant)
+    }
+
+    /// Its answer is neither a chat's nor a text's.
+    pub fn is_no_chat(&self) -> bool {
+        !matches!(self.door.kind(), OfferKind::Chat | OfferKind::Completion)
     }
 
     pub fn cost_details(&self) -> bool {

@@ -76,9 +76,13 @@ impl Upstream {
         Ok(Some(upstream))
     }
 
-    /// Where a chat with this model goes whose bytes pass; `None` where its name makes no address.
-    pub fn chat(&self, model: &str) -> Option<Uri> {
-        self.chat.clone().or_else(|| self.endpoint(model, CHAT))
+    /// Where a request for this model goes whose bytes pass, a chat or one of another path; `None`
+    /// where its name makes no address.
+    pub fn passing(&self, model: &str, path: Option<&str>) -> Option<Uri> {
+        match (path, &self.chat) {
+            (None, Some(chat)) => Some(chat.clone()),
+            (path, _) => self.endpoint(model, path.unwrap_or(CHAT)),
+        }
     }
 
     /// The address of this path below the provider's own; a deployment's name stands in it.

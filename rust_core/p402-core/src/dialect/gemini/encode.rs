@@ -187,10 +187,9 @@ fn thinking(request: &Request<'_>, target: &Target<'_>, dropped: &mut Dropped) -
     let effort = target.effort(request)?;
     let off = effort == Effort::None;
     let include_thoughts = !off;
-    if target.efforts.budget {
-        let endless = off && !target.efforts.toggle;
-        dropped.if_any("reasoning_effort", endless);
-        let thinking_budget = Some(if endless { BUDGET_MIN } else { budget(effort) });
+    if let Some(budget) = target.efforts.thought_budget(effort) {
+        dropped.if_any("reasoning_effort", off && budget > 0);
+        let thinking_budget = Some(budget);
         return Some(Mind { thinking_budget, include_thoughts, ..Mind::default() });
     }
     let minimal = target.efforts.words & (1 << Effort::Minimal as u8) != 0;
@@ -202,18 +201,4 @@ fn thinking(request: &Request<'_>, target: &Target<'_>, dropped: &mut Dropped) -
         Effort::High | Effort::Max | Effort::Default => "high",
     };
     Some(Mind { thinking_level: Some(level), include_thoughts, ..Mind::default() })
-}
-
-/// The least budget of a model that always thinks.
-const BUDGET_MIN: u64 = 128;
-
-const fn budget(effort: Effort) -> u64 {
-    match effort {
-        Effort::None => 0,
-        Effort::Minimal => 512,
-        Effort::Low => 1_024,
-        Effort::Medium | Effort::Default => 8_192,
-        Effort::High => 16_384,
-        Effort::Max => 24_576,
-    }
 }

@@ -9,6 +9,7 @@ mod flow;
 mod glance;
 mod identity;
 mod mend;
+mod passed;
 mod seal;
 mod stream;
 mod whole;
@@ -17,6 +18,7 @@ pub use answer::{Answer, AnswerFault, read_answer};
 pub(super) use error::in_stream;
 pub use error::{UpstreamError, UpstreamErrorKind, classify};
 pub use flow::StreamFault;
+pub use passed::{PassedAsk, read_passed};
 pub use seal::Seal;
 pub use stream::ChatStream;
 

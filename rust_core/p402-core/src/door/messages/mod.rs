@@ -16,7 +16,7 @@ use crate::dialect::wire::object::Object;
 /// Tells a Messages request as a chat.
 pub(super) fn enter(body: &[u8]) -> Result<Entered, Unsaid> {
     let (body, dropped) = ask::chat(&top(body)?)?;
-    Ok(Entered { body, dropped, reply: Box::new(Told::new(events::Events::default())) })
+    Ok(Entered { body, dropped, reply: Some(Box::new(Told::new(events::Events::default()))) })
 }
 
 /// An error of ours in Anthropic's shape: our codes, its types.

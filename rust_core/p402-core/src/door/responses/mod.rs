@@ -16,5 +16,5 @@ pub(super) fn enter(body: &[u8]) -> Result<Entered, Unsaid> {
     let top = top(body)?;
     let (body, dropped) = ask::chat(&top)?;
     let reply = events::Events::new(response::Echo::of(&top));
-    Ok(Entered { body, dropped, reply: Box::new(Told::new(reply)) })
+    Ok(Entered { body, dropped, reply: Some(Box::new(Told::new(reply))) })
 }
