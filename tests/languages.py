@@ -1,4 +1,4 @@
-"""Decides how a test gets an upstream that speaks Anthropic's or Google's own wire, strictly.
+"""Decides how a test gets an upstream that speaks its house's own wire, strictly.
 
 Does not know pytest. It refuses, as the real ones do, what their documentation forbids.
 """
@@ -10,11 +10,13 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from tests import bedrock
+
 CITY = {"city": "Paris"}
 
 
 class Foreign:
-    """A loopback provider of both languages; `seen` holds what arrived: path, headers, body."""
+    """A loopback provider of every language; `seen` holds what arrived: path, headers, body."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, dict[str, str], dict[str, Any]]] = []
@@ -24,11 +26,15 @@ class Foreign:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                raw = self.rfile.read(int(self.headers["content-length"]))
+                body = json.loads(raw)
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 outer.seen.append((self.path, headers, body))
-                speak = _anthropic if self.path.startswith("/anthropic/") else _gemini
-                status, kind, raw = speak(self.path, headers, body)
+                if self.path.startswith("/bedrock/"):
+                    status, kind, raw = bedrock.speak(self.path, headers, raw)
+                else:
+                    speak = _anthropic if self.path.startswith("/anthropic/") else _gemini
+                    status, kind, raw = speak(self.path, headers, body)
                 self.send_response(status)
                 self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(raw)))
