@@ -1,4 +1,4 @@
-"""Decides how a test's upstream speaks Amazon's Converse: signatures checked, binary streams framed.
+"""Decides how a test's upstream speaks Amazon's Converse: signatures checked, streams framed.
 
 Does not know pytest or sockets; `languages.py` serves it.
 """

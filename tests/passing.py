@@ -16,7 +16,8 @@ KNOWN = {
     "/embeddings": {"model", "input", "encoding_format", "dimensions", "user"},
     "/completions": {
         *("model", "prompt", "suffix", "max_tokens", "temperature", "stream", "stream_options"),
-        *("n", "best_of", "echo", "logprobs", "stop", "seed", "user"),
+        *("n", "best_of", "echo", "logprobs", "stop", "seed", "user", "top_p", "logit_bias"),
+        *("frequency_penalty", "presence_penalty"),
     },
     "/moderations": {"model", "input"},
     "/images/generations": {"model", "prompt", "n", "size", "quality"},

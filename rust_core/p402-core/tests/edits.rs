@@ -377,3 +377,28 @@ fn what_a_door_marked_for_one_vendor_is_taken_out_for_others() {
     let (out, _) = upstream_body(body, &seen, &to);
     assert_eq!(out, body, "what a client wrote itself passes");
 }
+
+#[test]
+fn call_ids_fit_where_they_must_be_short() {
+    let body = concat!(
+        r#"{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","#,
+        r#""tool_calls":[{"id":"call_123","type":"function"},{"id":"Abcdef123","type":"#,
+        r#""function"}]},{"role":"tool","tool_call_id":"call_123","content":"b"},"#,
+        r#"{"role":"tool","tool_call_id":"Abcdef123","content":"c"}]}"#
+    );
+    let seen = scan(body.as_bytes()).expect("valid");
+    let quirks = Quirks { tool_id_alnum9: true, ..Quirks::default() };
+    let to = UpstreamBody {
+        model: "m",
+        stream_usage: false,
+        output_cap: None,
+        effort: None,
+        quirks: &quirks,
+        told: false,
+    };
+    let (out, _) = upstream_body(body.as_bytes(), &seen, &to);
+    let out = String::from_utf8(out).expect("UTF-8");
+    let id = out.split(r#"{"id":""#).nth(1).and_then(|rest| rest.split('"').next()).expect("an id");
+    assert!(id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+    assert_eq!(out, body.replace("call_123", id), "the same id stays the same, a short one itself");
+}

@@ -179,6 +179,10 @@ impl Gateway {
         let field = scan.p402.map(|field| field.value.of(&call.body));
         let mut options = Options::read(field, &twins)?;
         options.kind = call.door.kind();
+        // What passes was told as a chat to be measured: its answer is none, and no chat's is its.
+        if call.door.passes_to().is_some() {
+            options.cache = Some(false);
+        }
         Ok((scan, options))
     }
 

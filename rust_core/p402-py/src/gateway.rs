@@ -157,6 +157,7 @@ impl PyGateway {
         let body = Bytes::copy_from_slice(body.as_bytes());
         let mut call = call(tenant, headers, body, received)?;
         call.door = door;
+        call.problem &= door.error(b"{}").is_none();
         let outbox = Arc::new(Outbox::of(door));
         lane.handle.spawn(self.gateway.clone().serve(call, Arc::clone(&outbox)));
         Ok(PyReply::new(outbox, Arc::clone(&self.wakeups)))

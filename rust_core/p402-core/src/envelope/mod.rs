@@ -5,6 +5,7 @@ mod cursor;
 mod edits;
 mod error;
 mod fields;
+mod ids;
 mod link;
 mod messages;
 mod parts;

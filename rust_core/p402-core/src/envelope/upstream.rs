@@ -89,6 +89,9 @@ pub fn upstream_body(body: &[u8], scan: &Scan, to: &UpstreamBody<'_>) -> (Vec<u8
     if to.told {
         draft.marks();
     }
+    if to.quirks.tool_id_alnum9 {
+        super::ids::shorten(body, scan, &mut draft.edits);
+    }
     if !to.quirks.developer_role {
         for role in &scan.developer_roles {
             draft.edits.replace(*role, *b"\"system\"");

@@ -42,6 +42,8 @@ pub(super) fn opening(ending: &Ending) -> Object<'static> {
     message.set("content", b"[]".as_slice());
     message.set("stop_reason", b"null".as_slice());
     message.set("stop_sequence", b"null".as_slice());
+    message.set("stop_details", b"null".as_slice());
+    message.set("container", b"null".as_slice());
     message.set("usage", usage(&Usage::default()));
     message
 }
@@ -58,13 +60,15 @@ pub(super) fn stop(finish: &str) -> &'static str {
 
 /// Counts as Anthropic has them: what caches served and took is not in `input_tokens`.
 pub(super) fn usage(usage: &Usage) -> Vec<u8> {
-    let Usage { fresh, cache_read, cache_write, cache_write_1h, output, .. } = *usage;
+    let Usage { fresh, cache_read, cache_write, cache_write_1h, output, reasoning } = *usage;
     let written = cache_write.saturating_add(cache_write_1h);
     format!(
         "{{\"input_tokens\":{fresh},\"cache_creation_input_tokens\":{written},\
          \"cache_read_input_tokens\":{cache_read},\"cache_creation\":\
          {{\"ephemeral_5m_input_tokens\":{cache_write},\
-         \"ephemeral_1h_input_tokens\":{cache_write_1h}}},\"output_tokens\":{output}}}"
+         \"ephemeral_1h_input_tokens\":{cache_write_1h}}},\"output_tokens\":{output},\
+         \"output_tokens_details\":{{\"thinking_tokens\":{reasoning}}},\
+         \"server_tool_use\":null,\"service_tier\":null,\"inference_geo\":null}}"
     )
     .into_bytes()
 }
@@ -91,14 +95,25 @@ fn thinking(text: &str, signature: &str) -> Vec<u8> {
 }
 
 fn text_block(text: &str) -> Vec<u8> {
-    [b"{\"type\":\"text\",\"text\":", &quoted(text)[..], b"}"].concat()
+    [b"{\"type\":\"text\",\"citations\":null,\"text\":", &quoted(text)[..], b"}"].concat()
 }
 
 fn tool_use(call: &Call) -> Vec<u8> {
-    let [id, name] = [&call.id, &call.name].map(|text| quoted(text));
     let whole = Object::parse(call.arguments.as_bytes()).is_some();
     let input = if whole { call.arguments.as_bytes() } else { b"{}" };
-    let parts: [&[u8]; 7] =
-        [b"{\"type\":\"tool_use\",\"id\":", &id, b",\"name\":", &name, b",\"input\":", input, b"}"];
+    called(&quoted(&call.id), &quoted(&call.name), input)
+}
+
+/// A call's block; id and name are JSON strings.
+pub(super) fn called(id: &[u8], name: &[u8], input: &[u8]) -> Vec<u8> {
+    let parts: [&[u8]; 7] = [
+        b"{\"type\":\"tool_use\",\"caller\":{\"type\":\"direct\"},\"id\":",
+        id,
+        b",\"name\":",
+        name,
+        b",\"input\":",
+        input,
+        b"}",
+    ];
     parts.concat()
 }

@@ -1,7 +1,7 @@
 //! Decides how a chat's chunks become the events of a Messages stream, block by block.
 //! Does not hold content back; only the end waits, until the counts are known.
 
-use super::answer::{message, opening, redacted, stop, usage};
+use super::answer::{called, message, opening, redacted, stop, usage};
 use super::failed;
 use super::marks::marked;
 use crate::dialect::wire::json::quoted;
@@ -75,7 +75,7 @@ impl Events {
 
 impl Listen for Events {
     fn text(&mut self, json: &[u8]) {
-        self.ensure(Open::Text, b"{\"type\":\"text\",\"text\":\"\"}");
+        self.ensure(Open::Text, b"{\"type\":\"text\",\"citations\":null,\"text\":\"\"}");
         self.delta(self.last(), ("text_delta", "text"), json);
     }
 
@@ -104,9 +104,7 @@ impl Listen for Events {
     }
 
     fn call(&mut self, index: u64, id: &[u8], name: &[u8]) {
-        let parts: [&[u8]; 5] =
-            [b"{\"type\":\"tool_use\",\"id\":", id, b",\"name\":", name, b",\"input\":{}}"];
-        self.start(Open::Call, &parts.concat());
+        self.start(Open::Call, &called(id, name, b"{}"));
         self.calls.push((index, self.last()));
     }
 

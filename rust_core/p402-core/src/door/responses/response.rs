@@ -2,20 +2,26 @@
 //! Does not know when it is sent (events.rs).
 
 use crate::dialect::wire::json::quoted;
-use crate::dialect::wire::object::{Object, array};
+use crate::dialect::wire::object::{Object, array, items};
 use crate::door::ending::Ending;
 
 /// What a response repeats of its request; each with what stands where the client said nothing.
-const REPEATED: [(&str, &str); 12] = [
+const REPEATED: [(&str, &str); 18] = [
+    ("frequency_penalty", "0"),
     ("instructions", "null"),
     ("max_output_tokens", "null"),
+    ("max_tool_calls", "null"),
     ("metadata", "{}"),
     ("parallel_tool_calls", "true"),
+    ("presence_penalty", "0"),
+    ("prompt_cache_key", "null"),
     ("reasoning", r#"{"effort":null,"summary":null}"#),
+    ("safety_identifier", "null"),
     ("temperature", "1.0"),
     ("text", r#"{"format":{"type":"text"}}"#),
     ("tool_choice", "\"auto\""),
     ("tools", "[]"),
+    ("top_logprobs", "0"),
     ("top_p", "1.0"),
     ("truncation", "\"disabled\""),
     ("user", "null"),
@@ -36,6 +42,7 @@ impl Echo {
         for (name, otherwise) in REPEATED {
             members.put(name, top.present(name).unwrap_or(otherwise.as_bytes()));
         }
+        members.put("tools", &tools(top.present("tools").unwrap_or(b"[]")));
         let wanted = top.get("include").unwrap_or_default();
         let seals = wanted.windows(SEALED.len()).any(|window| window == SEALED.as_bytes());
         Self { members, seals }
@@ -47,6 +54,8 @@ impl Echo {
         response.set("id", quoted(&ending.named("resp_")));
         response.set("object", b"\"response\"".as_slice());
         response.set("created_at", ending.created.to_string().into_bytes());
+        // Nobody looks at a clock here; the metadata says how long it took.
+        response.set("completed_at", b"null".as_slice());
         response.set("status", quoted(status));
         response.set("background", b"false".as_slice());
         response.set("error", b"null".as_slice());
@@ -65,6 +74,20 @@ impl Echo {
         }
         response.write()
     }
+}
+
+/// Function tools with everything that is always there.
+fn tools(json: &[u8]) -> Vec<u8> {
+    let whole = |tool: &[u8]| {
+        let mut tool = Object::parse(tool)?;
+        for name in ["description", "parameters", "strict"] {
+            tool.ensure(name, b"null");
+        }
+        Some(tool.write())
+    };
+    let list: Vec<Vec<u8>> =
+        items(json).unwrap_or_default().into_iter().filter_map(whole).collect();
+    array(list.iter().map(Vec::as_slice))
 }
 
 /// The status of an answer that ended with this finish word.
