@@ -1,8 +1,13 @@
 //! Decides what is known of a chat answer beside its content: its name, its end, its counts.
 //! Does not hold content.
 
-use crate::dialect::wire::object::{Object, items};
+use crate::dialect::wire::object::{Object, first};
 use crate::usage::{Usage, UsageShape, read_usage};
+
+/// The one choice of an answer, or of a chunk of it.
+pub(super) fn choice<'a>(top: &'a Object<'_>) -> Option<Object<'a>> {
+    top.get("choices").and_then(first).and_then(Object::parse)
+}
 
 /// What the chunks of a stream, or a whole answer, say of themselves; the last word counts.
 #[derive(Clone, Debug, Default)]
@@ -20,9 +25,12 @@ pub(super) struct Ending {
 
 impl Ending {
     pub(super) fn note(&mut self, top: &Object<'_>) {
-        self.id = top.name("id").unwrap_or(std::mem::take(&mut self.id));
-        self.model = top.name("model").unwrap_or(std::mem::take(&mut self.model));
-        self.created = top.whole("created").unwrap_or(self.created);
+        // All chunks of a stream say the same of themselves.
+        if self.id.is_empty() {
+            self.id = top.name("id").unwrap_or_default();
+            self.model = top.name("model").unwrap_or_default();
+            self.created = top.whole("created").unwrap_or_default();
+        }
         self.service_tier = top.name("service_tier").or(self.service_tier.take());
         if let Some(metadata) = top.present("p402_metadata") {
             self.metadata = Some(metadata.to_vec());
@@ -31,16 +39,18 @@ impl Ending {
         if let Some(Ok(reported)) = usage {
             self.usage = reported.usage;
         }
-        let choices = top.get("choices").and_then(items).unwrap_or_default();
-        let choice = choices.first().copied().and_then(Object::parse);
-        if let Some(word) = choice.and_then(|choice| choice.name("finish_reason")) {
+    }
+
+    pub(super) fn note_choice(&mut self, choice: &Object<'_>) {
+        if let Some(word) = choice.name("finish_reason") {
             self.finish = word;
         }
     }
 
-    /// The answer's id under a prefix of another language.
+    /// The answer's id under a prefix of another language, in letters that need no escape.
     pub(super) fn named(&self, prefix: &str) -> String {
         let bare = self.id.split_once(['-', '_']).map_or(&*self.id, |(_, bare)| bare);
-        format!("{prefix}{bare}")
+        let plain = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+        prefix.chars().chain(bare.chars().filter(plain)).collect()
     }
 }

@@ -1,9 +1,10 @@
 //! Decides how an answer that is heard piece by piece is put together again.
 //! Does not write it in any language.
 
+use super::ending::choice;
 use super::listen::{Listen, read_out};
 use crate::dialect::wire::json::text_of;
-use crate::dialect::wire::object::{Object, items};
+use crate::dialect::wire::object::Object;
 use std::borrow::Cow;
 
 /// One answer, put together.
@@ -30,8 +31,7 @@ impl Gathered {
     /// The first choice of a whole completion.
     pub(super) fn of(completion: &Object<'_>) -> Self {
         let mut gathered = Self::default();
-        let choices = completion.get("choices").and_then(items).unwrap_or_default();
-        let choice = choices.first().copied().and_then(Object::parse).unwrap_or_default();
+        let choice = choice(completion).unwrap_or_default();
         if let Some(message) = choice.get("message").and_then(Object::parse) {
             read_out(&message, &mut gathered);
         }

@@ -2,7 +2,7 @@
 //! Does not know that language: a listener hears what was said, in the order it was said.
 
 use super::Retell;
-use super::ending::Ending;
+use super::ending::{Ending, choice};
 use crate::dialect::wire::object::{Object, items};
 use crate::dialect::wire::sse::SseDecoder;
 
@@ -33,6 +33,11 @@ pub(super) trait Tell: Listen {
 #[derive(Debug)]
 pub(super) struct Told<T> {
     sse: SseDecoder,
+    telling: Telling<T>,
+}
+
+#[derive(Debug)]
+struct Telling<T> {
     begun: bool,
     over: bool,
     ending: Ending,
@@ -41,22 +46,31 @@ pub(super) struct Told<T> {
 
 impl<T: Tell> Told<T> {
     pub(super) fn new(to: T) -> Self {
-        Self { sse: SseDecoder::new(), begun: false, over: false, ending: Ending::default(), to }
+        let telling = Telling { begun: false, over: false, ending: Ending::default(), to };
+        Self { sse: SseDecoder::new(), telling }
     }
+}
 
-    fn chunk(&mut self, json: &[u8]) {
+impl<T: Tell> Telling<T> {
+    fn frame(&mut self, json: &[u8]) {
+        if self.over {
+            return;
+        }
+        if json == b"[DONE]" {
+            self.over = true;
+            return self.to.end(&self.ending);
+        }
         let Some(top) = Object::parse(json) else { return };
         self.ending.note(&top);
         if let Some(error) = top.present("error") {
             self.over = true;
-            self.to.fail(error, &self.ending);
-            return;
+            return self.to.fail(error, &self.ending);
         }
         if !std::mem::replace(&mut self.begun, true) {
             self.to.begin(&self.ending);
         }
-        let choices = top.get("choices").and_then(items).unwrap_or_default();
-        let Some(choice) = choices.first().copied().and_then(Object::parse) else { return };
+        let Some(choice) = choice(&top) else { return };
+        self.ending.note_choice(&choice);
         if let Some(delta) = choice.get("delta").and_then(Object::parse) {
             read_out(&delta, &mut self.to);
         }
@@ -65,27 +79,15 @@ impl<T: Tell> Told<T> {
 
 impl<T: Tell> Retell for Told<T> {
     fn whole(&mut self, completion: &[u8]) -> Vec<u8> {
-        self.to.whole(completion)
+        self.telling.to.whole(completion)
     }
 
     fn frames(&mut self, frames: &[u8]) -> Vec<u8> {
         self.sse.push(frames);
-        let mut read = Vec::new();
         while let Some(Ok(frame)) = self.sse.next_frame() {
-            read.push(frame.data.to_vec());
+            self.telling.frame(frame.data);
         }
-        for json in read {
-            if self.over {
-                break;
-            }
-            if json == b"[DONE]" {
-                self.over = true;
-                self.to.end(&self.ending);
-            } else {
-                self.chunk(&json);
-            }
-        }
-        self.to.take()
+        self.telling.to.take()
     }
 }
 

@@ -317,6 +317,7 @@ impl Draft<'_> {
         for cut in cuts {
             self.edits.replace(cut, Vec::new());
         }
+        self.drop_field("top_k");
     }
 
     fn drop_strict(&mut self) {

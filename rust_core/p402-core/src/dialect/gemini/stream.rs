@@ -2,7 +2,7 @@
 //! Does not end a stream that had no finish word: its bytes ending is then a cut.
 
 use super::THOUGHTS;
-use super::decode::{Said, candidate, is_blocked, parts, said, stop, usage};
+use super::decode::{Said, candidate, content, is_blocked, parts, said, stop, usage};
 use crate::chat::FinishReason;
 use crate::dialect::events::{Events, malformed};
 use crate::dialect::openai::{StreamAsk, StreamFault, in_stream};
@@ -11,21 +11,26 @@ use crate::dialect::thoughts::sealed;
 use crate::dialect::translate::Kept;
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::Object;
-use crate::usage::Usage;
 
 #[derive(Debug)]
 pub(super) struct Pieces {
     ask: StreamAsk,
     chunks: Chunks,
     begun: bool,
-    /// Repeated on every piece: the last one holds.
-    usage: Option<Usage>,
+    /// Repeated on every piece: the last one holds, and is read when it is asked for.
+    usage: Vec<u8>,
     finish: Option<FinishReason>,
 }
 
 impl Pieces {
     pub(super) fn new(ask: &StreamAsk) -> Self {
-        Self { chunks: Chunks::new(ask), ask: ask.clone(), begun: false, usage: None, finish: None }
+        Self {
+            chunks: Chunks::new(ask),
+            ask: ask.clone(),
+            begun: false,
+            usage: Vec::new(),
+            finish: None,
+        }
     }
 }
 
@@ -37,17 +42,20 @@ impl Events for Pieces {
             return Err(StreamFault::Upstream(Box::new(in_stream(json))));
         }
         self.begin(&top, out);
-        self.usage = usage(&top).or(self.usage);
+        if let Some(json) = top.present("usageMetadata") {
+            self.usage.clear();
+            self.usage.extend_from_slice(json);
+        }
         let Some(candidate) = candidate(&top) else {
             if is_blocked(&top) && self.finish.is_none() {
                 self.end_with(FinishReason::ContentFilter, out);
             } else if self.finish.is_some() {
-                self.chunks.usage(out, self.usage.as_ref());
+                self.chunks.usage(out, usage(&self.usage).as_ref());
             }
             return Ok(());
         };
-        for part in parts(&candidate) {
-            let part = Object::parse(&part).ok_or_else(|| malformed("a part is no object"))?;
+        for part in parts(&content(&candidate)) {
+            let part = Object::parse(part).ok_or_else(|| malformed("a part is no object"))?;
             self.part(&part, out);
         }
         if let Some(word) = candidate.name("finishReason")
@@ -111,6 +119,6 @@ impl Pieces {
         if self.finish.replace(reason).is_none() {
             self.chunks.finish(out, reason, None);
         }
-        self.chunks.usage(out, self.usage.as_ref());
+        self.chunks.usage(out, usage(&self.usage).as_ref());
     }
 }

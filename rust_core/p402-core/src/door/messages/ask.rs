@@ -9,7 +9,12 @@ use crate::door::written::{Function, Tool, json};
 use crate::door::{missing, read};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use siphasher::sip128::{Hasher128, SipHasher13};
 use std::borrow::Cow;
+use std::hash::Hasher;
+
+/// What OpenAI takes as a user.
+const USER_BYTES_MAX: usize = 64;
 
 #[derive(Deserialize)]
 struct Definition<'a> {
@@ -88,12 +93,11 @@ pub(super) fn chat(top: &Object<'_>) -> Result<(Vec<u8>, Vec<String>), Unsaid> {
             "tool_choice" => tool_choice(value, &mut chat)?,
             "metadata" => {
                 if let Some(user) = read::<Metadata<'_>>(name, value)?.user_id {
-                    chat.put("user", &quoted(&user));
+                    chat.put("user", &quoted(&short(user)));
                 }
             }
-            "messages" | "system" | "thinking" | "output_config" => {}
-            // The tier without a promise is every provider's default.
-            "service_tier" => chat.put(name, if value == b"\"auto\"" { value } else { DEFAULT }),
+            // Both tiers there are what every provider does where nothing is asked.
+            "messages" | "system" | "thinking" | "output_config" | "service_tier" => {}
             _ if value == b"false" => {}
             _ => dropped.name(name),
         }
@@ -103,7 +107,15 @@ pub(super) fn chat(top: &Object<'_>) -> Result<(Vec<u8>, Vec<String>), Unsaid> {
     Ok((chat.write(), dropped.0))
 }
 
-const DEFAULT: &[u8] = b"\"default\"";
+/// A user that no provider finds too long: agents write whole paths of ids there.
+fn short(user: Cow<'_, str>) -> Cow<'_, str> {
+    if user.len() <= USER_BYTES_MAX {
+        return user;
+    }
+    let mut hasher = SipHasher13::new();
+    hasher.write(user.as_bytes());
+    format!("user-{:032x}", hasher.finish128().as_u128()).into()
+}
 
 fn tools(value: &[u8]) -> Result<Vec<u8>, Unsaid> {
     let definitions: Vec<Definition<'_>> = read("tools", value)?;

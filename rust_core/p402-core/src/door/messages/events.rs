@@ -61,11 +61,12 @@ impl Events {
 
     fn delta(&mut self, index: usize, (kind, key): (&str, &str), json: &[u8]) {
         let head = format!(
-            "{{\"type\":\"content_block_delta\",\"index\":{index},\
-             \"delta\":{{\"type\":\"{kind}\",\"{key}\":"
+            "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\
+             \"index\":{index},\"delta\":{{\"type\":\"{kind}\",\"{key}\":"
         );
-        let json = [head.as_bytes(), json, b"}}"].concat();
-        self.event("content_block_delta", &json);
+        self.out.extend_from_slice(head.as_bytes());
+        self.out.extend_from_slice(json);
+        self.out.extend_from_slice(b"}}\n\n");
     }
 
     fn last(&self) -> usize {

@@ -4,8 +4,8 @@
 use super::item::{Item, Kind};
 use super::response::{Echo, status};
 use crate::dialect::wire::json::{quoted, text_of};
-use crate::dialect::wire::object::{Object, items};
-use crate::door::ending::Ending;
+use crate::dialect::wire::object::Object;
+use crate::door::ending::{Ending, choice};
 use crate::door::listen::{Listen, Tell, read_out};
 
 /// Longest answer that is put together for the last event; one that came whole has this bound too.
@@ -130,15 +130,21 @@ impl Events {
             (_, None) => true,
         };
         let Some(at) = self.open.iter().rposition(belongs) else { return };
-        let mut item = self.open.remove(at);
+        let Some(item) = self.open.get_mut(at) else { return };
         if self.bytes <= ANSWER_BYTES_MAX {
             item.said.push_str(&text_of(json).unwrap_or_default());
         }
-        let (stem, _) = item.words();
-        let mut members: Vec<(&str, &[u8])> = vec![("delta", json)];
-        members.extend((!item.is_call()).then(|| item.besides()));
-        self.of_item(&format!("{stem}.delta"), &item, &members);
-        self.open.insert(at, item);
+        // Written in one go: of these events there are as many as words.
+        let (name, part) = item.delta_words();
+        let head = format!(
+            "event: {name}\ndata: {{\"type\":\"{name}\",\"sequence_number\":{},\
+             \"item_id\":\"{}\",\"output_index\":{}{part},\"delta\":",
+            self.sequence, item.id, item.index
+        );
+        self.sequence += 1;
+        self.out.extend_from_slice(head.as_bytes());
+        self.out.extend_from_slice(json);
+        self.out.extend_from_slice(b"}\n\n");
     }
 }
 
@@ -224,8 +230,8 @@ impl Tell for Events {
         ending.note(&top);
         let mut events = Self::new(self.echo.clone());
         events.stem = ending.named("");
-        let choices = top.get("choices").and_then(items).unwrap_or_default();
-        let choice = choices.first().copied().and_then(Object::parse).unwrap_or_default();
+        let choice = choice(&top).unwrap_or_default();
+        ending.note_choice(&choice);
         if let Some(message) = choice.get("message").and_then(Object::parse) {
             read_out(&message, &mut events);
         }

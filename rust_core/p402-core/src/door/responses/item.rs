@@ -93,6 +93,17 @@ impl Item {
         }
     }
 
+    /// The name of its deltas, and what they say beside the text.
+    pub(super) const fn delta_words(&self) -> (&'static str, &'static str) {
+        const PART: &str = r#","content_index":0,"logprobs":[]"#;
+        match self.kind {
+            Kind::Text => ("response.output_text.delta", PART),
+            Kind::Refusal => ("response.refusal.delta", PART),
+            Kind::Reasoning(_) => ("response.reasoning_text.delta", PART),
+            Kind::Call { .. } => ("response.function_call_arguments.delta", ""),
+        }
+    }
+
     pub(super) fn whole_text(&self) -> &str {
         if matches!(self.kind, Kind::Call { .. }) { self.arguments(true) } else { &self.said }
     }

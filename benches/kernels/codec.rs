@@ -65,7 +65,7 @@ fn ask() -> StreamAsk {
 fn requests(c: &mut Criterion) {
     let (body, quirks) = (chat(), Quirks::default());
     let seen = scan(body.as_bytes()).expect("a chat");
-    let mut group = c.benchmark_group("translate request");
+    let mut group = c.benchmark_group("codec request");
     group.bench_function("openai (bytes pass)", |b| {
         let to = UpstreamBody {
             model: "m",
@@ -116,7 +116,8 @@ fn streams() -> [(&'static str, DialectName, Vec<u8>); 2] {
     );
     let deltas = format!("event: content_block_delta\ndata: {delta}\n\n").repeat(EVENTS);
     let piece = concat!(
-        "data: {\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":\"word \"}]}}],",
+        "data: {\"candidates\":[{\"content\":{\"role\":\"model\",",
+        "\"parts\":[{\"text\":\"word \"}]}}],",
         "\"usageMetadata\":{\"promptTokenCount\":10,\"candidatesTokenCount\":1,",
         "\"totalTokenCount\":11},\"modelVersion\":\"m\",\"responseId\":\"r\"}\r\n\r\n"
     );
@@ -127,7 +128,7 @@ fn streams() -> [(&'static str, DialectName, Vec<u8>); 2] {
 }
 
 fn events(c: &mut Criterion) {
-    let mut group = c.benchmark_group("translate event");
+    let mut group = c.benchmark_group("codec event");
     group.throughput(Throughput::Elements(EVENTS as u64));
     for (name, dialect, bytes) in streams() {
         let codec = codec(dialect).expect("a language");
