@@ -147,3 +147,20 @@ fn errors_have_the_shape_of_their_door() {
     assert_eq!(told["request_id"], "req_1");
     assert!(Door::Responses.error(ours).is_none());
 }
+
+#[test]
+fn an_event_too_long_to_be_told_ends_in_an_error() {
+    let chunk = |text: &str| {
+        let delta = serde_json::json!({"id": "c-1", "model": "m", "choices":
+            [{"index": 0, "delta": {"content": text}, "finish_reason": null}]});
+        format!("data: {delta}\n\n")
+    };
+    let long = "x".repeat(2 << 20);
+    let frames = [chunk("Hi"), chunk(&long), chunk("there")].concat();
+    for (name, door, body) in DOORS {
+        let told = entered(door, body).reply.unwrap().frames(frames.as_bytes());
+        let text = String::from_utf8(told).unwrap();
+        assert!(text.contains("upstream_stream_malformed"), "{name}");
+        assert!(!text.contains("there") && text.len() < 10_000, "{name}");
+    }
+}

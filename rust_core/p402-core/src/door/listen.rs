@@ -4,7 +4,12 @@
 use super::Retell;
 use super::ending::{Ending, choice};
 use crate::dialect::wire::object::{Object, items};
-use crate::dialect::wire::sse::SseDecoder;
+use crate::dialect::wire::sse::{SseDecoder, SseFault};
+
+const TOO_LONG: &str = concat!(
+    r#"{"message":"one event of the answer is too long to be told","#,
+    r#""type":"upstream_error","param":null,"code":"upstream_stream_malformed"}"#
+);
 
 /// Hears one answer. Texts come as JSON strings, quotes included.
 pub(super) trait Listen: Send + Sync + std::fmt::Debug {
@@ -52,6 +57,13 @@ impl<T: Tell> Told<T> {
 }
 
 impl<T: Tell> Telling<T> {
+    /// Ends it, once, by an error object.
+    fn fail(&mut self, error: &[u8]) {
+        if !std::mem::replace(&mut self.over, true) {
+            self.to.fail(error, &self.ending);
+        }
+    }
+
     fn frame(&mut self, json: &[u8]) {
         if self.over {
             return;
@@ -63,8 +75,7 @@ impl<T: Tell> Telling<T> {
         let Some(top) = Object::parse(json) else { return };
         self.ending.note(&top);
         if let Some(error) = top.present("error") {
-            self.over = true;
-            return self.to.fail(error, &self.ending);
+            return self.fail(error);
         }
         if !std::mem::replace(&mut self.begun, true) {
             self.to.begin(&self.ending);
@@ -84,8 +95,15 @@ impl<T: Tell> Retell for Told<T> {
 
     fn frames(&mut self, frames: &[u8]) -> Vec<u8> {
         self.sse.push(frames);
-        while let Some(Ok(frame)) = self.sse.next_frame() {
-            self.telling.frame(frame.data);
+        while let Some(frame) = self.sse.next_frame() {
+            match frame {
+                Ok(frame) => self.telling.frame(frame.data),
+                // The decoder has stopped for good.
+                Err(SseFault::TooLong) => {
+                    self.telling.fail(TOO_LONG.as_bytes());
+                    break;
+                }
+            }
         }
         self.telling.to.take()
     }
