@@ -75,17 +75,17 @@ fn replay(language: &str, codec: &dyn Codec) {
         if path.extension().is_some_and(|end| end == "json") {
             let body = codec.read(&bytes, &ask()).unwrap().body;
             let answer = read_answer(&body, &ask()).unwrap();
-            assert_eq!(counts(&answer.reported.unwrap().usage), usage, "{path:?}");
+            assert_eq!(counts(&answer.reported.unwrap().usage), usage, "{}", path.display());
             returns(codec, &bytes, &body);
             whole += 1;
             continue;
         }
         let once = streamed(codec, std::iter::once(bytes.as_slice()));
-        assert_eq!(once.1, usage, "{path:?}");
-        assert_eq!(streamed(codec, bytes.chunks(1)), once, "{path:?} byte by byte");
+        assert_eq!(once.1, usage, "{}", path.display());
+        assert_eq!(streamed(codec, bytes.chunks(1)), once, "{} byte by byte", path.display());
         for step in 1..CUTS {
             let (head, tail) = bytes.split_at(bytes.len() * step / CUTS);
-            assert_eq!(streamed(codec, [head, tail].into_iter()), once, "{path:?} cut");
+            assert_eq!(streamed(codec, [head, tail].into_iter()), once, "{} cut", path.display());
         }
         streams += 1;
     }
