@@ -6,9 +6,9 @@ Does not know pytest. It refuses unknown fields, as the real one does; `/down/â€
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
+
+from tests.loopback import Loopback
 
 VECTOR = [0.5, -0.25, 1.0]
 VOICE = b"RIFF\x00\x01voice"
@@ -25,45 +25,23 @@ KNOWN = {
 }
 
 
-class Passing:
+class Passing(Loopback):
     """A loopback provider; `seen` holds what arrived: path and body."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.seen: list[tuple[str, dict[str, Any]]] = []
-        outer = self
 
-        class Answering(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                outer.seen.append((self.path, body))
-                base, _, rest = self.path.removeprefix("/").partition("/v1")
-                status, kind, raw = _answer(rest, body) if base != "down" else _refuse(500, "down")
-                self.send_response(status)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
-
-            def log_message(self, *_: object) -> None:
-                """Says nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+    def answer(self, path: str, _headers: dict[str, str], raw: bytes) -> tuple[int, str, bytes]:
+        """What the path is for; nothing but failure at a provider that is down."""
+        body = json.loads(raw)
+        self.seen.append((path, body))
+        base, _, rest = path.removeprefix("/").partition("/v1")
+        return _refuse(500, "down") if base == "down" else _answer(rest, body)
 
     def url(self, name: str) -> str:
         """The base address of the provider of this name."""
-        return f"http://127.0.0.1:{self.server.server_port}/{name}/v1"
+        return f"{self.root}/{name}/v1"
 
 
 def _refuse(status: int, message: str) -> tuple[int, str, bytes]:
