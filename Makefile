@@ -150,6 +150,16 @@ audit: ## licences, bans and sources of the Rust dependencies
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; \
 	else echo "cargo-deny is not installed (cargo install cargo-deny); tests/test_tidy.py checks the direction of crates"; fi
 
+TAPES := tests/clients/.tapes
+
+.PHONY: tapes
+tapes: $(STAMPS)/venv ## fetch recorded provider traffic (never committed) and replay it
+	mkdir -p $(TAPES)
+	$(PIP) install --require-hashes --upgrade --target $(TAPES)/lib -r requirements/yaml.txt
+	$(PIP) download --require-hashes --no-deps --no-binary :all: --dest $(TAPES) -r requirements/tapes.txt
+	PYTHONPATH=$(TAPES)/lib $(BIN)/python -m tests.tapes $(TAPES)
+	cargo test --locked --quiet -p p402-core --test tapes -- --nocapture
+
 COMPILE := -m piptools compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-header \
 	--no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 

@@ -137,8 +137,9 @@ class Gateway:
         """Microseconds of the gateway's monotonic clock."""
     def reload(self, config: bytes, catalog: Sequence[bytes]) -> None:
         """Swaps configuration and catalogue whole. ValueError changes nothing."""
-    def chat(self, tenant: str, headers: _Headers, body: bytes, received: int) -> Reply:
-        """Starts one chat request; `received` is `ticks()` when its head was read."""
+    def chat(self, tenant: str, headers: _Headers, body: bytes, received: int, path: str) -> Reply:
+        """Starts one request that came to this path; `received` is `ticks()` when its head was
+        read."""
     def models(self) -> bytes:
         """The body of `GET /models`."""
     def model(self, id: str) -> _Answer:
@@ -185,6 +186,8 @@ class Gateway:
     def feedback(self, tenant: str, body: bytes) -> _Answer:
         """The reply to `POST /feedback`; it may wait for a database, so not on the loop that
         serves."""
-    def refusal(self, code: str, message: str, headers: _Headers) -> _Answer:
-        """The error reply of a stable code, in the form that the request's headers accept.
-        ValueError where the table has no such code."""
+    def refusal(
+        self, code: str, message: str, asked: tuple[_Headers, str | None]
+    ) -> _Answer:
+        """The error reply of a stable code, in the form that the request's headers accept, as
+        the API at its path words errors. ValueError where the table has no such code."""

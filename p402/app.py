@@ -32,7 +32,15 @@ if TYPE_CHECKING:
     Answer = tuple[int, Headers, bytes | None]
 
 BASE = "/api/v2"
-_CHAT = BASE + "/chat/completions"
+_CHAT_NAME = "/chat/completions"
+_CHAT = BASE + _CHAT_NAME
+# Each speaks an API of its own; behind them runs one line.
+_DOORS = frozenset(
+    {
+        *(_CHAT_NAME, "/messages", "/responses", "/completions", "/embeddings", "/moderations"),
+        *("/images/generations", "/audio/speech"),
+    }
+)
 _BASES = (BASE + "/v1", BASE, "/v1")
 HEADERS_MAX = 100
 HEADERS_BYTES_MAX = 64 * 1024
@@ -86,7 +94,7 @@ class App:
             request = _Request(scope, receive, send, received)
             # The one hot path goes straight; `_route` knows it too, under its other names.
             if scope["path"] == _CHAT and scope["method"] == "POST":
-                await self._chat(request)
+                await self._chat(request, _CHAT_NAME)
             else:
                 await self._http(request)
         elif scope["type"] == "lifespan":
@@ -136,7 +144,7 @@ class App:
         try:
             answer = await self._route(request, scope["path"])
         except Refused as refused:
-            answer = self._refusal(refused, scope["headers"])
+            answer = self._refusal(refused, scope["headers"], _name(scope, scope["path"]))
         if answer is not None:
             await self._send(request.send, answer, scope)
 
@@ -164,7 +172,7 @@ class App:
         try:
             answer = await self._of_tenant(request, tenant, name or "")
         except Refused as refused:
-            answer = self._refusal(refused, headers)
+            answer = self._refusal(refused, headers, name)
         if answer is not None:
             answer[1].extend(self.gateway.standing(tenant))
         return answer
@@ -173,9 +181,9 @@ class App:
         """The paths of tenants; None where the reply has been written out."""
         scope = request.scope
         method, headers = scope["method"], scope["headers"]
-        if name == "/chat/completions":
+        if name in _DOORS:
             _only("POST", method)
-            await self._chat(request)
+            await self._chat(request, name)
             return None
         if name == "/route":
             _only("POST", method)
@@ -271,7 +279,7 @@ class App:
         if self.gateway.draining:
             raise Refused("shutting_down", "this gateway is shutting down", closes=True)
 
-    async def _chat(self, request: _Request) -> None:
+    async def _chat(self, request: _Request, door: str) -> None:
         scope, receive, send, received = request
         headers: Headers = scope["headers"]
         tenant = None
@@ -280,12 +288,12 @@ class App:
             body = await self._bodies.read(headers, receive)
             self._stay_open()
         except Refused as refused:
-            answer = self._refusal(refused, headers)
+            answer = self._refusal(refused, headers, door)
             if tenant is not None:
                 answer[1].extend(self.gateway.standing(tenant))
             await self._send(send, answer, scope)
             return
-        reply = self.gateway.chat(tenant, headers, body, received)
+        reply = self.gateway.chat(tenant, headers, body, received, door)
         watch = Watch(receive, reply, self._watched)
         try:
             await self._forward(send, scope, watch)
@@ -311,8 +319,9 @@ class App:
                 return
             body, more = part
 
-    def _refusal(self, refused: Refused, asked: Headers) -> Answer:
-        status, headers, body = self.gateway.refusal(refused.code, refused.message, asked)
+    def _refusal(self, refused: Refused, asked: Headers, door: str | None = None) -> Answer:
+        told = self.gateway.refusal(refused.code, refused.message, (asked, door))
+        status, headers, body = told
         if refused.closes:
             headers.append((b"connection", b"close"))
         return status, headers, body

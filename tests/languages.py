@@ -1,4 +1,4 @@
-"""Decides how a test gets an upstream that speaks Anthropic's or Google's own wire, strictly.
+"""Decides how a test gets an upstream that speaks its house's own wire, strictly.
 
 Does not know pytest. It refuses, as the real ones do, what their documentation forbids.
 """
@@ -6,53 +6,33 @@ Does not know pytest. It refuses, as the real ones do, what their documentation 
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
+
+from tests import bedrock
+from tests.loopback import Loopback
 
 CITY = {"city": "Paris"}
 
 
-class Foreign:
-    """A loopback provider of both languages; `seen` holds what arrived: path, headers, body."""
+class Foreign(Loopback):
+    """A loopback provider of every language; `seen` holds what arrived: path, headers, body."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.seen: list[tuple[str, dict[str, str], dict[str, Any]]] = []
-        outer = self
 
-        class Answering(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                outer.seen.append((self.path, headers, body))
-                speak = _anthropic if self.path.startswith("/anthropic/") else _gemini
-                status, kind, raw = speak(self.path, headers, body)
-                self.send_response(status)
-                self.send_header("content-type", kind)
-                self.send_header("content-length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
-
-            def log_message(self, *_: object) -> None:
-                """Says nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+    def answer(self, path: str, headers: dict[str, str], raw: bytes) -> tuple[int, str, bytes]:
+        """As the house of the path's language would."""
+        body = json.loads(raw)
+        self.seen.append((path, headers, body))
+        if path.startswith("/bedrock/"):
+            return bedrock.speak(path, headers, raw)
+        speak = _anthropic if path.startswith("/anthropic/") else _gemini
+        return speak(path, headers, body)
 
     def url(self, language: str) -> str:
         """The base address of this language."""
-        return f"http://127.0.0.1:{self.server.server_port}/{language}"
+        return f"{self.root}/{language}"
 
 
 def _json(status: int, body: object) -> tuple[int, str, bytes]:

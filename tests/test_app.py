@@ -50,7 +50,7 @@ async def test_every_base_answers(gateway, path):
 
 
 async def test_an_unknown_url_is_an_openai_error(gateway):
-    told = await gateway.get("/embeddings", ONE)
+    told = await gateway.get("/files", ONE)
     assert (told.status, told.error["code"]) == (404, "unknown_url")
     assert set(told.error) >= {"message", "type", "param", "code"}
     assert told.headers["x-request-id"]

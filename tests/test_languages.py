@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
+from tests.bedrock import ID
 from tests.gateway import QUICK, Gateway, Told, ask, model
 from tests.languages import Foreign
 from tests.serving import Served
@@ -35,10 +36,10 @@ WEATHER = {
 }
 # 10 fresh at $1, 2,000 read at $0.10, 300 written at $1.25, 5 out at $1 per million; and Gemini's
 # 10 fresh, 2,000 read, 12 out: thoughts are billed.
-COST = {"anthropic": 0.00059, "gemini": 0.000222}
-INPUT = {"anthropic": 2310, "gemini": 2010}
-OUTPUT = {"anthropic": 5, "gemini": 12}
-LANGUAGES = ["anthropic", "gemini"]
+COST = {"anthropic": 0.00059, "gemini": 0.000222, "bedrock": 0.00059}
+INPUT = {"anthropic": 2310, "gemini": 2010, "bedrock": 2310}
+OUTPUT = {"anthropic": 5, "gemini": 12, "bedrock": 5}
+LANGUAGES = ["anthropic", "gemini", "bedrock"]
 MODES = [False, True]
 
 
@@ -54,11 +55,14 @@ def config(foreign: Foreign, language: str) -> str:
     return (
         f'[routing]\nmode = "cost"\n{QUICK}\n[provider.{language}]\ndialect = "{language}"\n'
         f'base_url = "{foreign.url(language)}"\nauth = "{AUTH[language]}"\n'
-        f'api_key = ["sk-{language}"]\nflags = []\n{model("m-x", language, more=PRICES)}'
+        f'api_key = ["{KEY.get(language, "")}sk-{language}"]\nflags = []\n'
+        f"{model('m-x', language, more=PRICES)}"
     )
 
 
-AUTH = {"anthropic": "x-api-key", "gemini": "x-goog-api-key"}
+AUTH = {"anthropic": "x-api-key", "gemini": "x-goog-api-key", "bedrock": "sigv4"}
+# Who signs; the secret follows.
+KEY = {"bedrock": f"{ID}:"}
 
 
 def calls_of(told: Told) -> list[Any]:
@@ -123,6 +127,10 @@ async def test_a_tool_loop_keeps_its_thoughts(
         kinds = [block["type"] for block in sent["messages"][1]["content"]]
         assert kinds == ["thinking", "tool_use"]
         assert sent["messages"][1]["content"][0]["signature"] == "c2ln"
+    elif language == "bedrock":
+        thought, call = sent["messages"][1]["content"]
+        assert thought["reasoningContent"]["reasoningText"]["signature"] == "c2ln"
+        assert call["toolUse"]["input"] == {"city": "Paris"}
     else:
         assert sent["contents"][1]["parts"][0]["thoughtSignature"] == "c2ln"
         response = sent["contents"][2]["parts"][0]["functionResponse"]

@@ -74,6 +74,20 @@ def test_a_stream_carries_the_documented_metadata(client):
     holds("Metadata", carried[0]["p402_metadata"])
 
 
+def test_other_doors_answer_as_documented(client):
+    user = [{"role": "user", "content": "Good morning"}]
+    ask = {"model": "auto", "max_tokens": 100, "messages": user}
+    holds("MessagesRequest", ask)
+    told = client.post("/messages", json=ask)
+    assert told.status_code == 200, told.text
+    holds("MessagesReply", told.json())
+    ask = {"model": "auto", "input": "Good morning"}
+    holds("ResponsesRequest", ask)
+    told = client.post("/responses", json=ask)
+    assert told.status_code == 200, told.text
+    holds("ResponsesReply", told.json())
+
+
 def test_models_and_one_model_are_as_documented(client):
     listed = client.get("/models").json()
     holds("Models", listed)
@@ -121,6 +135,10 @@ def test_health_is_as_documented(client):
             404,
             "model_not_found",
         ),
+        ("/messages", {"model": "auto", "messages": []}, 400, "missing_required_parameter"),
+        ("/responses", {"model": "auto"}, 400, "missing_required_parameter"),
+        ("/embeddings", {"model": "nobody", "input": "a"}, 404, "model_not_found"),
+        ("/images/generations", {"model": "nobody", "prompt": "a"}, 404, "model_not_found"),
         ("/route", {**ASK, "p402": {"max_cost_usd": "0.000000001"}}, 400, "no_eligible_model"),
         ("/no/such/url", ASK, 404, "unknown_url"),
         ("/models", ASK, 405, "method_not_allowed"),

@@ -402,3 +402,15 @@ def test_each_line_found_is_the_line_written(pairs):
     assert set(tomllib.loads(text)) == {name for name, _ in pairs}
     lines = key_lines(text)
     assert {path: lines[path] for path in expected} == expected
+
+
+def test_azure_is_addressed_by_deployment_where_a_version_is_stated(tmp_path: Path):
+    file = tmp_path / "p402.toml"
+    file.write_text('[provider.azure]\napi_version = "2024-10-21"\n')
+    env = {"AZURE_API_KEY": "k", "AZURE_RESOURCE_NAME": "mine"}
+    record = next(r for r in load(file, env=env).records if r["t"] == "provider")
+    wanted = "https://mine.openai.azure.com/openai/deployments/{deployment}?api-version=2024-10-21"
+    assert record["base_url"] == wanted
+    file.write_text('[provider.azure]\napi_version = "latest"\n')
+    with pytest.raises(SettingsError, match="is no version"):
+        load(file, env=env)

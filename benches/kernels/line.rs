@@ -38,6 +38,7 @@ fn gateway(chunks: &[String], folder: &Path) -> Gateway {
 async fn serve(gateway: &Gateway, body: Bytes) -> usize {
     let outbox = Arc::new(Outbox::default());
     let call = Call {
+        door: p402_core::door::Door::Chat,
         tenant: Arc::from("bench"),
         body,
         twins: Vec::new(),

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 KEYS_MAX = 64
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 _RESOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
-_PLACE = re.compile(r"\{[^{}]*\}")
+# A model that is a deployment stands in its address; the core puts it there.
+_PLACE = re.compile(r"\{(?!deployment\})[^}]*\}")
 
 # Variables that people set for other tools: they make a provider live only beside its own section.
 AMBIENT_ENV = frozenset(
@@ -99,6 +100,11 @@ def keys_in_env(
         if env.get(name, "").strip():
             return name, split_keys(env[name])
     return "", ()
+
+
+def has_places(base_url: str) -> bool:
+    """Whether an address waits for account or resource names."""
+    return _PLACE.search(base_url) is not None
 
 
 def fill_places(base_url: str, names: list[str], env: Mapping[str, str]) -> str | None:

@@ -5,6 +5,7 @@ Does not resolve keys or price anything: dollars become integer pico-dollars per
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_CEILING, Decimal
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from p402.settings.schema import Capability, Model, Provider
 
 PICO_PER_USD_PER_MTOK = 1_000_000
+PICO_PER_USD = 1_000_000_000_000
 NANO_PER_USD = 1_000_000_000
 
 _RATES = {
@@ -26,7 +28,10 @@ _RATES = {
     "cache_read": "cache_read_usd_per_mtok",
     "cache_write": "cache_write_usd_per_mtok",
 }
+_API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
+_UNITS = ("image", "speech", "moderation")
 _COPIED = (
+    "kind",
     "canonical",
     "context",
     "upstream_id",
@@ -76,6 +81,14 @@ def checked_base_url(url: str, *, insecure: bool) -> str:
     return url.rstrip("/")
 
 
+def deployment_url(base_url: str, api_version: str) -> str:
+    """The older of Azure's two address forms: the model stands in the path, a date in the query."""
+    if not _API_VERSION.fullmatch(api_version):
+        raise BadValueError("api_version", "is no version", 'write "2024-10-21"')
+    host = base_url.removesuffix("/v1").removesuffix("/openai")
+    return f"{host}/openai/deployments/{{deployment}}?api-version={api_version}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host can only be this machine."""
     if host == "localhost":
@@ -86,7 +99,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def provider_record(name: str, section: Provider, *, known: bool, keyed: bool) -> dict[str, Any]:
+def provider_record(
+    name: str, section: Provider, known: dict[str, Any], *, keyed: bool
+) -> dict[str, Any]:
     """A whole record for a new provider, only the stated fields for a catalogued one."""
     record: dict[str, Any] = {"t": "provider", "id": name}
     if not known:
@@ -99,8 +114,7 @@ def provider_record(name: str, section: Provider, *, known: bool, keyed: bool) -
         record |= {"kind": "config", "dialect": section.dialect or "openai"}
     elif section.dialect is not None:
         record["dialect"] = section.dialect
-    if section.base_url is not None:
-        record["base_url"] = checked_base_url(section.base_url, insecure=section.insecure)
+    record |= _address(section, known)
     if section.auth is not None:
         record["auth"] = section.auth
     elif not known:
@@ -113,6 +127,16 @@ def provider_record(name: str, section: Provider, *, known: bool, keyed: bool) -
     if section.flags is not None or not known:
         record["flags"] = section.flags or []
     return record
+
+
+def _address(section: Provider, known: dict[str, Any]) -> dict[str, Any]:
+    """The address, where the operator states one or dates it."""
+    address = str(known.get("base_url", ""))
+    if section.base_url is not None:
+        address = checked_base_url(section.base_url, insecure=section.insecure)
+    if section.api_version is not None:
+        return {"base_url": deployment_url(address, section.api_version)}
+    return {} if section.base_url is None else {"base_url": address}
 
 
 def model_records(model: Model) -> list[dict[str, Any]]:
@@ -138,6 +162,10 @@ def model_records(model: Model) -> list[dict[str, Any]]:
 def _price(model: Model) -> dict[str, Any]:
     stated = {key: getattr(model, name) for key, name in _RATES.items()}
     rates = {key: _pico(_RATES[key], text) for key, text in stated.items() if text is not None}
+    if model.kind == "embedding" and "in" in rates:
+        rates.setdefault("out", 0)
+    if model.per_unit_usd is not None:
+        return _per_unit(model, rates)
     if ("in" in rates) != ("out" in rates) or (rates and "in" not in rates):
         absent = next(_RATES[key] for key in ("in", "out") if key not in rates)
         raise BadValueError(absent, "is missing beside the other price", f'add {absent} = "…"')
@@ -153,6 +181,18 @@ def _price(model: Model) -> dict[str, Any]:
         nano = Decimal(model.per_request_usd) * NANO_PER_USD
         row["per_request"] = int(nano.to_integral_value(ROUND_CEILING))
     return {"prices": [row]}
+
+
+def _per_unit(model: Model, rates: dict[str, int]) -> dict[str, Any]:
+    """A picture, a character or a request is one token of output: one price, one function."""
+    if model.kind not in _UNITS:
+        raise BadValueError("per_unit_usd", "is no chat's price", f"state kind: {_UNITS}")
+    if rates or model.free:
+        raise BadValueError("per_unit_usd", "stands beside another price", "keep one of them")
+    pico = Decimal(model.per_unit_usd or 0) * PICO_PER_USD
+    if pico != pico.to_integral_value():
+        raise BadValueError("per_unit_usd", "is finer than a pico-dollar", "use 12 decimal places")
+    return {"prices": [{"bands": [{"above": 0, "in": 0, "out": int(pico)}]}]}
 
 
 def _pico(name: str, text: str) -> int:

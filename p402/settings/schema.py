@@ -210,11 +210,16 @@ Auth = Literal[
 AUTH_OF = {"anthropic": "x-api-key", "gemini": "x-goog-api-key", "bedrock": "sigv4"}
 
 
+# What a model does; all but chat have a path of their own.
+Kind = Literal["chat", "completion", "embedding", "moderation", "image", "speech"]
+
+
 class Provider(Struct, frozen=True):
     """`[provider.NAME]`: a new provider, or overrides of a catalogued one."""
 
     dialect: Literal["openai", "anthropic", "gemini", "bedrock"] | None = None
     base_url: str | None = None
+    api_version: str | None = None
     auth: Auth | None = None
     api_key: Words | None = None
     api_key_env: Words | None = None
@@ -244,6 +249,7 @@ class Model(Struct, frozen=True):
 
     id: ModelName
     provider: Name
+    kind: Kind | None = None
     upstream_id: str | None = None
     canonical: ModelName | None = None
     aliases: list[ModelName] | None = None
@@ -252,6 +258,7 @@ class Model(Struct, frozen=True):
     cache_read_usd_per_mtok: Decimal | None = None
     cache_write_usd_per_mtok: Decimal | None = None
     per_request_usd: Decimal | None = None
+    per_unit_usd: Decimal | None = None
     free: bool | None = None
     context: Positive | None = None
     max_input: Positive | None = None

@@ -199,14 +199,15 @@ class _Loader:
         try:
             extra.append(
                 records.provider_record(
-                    name, section, known=bool(record), keyed=bool(found or section.api_key_env)
+                    name, section, record, keyed=bool(found or section.api_key_env)
                 )
             )
         except records.BadValueError as error:
             self.doc.fail((*path, error.key), str(error), error.mend)
         auth = extra[-1].get("auth", record.get("auth", "bearer"))
-        if "{" in str(extra[-1].get("base_url", record.get("base_url", ""))):
-            filled = keys.fill_places(str(record["base_url"]), record.get("env", [])[1:], self.env)
+        address = str(extra[-1].get("base_url", record.get("base_url", "")))
+        if keys.has_places(address):
+            filled = keys.fill_places(address, record.get("env", [])[1:], self.env)
             if filled is None:
                 self.doc.fail(
                     path, "needs an account or resource name in its address", "add base_url = …"

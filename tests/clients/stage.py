@@ -1,4 +1,4 @@
-"""Decides what the clients talk to: one upstream, one gateway process, two tenants.
+"""Decides what the clients talk to: two upstreams, one gateway process, three tenants.
 
 Does not know the clients. `routed` has its model chosen by the gateway; `pinned` gets the model it
 names, so that a client can ask for an upstream that misbehaves.
@@ -7,10 +7,12 @@ names, so that a client can ask for an upstream that misbehaves.
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from pathlib import Path
 from typing import Self
 
+from tests.passing import Passing
 from tests.serving import Served
 from tests.upstream import Upstream
 
@@ -26,6 +28,9 @@ FAULTS = (
     *("finish-stop-after-tools", "changing-ids", "content-on-finish", "crlf", "byte-by-byte"),
     *("json-for-stream", "sse-for-json", "usage-missing", "slow-first-byte", "no-blank", "bom"),
 )
+
+# What openai-python's own tests call the models that do not chat.
+PASSING = {"text-embedding-3-small": "embedding", "gpt-3.5-turbo-instruct": "completion"}
 
 _MODEL = """
 [[model]]
@@ -57,11 +62,13 @@ class Stage:
 
     def __init__(self) -> None:
         self.upstream = Upstream()
+        self.passing = Passing()
         self._folder = tempfile.TemporaryDirectory(prefix="p402-clients-")
         self.served: Served
 
     def __enter__(self) -> Self:
         self.upstream.start()
+        self.passing.__enter__()
         config = Path(self._folder.name) / "p402.toml"
         config.write_text(self._config())
         state = str(Path(self._folder.name) / "state")
@@ -69,14 +76,18 @@ class Stage:
         try:
             self.served.__enter__()
         except RuntimeError:
-            self.upstream.stop()
+            self._stop()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self.served.__exit__()
-        self.upstream.stop()
+        self._stop()
         self._folder.cleanup()
+
+    def _stop(self) -> None:
+        self.upstream.stop()
+        self.passing.__exit__()
 
     def environment(self) -> dict[str, str]:
         """What a client's program reads."""
@@ -95,9 +106,16 @@ class Stage:
             text += _MODEL.format(
                 id=f"fault-{name}", provider=f"has-{name}", upstream=f"sandbox-fault:{name}"
             )
+        text += _provider("passing", self.passing.url("up"))
+        text += "".join(
+            f'[[model]]\nid = "{name}"\nprovider = "passing"\nkind = "{kind}"\n'
+            'input_usd_per_mtok = "1"\noutput_usd_per_mtok = "1"\n'
+            for name, kind in PASSING.items()
+        )
         text += _tenant("routed", ROUTED_KEY, 'models_allow = ["hello"]\n')
         text += _tenant("pinned", PINNED_KEY, 'route_default = "pin"\n')
-        return text + _tenant("suite", TEST_SUITE_KEY, 'models_allow = ["hello"]\n')
+        allowed = json.dumps(["hello", *PASSING])
+        return text + _tenant("suite", TEST_SUITE_KEY, f"models_allow = {allowed}\n")
 
 
 def _provider(name: str, url: str) -> str:

@@ -25,3 +25,5 @@ pub mod route;
 pub mod claim;
 pub mod ledger;
 pub mod reply;
+
+pub mod door;

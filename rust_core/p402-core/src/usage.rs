@@ -83,6 +83,19 @@ impl Usage {
             .saturating_add(self.cache_write)
             .saturating_add(self.cache_write_1h)
     }
+
+    /// Both together, class by class.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            fresh: self.fresh.saturating_add(other.fresh),
+            cache_read: self.cache_read.saturating_add(other.cache_read),
+            cache_write: self.cache_write.saturating_add(other.cache_write),
+            cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
+            output: self.output.saturating_add(other.output),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+        }
+    }
 }
 
 /// Reads the bytes of a `usage` object in the shape its provider speaks.
@@ -167,6 +180,9 @@ struct Anthropic<'a> {
     cache_creation_input_tokens: Count<'a>,
     #[serde(borrow)]
     cache_creation: Option<CacheCreation<'a>>,
+    /// The passes that made up the answer; the counts beside them leave out some that are billed.
+    #[serde(borrow)]
+    iterations: Option<Vec<Anthropic<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -284,6 +300,15 @@ impl OpenAi<'_> {
 }
 
 fn anthropic(report: &Anthropic) -> Result<Usage, UsageFault> {
+    match report.iterations.as_deref() {
+        None | Some([]) => anthropic_pass(report),
+        Some(passes) => passes.iter().try_fold(Usage::default(), |sum, pass| {
+            anthropic_pass(pass).map(|usage| sum.plus(&usage))
+        }),
+    }
+}
+
+fn anthropic_pass(report: &Anthropic) -> Result<Usage, UsageFault> {
     let (fresh, output) = both(report.input_tokens, report.output_tokens)?;
     let cache_read = count(report.cache_read_input_tokens)?.unwrap_or(0);
     let written = count(report.cache_creation_input_tokens)?;

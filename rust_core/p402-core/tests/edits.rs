@@ -41,6 +41,7 @@ fn sent(members: &str, to: &To) -> (String, Vec<String>) {
         output_cap: to.cap,
         effort: to.effort,
         quirks: &to.quirks,
+        told: false,
     };
     let (out, dropped) = upstream_body(body.as_bytes(), &seen, &target);
     let out = String::from_utf8(out).expect("UTF-8");
@@ -309,6 +310,7 @@ fn roles_and_names_inside_messages() {
         output_cap: None,
         effort: None,
         quirks: &quirks,
+        told: false,
     };
     let (out, dropped) = upstream_body(body, &seen, &to);
     let wanted = concat!(
@@ -343,4 +345,60 @@ fn members_are_cut_wherever_they_stand() {
     assert_eq!(out(&["x", "messages", "model"], false), "{  }");
     assert_eq!(out(&["x", "messages", "model"], true), r#"{  "k":2}"#);
     assert_eq!(out(&[], true), r#"{ "model" : "m" , "messages":[{"role":"user"}] ,"x":1 ,"k":2}"#);
+}
+
+#[test]
+fn what_a_door_marked_for_one_vendor_is_taken_out_for_others() {
+    let body = concat!(
+        r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a","#,
+        r#""cache_control":{"type":"ephemeral"}}]},{"role":"assistant","#,
+        r#""reasoning_details":[{"data":"x"}],"content":"b"}],"#,
+        r#""tools":[{"cache_control":{"type":"ephemeral"},"type":"function"}],"top_k":40}"#
+    )
+    .as_bytes();
+    let seen = scan(body).expect("valid");
+    let quirks = Quirks::default();
+    let mut to = UpstreamBody {
+        model: "m",
+        stream_usage: false,
+        output_cap: None,
+        effort: None,
+        quirks: &quirks,
+        told: true,
+    };
+    let (out, dropped) = upstream_body(body, &seen, &to);
+    let wanted = concat!(
+        r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"}]},"#,
+        r#"{"role":"assistant","content":"b"}],"tools":[{"type":"function"}]}"#
+    );
+    assert_eq!(String::from_utf8(out).expect("UTF-8"), wanted);
+    assert_eq!(dropped, ["top_k"], "what was never this upstream's to know is no loss");
+    to.told = false;
+    let (out, _) = upstream_body(body, &seen, &to);
+    assert_eq!(out, body, "what a client wrote itself passes");
+}
+
+#[test]
+fn call_ids_fit_where_they_must_be_short() {
+    let body = concat!(
+        r#"{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","#,
+        r#""tool_calls":[{"id":"call_123","type":"function"},{"id":"Abcdef123","type":"#,
+        r#""function"}]},{"role":"tool","tool_call_id":"call_123","content":"b"},"#,
+        r#"{"role":"tool","tool_call_id":"Abcdef123","content":"c"}]}"#
+    );
+    let seen = scan(body.as_bytes()).expect("valid");
+    let quirks = Quirks { tool_id_alnum9: true, ..Quirks::default() };
+    let to = UpstreamBody {
+        model: "m",
+        stream_usage: false,
+        output_cap: None,
+        effort: None,
+        quirks: &quirks,
+        told: false,
+    };
+    let (out, _) = upstream_body(body.as_bytes(), &seen, &to);
+    let out = String::from_utf8(out).expect("UTF-8");
+    let id = out.split(r#"{"id":""#).nth(1).and_then(|rest| rest.split('"').next()).expect("an id");
+    assert!(id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+    assert_eq!(out, body.replace("call_123", id), "the same id stays the same, a short one itself");
 }

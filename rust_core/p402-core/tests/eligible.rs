@@ -375,3 +375,22 @@ fn reported_counts_correct_the_estimate() {
     let input = i64::try_from(plan.input_tokens).unwrap() * 1_000;
     assert!((added - input).abs() < input / 20, "{before} {after}");
 }
+
+/// Gemini counts thoughts inside the bound that it is sent, which is raised by them: so is what is
+/// held, to the token.
+#[test]
+fn thoughts_inside_a_bound_are_held() {
+    let offer = json!({"model": "alpha", "reasoning": true, "efforts": ["budget", "high"],
+        "max_output": 60_000});
+    let told = |dialect: &str| {
+        let catalog = String::from_utf8(acme(std::slice::from_ref(&offer))).unwrap();
+        let catalog =
+            catalog.replace(r#""dialect":"openai""#, &format!(r#""dialect":"{dialect}""#));
+        let stage = Stage::new(catalog.as_bytes());
+        let asked = json!({"max_tokens": 1_000, "reasoning_effort": "high"});
+        let plan = stage.plan(&body(&asked)).unwrap();
+        plan.attempts.first().map(|attempt| (attempt.output_bound, attempt.output_cap)).unwrap()
+    };
+    assert_eq!(told("openai"), (1_000, None));
+    assert_eq!(told("gemini"), (17_384, None));
+}

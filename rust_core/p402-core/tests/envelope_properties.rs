@@ -332,6 +332,7 @@ proptest! {
             output_cap: cap,
             effort,
             quirks: &quirks,
+            told: false,
         };
         let (out, dropped) = upstream_body(text.as_bytes(), &seen, &to);
         let out = parsed(&out);

@@ -7,7 +7,7 @@
     reason = "a test that cannot set up must fail loudly; one table is one function"
 )]
 
-use p402_core::catalog::Task;
+use p402_core::catalog::{OfferKind, Task};
 use p402_core::money::Usd;
 use p402_core::route::{FieldError, Lists, Mode, Options, Said};
 
@@ -39,6 +39,7 @@ fn nothing_said_is_the_default() {
 #[test]
 fn both_ways_say_the_same() {
     let wanted = Options {
+        kind: OfferKind::Chat,
         mode: Some(Mode::Cost),
         task: Some(Task::Coding),
         models: lists(&["gpt-5.4", "anthropic/*"], &[]),

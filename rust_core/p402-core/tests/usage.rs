@@ -165,6 +165,15 @@ fn lies_are_not_believed() {
     assert_eq!(fault, Err(UsageFault::Contradiction));
 }
 
+#[test]
+fn passes_that_the_outer_counts_leave_out_are_billed() {
+    let json = r#"{"input_tokens":224,"output_tokens":22,"iterations":[
+        {"type":"compaction","input_tokens":83555,"output_tokens":154,"cache_read_input_tokens":7},
+        {"type":"message","input_tokens":224,"output_tokens":22}]}"#;
+    let usage = read(json, UsageShape::AnthropicExclCache);
+    assert_eq!((usage.fresh, usage.cache_read, usage.output), (83_779, 7, 176));
+}
+
 proptest! {
     #[test]
     fn no_bytes_break_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

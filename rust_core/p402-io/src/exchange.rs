@@ -7,12 +7,14 @@ use crate::turn::Turn;
 use crate::upstream::Upstream;
 use bytes::Bytes;
 use http::Uri;
-use p402_core::catalog::{Offer, UsageShape};
+use p402_core::catalog::{Offer, ProviderKind, UsageShape};
 use p402_core::chat::Request;
 use p402_core::dialect::openai::{
-    self, Answer, AnswerFault, ChatStream, StreamAsk, StreamFault, UpstreamError, UpstreamErrorKind,
+    self, Answer, AnswerFault, ChatStream, PassedAsk, StreamAsk, StreamFault, UpstreamError,
+    UpstreamErrorKind,
 };
 use p402_core::dialect::{Codec, Kept, Target, Unsaid};
+use p402_core::door::Door;
 use p402_core::envelope::{UpstreamBody, upstream_body};
 use p402_core::route::{Attempt, Permit};
 
@@ -47,6 +49,7 @@ pub async fn exchange(turn: &Turn, attempt: &Attempt, permit: &Permit) -> Result
     let (request, warnings) = wire_request(turn, attempt, permit)?;
     let response = turn.node.transport.send(request).await.map_err(Fault::from)?;
     let request_id = text_header(&response, "x-request-id").map(Into::into);
+    let content_type = text_header(&response, "content-type").map(str::to_owned);
     if response.status != 200 {
         return Err(refused(turn, response).await);
     }
@@ -66,6 +69,10 @@ pub async fn exchange(turn: &Turn, attempt: &Attempt, permit: &Permit) -> Result
                 let translated = codec.read(&bytes, &ask)?;
                 remember(turn, translated.kept.as_ref());
                 openai::read_answer(&translated.body, &ask)
+            }
+            None if turn.is_no_chat() => {
+                let asked = passed_ask(turn, &ask, content_type.as_deref());
+                openai::read_passed(&bytes, &asked)
             }
             None => openai::read_answer(&bytes, &ask),
         };
@@ -97,9 +104,15 @@ fn wire_request(
             output_cap: attempt.output_cap,
             effort: attempt.effort,
             quirks: &offer.quirks,
+            told: told(turn, offer),
         };
-        let (body, warnings) = upstream_body(&turn.body, &turn.scan, &wish);
-        (upstream.chat.clone(), body, warnings)
+        let (body, warnings) = match &turn.passed {
+            Some(own) => (turn.door.passed(own, &offer.upstream_id), Vec::new()),
+            None => upstream_body(&turn.body, &turn.scan, &wish),
+        };
+        let uri = upstream.passing(&offer.upstream_id, turn.door.passes_to());
+        let uri = uri.ok_or_else(no_address)?;
+        (uri, body, warnings)
     };
     let mut headers = credential.headers.clone();
     let affinity = world.affinity.get(offer.provider).and_then(Option::as_ref);
@@ -113,6 +126,13 @@ fn wire_request(
     }
     let request = WireRequest { uri, headers, body: Bytes::from(body) };
     Ok((request, warnings))
+}
+
+/// Aggregators know the marks of all their vendors.
+fn told(turn: &Turn, offer: &Offer) -> bool {
+    let provider = turn.world.catalog.providers.get(offer.provider);
+    let kind = provider.map(|provider| provider.kind);
+    turn.door != Door::Chat && kind != Some(ProviderKind::Aggregator)
 }
 
 /// The request in the upstream's own language: address, body, and what could not be said.
@@ -141,9 +161,12 @@ fn translated(
         recall: &memory,
     };
     let encoded = codec.encode(&request, &target).map_err(|unsaid| Fault::from(&unsaid))?;
-    let uri = upstream.address(&encoded.path);
-    let uri = uri.map_err(|_| Fault::internal("the offer's model makes no address"))?;
+    let uri = upstream.endpoint(&offer.upstream_id, &encoded.path).ok_or_else(no_address)?;
     Ok((uri, encoded.body, encoded.dropped))
+}
+
+fn no_address() -> Fault {
+    Fault::internal("the offer's model makes no address")
 }
 
 /// Keeps what the next turn's request may lack.
@@ -169,6 +192,16 @@ fn stream_ask(turn: &Turn, attempt: &Attempt, translated: bool) -> StreamAsk {
         usage_shape: if translated { UsageShape::Canonical } else { shape },
         created: turn.now.utc.seconds(),
         request_id: turn.id,
+    }
+}
+
+fn passed_ask<'a>(turn: &Turn, ask: &'a StreamAsk, content_type: Option<&'a str>) -> PassedAsk<'a> {
+    PassedAsk {
+        kind: turn.door.kind(),
+        units: turn.scan.output_bound().unwrap_or_default(),
+        packed: turn.passed.as_deref().is_some_and(|own| turn.door.wants_packed(own)),
+        content_type,
+        offer_model: &ask.offer_model,
     }
 }
 

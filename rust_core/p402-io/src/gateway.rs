@@ -22,6 +22,7 @@ use crate::world::World;
 use bytes::Bytes;
 use p402_core::cache::wish::Wish;
 use p402_core::dialect::openai::{ChatStream, Seal};
+use p402_core::door::Door;
 use p402_core::envelope::{Scan, scan};
 use p402_core::id::RequestId;
 use p402_core::reply::{ApiError, idempotency_conflict, request_in_progress};
@@ -33,9 +34,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// One chat request as a front read it.
+/// One request as a front read it.
 #[derive(Debug)]
 pub struct Call {
+    /// The API it speaks.
+    pub door: Door,
     pub tenant: Arc<str>,
     /// Hash of the API key it came with, zero where there was none.
     pub key: u64,
@@ -66,6 +69,15 @@ struct Asked {
     scan: Scan,
     options: Options,
     wish: Wish,
+    told: Told,
+}
+
+/// What the door had to say of a request that it told as a chat.
+#[derive(Debug, Default)]
+struct Told {
+    /// What a chat has no words for.
+    dropped: Vec<String>,
+    passed: Option<Bytes>,
 }
 
 impl Asked {
@@ -120,8 +132,9 @@ impl Gateway {
         outbox: &Arc<Outbox>,
     ) -> Result<(), ApiError> {
         let _in_flight = self.node.enter()?;
+        let (call, told) = enter(call, outbox)?;
         let (scan, options, wish) = Self::read(&call)?;
-        let asked = Asked { id, now, call, in_use, scan, options, wish };
+        let asked = Asked { id, now, call, in_use, scan, options, wish, told };
         let (looked, shelve) = match self.lookup(&asked).await? {
             (world, Found::Hit(hit, plan)) => {
                 let turn = Arc::new(self.turn(asked, (world, *plan, Looked::OFF))?);
@@ -174,8 +187,11 @@ impl Gateway {
         let twins: Vec<(&str, &str)> =
             call.twins.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let field = scan.p402.map(|field| field.value.of(&call.body));
-        let options = Options::read(field, &twins)?;
+        let mut options = Options::read(field, &twins)?;
+        options.kind = call.door.kind();
         let wish = match &options.cache {
+            // What passes was told as a chat to be measured: its answer is none, and no chat's is its.
+            _ if call.door.passes_to().is_some() => Wish { on: Some(false), ..Wish::default() },
             None => Wish::default(),
             Some(Said::Body(json)) => Wish::of_body(json)?,
             Some(Said::Header(text)) => Wish::of_header(text)?,
@@ -207,7 +223,7 @@ impl Gateway {
         asked: Asked,
         (world, plan, looked): (Arc<World>, Plan, Looked),
     ) -> Result<Turn, ApiError> {
-        let Asked { id, now, call, in_use, scan, options, .. } = asked;
+        let Asked { id, now, call, in_use, scan, options, told, .. } = asked;
         Ok(Turn {
             node: Arc::clone(&self.node),
             home: Arc::clone(self.node.home()?),
@@ -215,9 +231,12 @@ impl Gateway {
             id,
             tenant: call.tenant,
             key: call.key,
+            door: call.door,
             body: call.body,
             scan,
             options,
+            dropped: told.dropped,
+            passed: told.passed,
             plan,
             looked,
             now,
@@ -264,7 +283,7 @@ impl Gateway {
                     () = self.node.until_closed(), if until.is_some() => return Ok(None),
                     () = at(comment), if comment.is_some() => {
                         outbox.head(stream_head(early.clone().unwrap_or_default()));
-                        outbox.push(KEEPALIVE);
+                        outbox.comment(KEEPALIVE);
                         comment = Some(Instant::now() + Duration::from_millis(config.keepalive_ms));
                     }
                 }
@@ -287,6 +306,7 @@ impl Gateway {
         if let Some(mark) = settled.mark {
             settling.turn.durable(mark).await;
         }
+        let kind = answer.content_type().to_owned();
         let body = answer.seal(&Seal {
             metadata: &settled.metadata,
             metadata_again: &settled.metadata,
@@ -294,7 +314,7 @@ impl Gateway {
             usage: &settled.usage,
         });
         let mut headers = headers(&settling, Some(&served), &warnings, Some(settled.cost));
-        headers.push(("content-type", "application/json".to_owned()));
+        headers.push(("content-type", kind));
         let copy = settling.shelve.is_some().then(|| body.clone());
         outbox.head(Head { status: 200, headers, body: Some(body) });
         keep(&mut settling, &served, copy, &settled);
@@ -349,6 +369,17 @@ impl Gateway {
         let id = RequestId::parse(id)?;
         self.node.records.lock().get(id, tenant).map(crate::records::Row::to_json)
     }
+}
+
+/// What came by a foreign door goes on as a chat, and its answer is told back.
+fn enter(mut call: Call, outbox: &Outbox) -> Result<(Call, Told), ApiError> {
+    let Some(entered) = call.door.enter(&call.body)? else { return Ok((call, Told::default())) };
+    let own = std::mem::replace(&mut call.body, Bytes::from(entered.body));
+    if let Some(reply) = entered.reply {
+        outbox.retell(reply);
+    }
+    let passed = call.door.passes_to().map(|_| own);
+    Ok((call, Told { dropped: entered.dropped, passed }))
 }
 
 /// What the ledger knows an API key by.

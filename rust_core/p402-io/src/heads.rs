@@ -45,7 +45,7 @@ pub fn headers(
     let attempt = served.and_then(|served| turn.plan.attempts.get(served.attempt));
     let offer = attempt.and_then(|attempt| catalog.offers.get(attempt.offer));
     let mut warnings = turn.plan.warnings.clone();
-    warnings.extend(dropped_warning(dropped));
+    warnings.extend(dropped_warning(&[&turn.dropped, dropped].concat()));
     let (task, confidence) = turn.plan.typing.top_with_confidence();
     let mut out = ReplyHeaders {
         provider: attempt.map(|attempt| &*catalog.provider(attempt.offer).id),

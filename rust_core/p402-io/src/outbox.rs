@@ -1,6 +1,7 @@
 //! Carries one reply from the line to whoever writes it out: head first, then bytes, bounded.
 //! Does not know what front reads it: anything with a `std::task::Waker` can.
 
+use p402_core::door::{Door, Retell};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -24,6 +25,8 @@ struct State {
     /// A head was given once: later heads are dropped.
     headed: bool,
     bytes: Vec<u8>,
+    /// Tells the answer in the language of its door, where that is not the line's own.
+    reply: Option<Box<dyn Retell>>,
     ended: bool,
     waker: Option<Waker>,
 }
@@ -31,6 +34,7 @@ struct State {
 /// The one reply of one request. The line writes, a front reads; either may leave first.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    door: Door,
     state: Mutex<State>,
     gone: AtomicBool,
     left: Notify,
@@ -38,8 +42,18 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// The reply of a request that came by this door.
+    pub fn of(door: Door) -> Self {
+        Self { door, ..Self::default() }
+    }
+
+    /// From here on answers are told so.
+    pub fn retell(&self, reply: Box<dyn Retell>) {
+        self.state.lock().reply = Some(reply);
+    }
+
     /// Gives the head; only the first one counts. A whole answer ends the reply.
-    pub fn head(&self, head: Head) {
+    pub fn head(&self, mut head: Head) {
         let waker = {
             let mut state = self.state.lock();
             if state.headed {
@@ -47,6 +61,11 @@ impl Outbox {
             }
             state.headed = true;
             state.ended = head.body.is_some();
+            head.body = head.body.map(|body| match &mut state.reply {
+                _ if head.status >= 400 => self.door.error(&body).unwrap_or(body),
+                Some(reply) => reply.whole(&body),
+                None => body,
+            });
             state.head = Some(head);
             state.waker.take()
         };
@@ -58,14 +77,23 @@ impl Outbox {
         self.state.lock().headed
     }
 
-    /// Adds bytes of a stream.
-    pub fn push(&self, bytes: &[u8]) {
+    /// Adds frames of a stream.
+    pub fn push(&self, frames: &[u8]) {
+        self.add(|state| state.add(frames));
+    }
+
+    /// Adds a comment: it is one in every language that comes as events.
+    pub fn comment(&self, bytes: &[u8]) {
+        self.add(|state| state.bytes.extend_from_slice(bytes));
+    }
+
+    fn add(&self, what: impl FnOnce(&mut State)) {
         if self.gone() {
             return;
         }
         let waker = {
             let mut state = self.state.lock();
-            state.bytes.extend_from_slice(bytes);
+            what(&mut state);
             state.waker.take()
         };
         wake(waker);
@@ -85,7 +113,7 @@ impl Outbox {
     pub fn last(&self, bytes: &[u8]) {
         let waker = {
             let mut state = self.state.lock();
-            state.bytes.extend_from_slice(bytes);
+            state.add(bytes);
             state.ended = true;
             state.waker.take()
         };
@@ -160,6 +188,16 @@ impl Outbox {
         }
         state.waker = Some(context.waker().clone());
         Poll::Pending
+    }
+}
+
+impl State {
+    /// Whole frames, in the words of the door.
+    fn add(&mut self, frames: &[u8]) {
+        match &mut self.reply {
+            Some(reply) => self.bytes.extend(reply.frames(frames)),
+            None => self.bytes.extend_from_slice(frames),
+        }
     }
 }
 

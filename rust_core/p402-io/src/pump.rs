@@ -246,7 +246,7 @@ impl Pump {
             watch.heard + first
         };
         if now >= due && !self.outbox.gone() {
-            self.outbox.push(KEEPALIVE);
+            self.outbox.comment(KEEPALIVE);
             watch.commented = now;
         }
         watch.arm(now + Duration::from_millis(stream.usage_wait_ms.clamp(50, 1_000)));

@@ -13,8 +13,9 @@ use crate::store::Tenant;
 use crate::watch::{Noticed, Unusual};
 use crate::world::{TenantWorld, World};
 use bytes::Bytes;
-use p402_core::catalog::{Catalog, estimate_output};
+use p402_core::catalog::{Catalog, OfferKind, estimate_output};
 use p402_core::claim::Terms;
+use p402_core::door::Door;
 use p402_core::envelope::Scan;
 use p402_core::guard::{Claim, Code, Flag, Kind, Reply, SeriesKey, Stage};
 use p402_core::id::RequestId;
@@ -36,9 +37,14 @@ pub struct Turn {
     pub tenant: Arc<str>,
     /// Hash of the API key it came with.
     pub key: u64,
+    pub door: Door,
     pub body: Bytes,
+    /// The client's own bytes, where they pass to a path that is no chat's.
+    pub passed: Option<Bytes>,
     pub scan: Scan,
     pub options: Options,
+    /// Names of what its door could not tell as a chat.
+    pub dropped: Vec<String>,
     pub plan: Plan,
     /// What the cache said before anything was planned.
     pub looked: Looked,
@@ -101,6 +107,11 @@ impl Turn {
 
     pub fn rules(&self) -> &TenantWorld {
         self.world.tenant(&self.tenant)
+    }
+
+    /// Its answer is neither a chat's nor a text's.
+    pub fn is_no_chat(&self) -> bool {
+        !matches!(self.door.kind(), OfferKind::Chat | OfferKind::Completion)
     }
 
     pub fn cost_details(&self) -> bool {

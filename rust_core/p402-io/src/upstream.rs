@@ -9,16 +9,22 @@ use p402_core::config::Config;
 use p402_core::dialect::{Codec, codec};
 use ring::hmac;
 
+/// Stands in an address for the offer's own id.
+const DEPLOYMENT: &str = "{deployment}";
+const CHAT: &str = "/chat/completions";
+
 /// Where a provider is reached and with which credentials.
 #[derive(Debug)]
 pub struct Upstream {
-    /// Where a chat goes whose bytes pass.
-    pub chat: Uri,
+    /// Where a chat goes whose bytes pass; `None` where each model has an address of its own.
+    chat: Option<Uri>,
     /// One per key, in order of preference.
     pub keys: Vec<Credential>,
     /// Translates for a provider of another language.
     pub codec: Option<&'static dyn Codec>,
     base: Box<str>,
+    /// Follows every path: `?api-version=…`, or nothing.
+    query: Box<str>,
     /// Under it users become pseudonyms; a secret that the provider knows already.
     pseudonyms: hmac::Key,
 }
@@ -48,25 +54,45 @@ impl Upstream {
         let keys = keys.unwrap_or(&none);
         let secret = keys.first().map_or("", String::as_str);
         let codec = codec(provider.dialect);
+        let (base, version) = provider.base_url.split_once('?').unwrap_or((&provider.base_url, ""));
+        let query = if version.is_empty() { String::new() } else { format!("?{version}") };
         let mut upstream = Self {
-            chat: Uri::default(),
+            chat: None,
             keys: keys
                 .iter()
                 .map(|key| Credential::of(provider, codec, key))
                 .collect::<Result<_, _>>()?,
             codec,
-            base: provider.base_url.clone(),
+            base: base.into(),
+            query: query.into(),
             pseudonyms: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
         };
-        let chat = upstream.address("/chat/completions");
-        upstream.chat =
-            chat.map_err(|error| format!("provider {}: base_url: {error}", provider.id))?;
+        // Tried with a name that is one, so that a bad address is found at load.
+        let chat = upstream.endpoint("x", CHAT).filter(|_| !base.contains(DEPLOYMENT));
+        if chat.is_none() && upstream.endpoint("x", CHAT).is_none() {
+            return Err(format!("provider {}: base_url makes no address", provider.id));
+        }
+        upstream.chat = chat;
         Ok(Some(upstream))
     }
 
-    /// The address of this path below the provider's own.
-    pub fn address(&self, path: &str) -> Result<Uri, http::uri::InvalidUri> {
-        format!("{}{path}", self.base).parse()
+    /// Where a request for this model goes whose bytes pass, a chat or one of another path; `None`
+    /// where its name makes no address.
+    pub fn passing(&self, model: &str, path: Option<&str>) -> Option<Uri> {
+        match (path, &self.chat) {
+            (None, Some(chat)) => Some(chat.clone()),
+            (path, _) => self.endpoint(model, path.unwrap_or(CHAT)),
+        }
+    }
+
+    /// The address of this path below the provider's own; a deployment's name stands in it.
+    pub fn endpoint(&self, model: &str, path: &str) -> Option<Uri> {
+        let Some((head, tail)) = self.base.split_once(DEPLOYMENT) else {
+            return format!("{}{path}{}", self.base, self.query).parse().ok();
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let is_name = !model.is_empty() && model.bytes().all(plain) && !model.starts_with('.');
+        is_name.then(|| format!("{head}{model}{tail}{path}{}", self.query).parse().ok())?
     }
 
     /// What a provider is told in place of a tenant's user: the same for the same, and no name.

@@ -40,6 +40,15 @@ fn provider(id: &str, dialect: &str, auth: &str) -> Value {
         "base_url": format!("http://{id}.test/v1"), "env": [], "routable": true, "flags": []})
 }
 
+/// The older of its two address forms: the model in the path, a date in the query.
+fn azure() -> Value {
+    let base = "http://r.openai.azure.test/openai/deployments/{deployment}?api-version=2024-10-21";
+    let mut record = provider("az", "openai", "api-key");
+    record["base_url"] = base.into();
+    record["flags"] = json!(["max_tokens_field=max_completion_tokens", "model_is_deployment"]);
+    record
+}
+
 /// $1 in, $5 out, $0.10 read, $1.25 and $2 written, per million tokens.
 fn offer(provider: &str, model: &str) -> Value {
     json!({"t": "offer", "provider": provider, "model": model, "canonical": model,
@@ -60,9 +69,11 @@ fn gateway(scripts: Value) -> (Gateway, Sent, TempDir) {
         offer("ant", "m-ant"),
         provider("open", "openai", "bearer"),
         offer("open", "m-open"),
+        azure(),
+        offer("az", "my-deployment"),
     ];
     let layer = lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let config = json!({"keys": {"ant": ["ka"], "open": ["ko"]}});
+    let config = json!({"keys": {"ant": ["ka"], "open": ["ko"], "az": ["kz"]}});
     let world = World::load(config.to_string().as_bytes(), &[layer.as_bytes()]).unwrap();
     let scripts: Vec<Script> = serde_json::from_value(scripts).unwrap();
     let clock = Arc::new(ManualClock::at(START));
@@ -225,4 +236,55 @@ async fn thoughts_that_a_client_loses_are_sent_back_with_its_calls() {
     let thought = &wire["messages"][1]["content"][0];
     assert_eq!(thought, &json!({"type": "thinking", "thinking": "Hm", "signature": "sig=="}));
     assert_eq!(wire["thinking"]["type"], "enabled");
+}
+
+#[tokio::test]
+async fn azure_is_openai_with_an_address_of_its_own() {
+    let empty_first = "data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n";
+    let chunk = |delta: &Value, finish: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        let body = json!({"id": "c1", "object": "chat.completion.chunk", "created": 1,
+            "model": "gpt-x", "choices": [choice]});
+        format!("data: {body}\n\n")
+    };
+    let usage = json!({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-x",
+        "choices": [], "usage":
+        {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}});
+    let text = [
+        empty_first.to_owned(),
+        chunk(&json!({"role": "assistant", "content": ""}), Value::Null),
+        chunk(&json!({"content": "Hi"}), Value::Null),
+        chunk(&json!({}), "stop".into()),
+        format!("data: {usage}\n\ndata: [DONE]\n\n"),
+    ]
+    .concat();
+    let steps = json!([{"chunk": text}]);
+    let (gateway, sent, _folder) = gateway(json!([{"url": "azure.test", "steps": steps}]));
+    let (head, body) = ask(&gateway, &question("az/my-deployment", true)).await;
+    assert_eq!(head.status, 200, "{body}");
+    let first = body.split("\n\n").next().unwrap();
+    assert!(first.contains("\"role\":\"assistant\""), "the empty chunk is swallowed: {first}");
+    assert!(body.ends_with("data: [DONE]\n\n") && body.contains("\"cost_usd\":0.00002"), "{body}");
+    let sent = sent.lock().unwrap();
+    let (uri, headers, _) = sent.first().unwrap();
+    let path = "/openai/deployments/my-deployment/chat/completions?api-version=2024-10-21";
+    assert_eq!(uri, &format!("http://r.openai.azure.test{path}"));
+    let told = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| &**value);
+    assert_eq!((told("api-key"), told("authorization")), (Some("kz"), None));
+}
+
+#[tokio::test]
+async fn what_azure_filters_keeps_its_code_and_its_reason() {
+    let error = json!({"error": {"message": "The response was filtered.", "type": null,
+        "param": "prompt", "code": "content_filter", "status": 400, "innererror":
+        {"code": "ResponsibleAIPolicyViolation", "content_filter_result":
+            {"hate": {"filtered": true, "severity": "high"}}}}});
+    let script = json!([{"url": "azure.test", "status": 400, "steps":
+        [{"chunk": error.to_string()}]}]);
+    let (gateway, _, _folder) = gateway(script);
+    let (head, body) = ask(&gateway, &question("az/my-deployment", false)).await;
+    assert_eq!(head.status, 400, "{body}");
+    let told: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(told["error"]["code"], "content_filter");
+    assert_eq!(told["error"]["innererror"], error["error"]["innererror"]);
 }

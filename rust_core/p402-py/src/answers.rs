@@ -5,6 +5,7 @@ use crate::gateway::{PyGateway, accepts_problem, call};
 use crate::reply::{PyReply, head_tuple, header_list};
 use bytes::Bytes;
 use p402_core::catalog::{Charge, Resolved};
+use p402_core::door::Door;
 use p402_core::id::RequestId;
 use p402_core::reply::{ApiError, Code};
 use p402_core::time::Timestamp;
@@ -138,18 +139,24 @@ impl PyGateway {
         py.detach(|| metrics(&self.gateway.node))
     }
 
-    /// An error reply by its stable code; `ValueError` for a code that is not in the table.
+    /// An error reply by its stable code, to what was asked with (headers, path); `ValueError` for a
+    /// code that is not in the table.
     fn refusal<'py>(
         &self,
         py: Python<'py>,
         code: &str,
         message: &str,
-        headers: &Bound<'py, PyList>,
+        asked: (Bound<'py, PyList>, Option<String>),
     ) -> PyResult<Bound<'py, PyTuple>> {
         let code = Code::parse(code)
             .ok_or_else(|| PyValueError::new_err(format!("no error has the code `{code}`")))?;
-        let problem = accepts_problem(headers)?;
-        self.refuse(py, &ApiError::new(code, message), problem)
+        let (headers, path) = asked;
+        let door = path.as_deref().and_then(Door::at).unwrap_or_default();
+        let problem = accepts_problem(&headers)? && door.error(b"{}").is_none();
+        let id = self.gateway.node.request_id(self.gateway.node.clock.now());
+        let mut head = refusal(&ApiError::new(code, message), id, problem);
+        head.body = head.body.map(|body| door.error(&body).unwrap_or(body));
+        head_tuple(py, &head)
     }
 }
 

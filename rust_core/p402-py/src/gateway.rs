@@ -6,6 +6,7 @@ use crate::reply::PyReply;
 use crate::runtime::{Lane, Wakeups};
 use bytes::Bytes;
 use p402_core::cache::rules::shipped_weights;
+use p402_core::door::Door;
 use p402_core::reply::{ApiError, Code};
 use p402_io::clock::{Clock, SystemClock};
 use p402_io::embed::{Embedder, Hashed, Lazy};
@@ -149,18 +150,24 @@ impl PyGateway {
         Ok(())
     }
 
-    /// Starts one chat request. `headers` are the ASGI pairs; only `x-p402-*` and two
-    /// `x-stainless-*` are read. The answer comes through the reply's `next`.
+    /// Starts one request that came to `path`. `headers` are the ASGI pairs; only `x-p402-*` and
+    /// two `x-stainless-*` are read. The answer comes through the reply's `next`.
+    #[expect(clippy::too_many_arguments, reason = "one crossing, plain values")]
     fn chat(
         &self,
         tenant: &str,
         headers: &Bound<'_, PyList>,
         body: &Bound<'_, PyBytes>,
         received: u64,
+        path: &str,
     ) -> PyResult<PyReply> {
+        let door = Door::at(path)
+            .ok_or_else(|| PyValueError::new_err(format!("there is no door at `{path}`")))?;
         let lane = self.lane()?;
-        let call = call(tenant, headers, Bytes::copy_from_slice(body.as_bytes()), received)?;
-        let outbox = Arc::new(Outbox::default());
+        let mut call = call(tenant, headers, Bytes::copy_from_slice(body.as_bytes()), received)?;
+        call.door = door;
+        call.problem &= door.error(b"{}").is_none();
+        let outbox = Arc::new(Outbox::of(door));
         lane.spawn(self.gateway.clone().serve(call, Arc::clone(&outbox)));
         Ok(PyReply::new(outbox, Arc::clone(&self.wakeups)))
     }
@@ -227,6 +234,7 @@ pub fn call(
     received: u64,
 ) -> PyResult<Call> {
     let mut call = Call {
+        door: Door::Chat,
         tenant: Arc::from(tenant),
         body,
         key: 0,
@@ -253,13 +261,13 @@ pub fn call(
                     call.key = key_hash(value.get(token.unwrap_or(0)..).unwrap_or_default());
                 }
                 b"accept" => call.problem = is_problem(value.cast::<PyBytes>()?.as_bytes()),
-                b"api-key" => call.key = key_hash(value.cast::<PyBytes>()?.as_bytes()),
+                b"api-key" => call.key = key_hash(value.cast::<PyBytes>()?.as_bytes().trim_ascii()),
                 _ => {}
             }
             continue;
         }
         if name == b"x-api-key" {
-            call.key = key_hash(value.cast::<PyBytes>()?.as_bytes());
+            call.key = key_hash(value.cast::<PyBytes>()?.as_bytes().trim_ascii());
         } else if name.starts_with(b"x-p402-") {
             call.twins.push((String::from_utf8_lossy(name).into_owned(), text(&value)?));
         } else if name == b"x-stainless-read-timeout" {

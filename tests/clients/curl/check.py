@@ -117,7 +117,7 @@ def refusals() -> None:
             assert (int(found), error["code"]) == (status, code), (found, error)
             assert {"message", "type", "param", "code"} <= set(error)
     with check("a refusal: unknown URL"):
-        assert json.loads(_curl(f"{BASE_URL}/embeddings"))["error"]["code"] == "unknown_url"
+        assert json.loads(_curl(f"{BASE_URL}/files"))["error"]["code"] == "unknown_url"
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 //! Decides how the catalogue reads to a client: the bodies of `GET /models` and `/models/{id}`.
 //! Does not say who may use a model: whether an offer is live comes in.
 
+use super::kind::OfferKind;
 use super::price::row_at;
 use super::resolve::Resolved;
 use super::task::Task;
@@ -84,6 +85,9 @@ impl Catalog {
         providers.dedup();
         facts.value("providers", &providers);
         facts.value("live", &listed.offers.iter().any(|at| live(*at)));
+        if offer.kind != OfferKind::Chat {
+            facts.text("kind", offer.kind.name());
+        }
         facts.value("context", &offer.context);
         if let Some(most) = offer.max_output {
             facts.value("max_output", &most);

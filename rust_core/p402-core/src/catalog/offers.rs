@@ -2,12 +2,13 @@
 //! Does not read prices (rates.rs), flags (flags.rs) or speed classes (speed.rs).
 
 use super::build::{Index, index};
+use super::kind::OfferKind;
 use super::load::{CatalogError, Placed};
 use super::record::{CapabilityLink, OfferRecord, RowLink};
 use super::task::{Effort, Task};
 use super::types::{
-    Capability, CapabilityEffort, CapabilityMatch, Catalog, Confidence, Efforts, Modalities, Offer,
-    Tokenizer,
+    Capability, CapabilityEffort, CapabilityMatch, Catalog, Confidence, DialectName, Efforts,
+    Modalities, Offer, Tokenizer,
 };
 use super::{flags, rates, speed};
 
@@ -66,10 +67,12 @@ fn offer(catalog: &mut Catalog, known: &Known, row: Placed<OfferRecord>) -> Resu
         None if place.layer > 0 => CONTEXT_DEFAULT,
         None => return Err("it has no context".to_owned()),
     };
+    let kind = kind(catalog, provider, record.kind.as_deref())?;
     let link = link(catalog, known, &record)?;
     let canonical = record.canonical.unwrap_or_else(|| record.model.clone());
     Ok(Offer {
         provider,
+        kind,
         upstream_id: record.upstream_id.unwrap_or_else(|| record.model.clone()),
         home: record.home.unwrap_or(false),
         context,
@@ -99,6 +102,18 @@ fn offer(catalog: &mut Catalog, known: &Known, row: Placed<OfferRecord>) -> Resu
         model: record.model.into(),
         canonical,
     })
+}
+
+/// What is no chat passes as bytes: it needs a provider that speaks the clients' own language.
+fn kind(catalog: &Catalog, provider: usize, word: Option<&str>) -> Result<OfferKind, String> {
+    let Some(word) = word else { return Ok(OfferKind::Chat) };
+    let kind = OfferKind::parse(word).ok_or_else(|| format!("unknown kind {word:?}"))?;
+    let house = catalog.providers.get(provider);
+    let passes = house.is_some_and(|house| house.dialect == DialectName::OpenAi);
+    if kind == OfferKind::Chat || passes {
+        return Ok(kind);
+    }
+    Err(format!("a model of the kind {word:?} needs a provider of the dialect openai"))
 }
 
 fn confidence(word: &str) -> Option<Confidence> {

@@ -70,6 +70,7 @@ record!(CapabilityRecord {
 
 record!(OfferRecord {
     provider, model;
+    kind: Box<str>,
     canonical: Box<str>,
     home: bool,
     upstream_id: Box<str>,

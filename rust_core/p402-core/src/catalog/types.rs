@@ -1,6 +1,7 @@
 //! Decides the shape of the catalogue in memory: providers, offers, prices, capability.
 //! Does not parse (load.rs), price (price.rs) or resolve names (resolve.rs).
 
+use super::kind::OfferKind;
 use super::resolve::Names;
 use super::task::Effort;
 use crate::money::{Rate, Usd};
@@ -261,6 +262,7 @@ pub struct Efforts {
 pub struct Offer {
     /// Index into `Catalog::providers`.
     pub provider: usize,
+    pub kind: OfferKind,
     /// The id P402 shows and resolves (`provider/model`).
     pub model: Arc<str>,
     /// The id the upstream is asked for.

@@ -7,4 +7,4 @@ mod request;
 
 pub use finish::FinishReason;
 pub use message::{Content, FilePart, ImagePart, Message, Part, Role, ToolCall};
-pub use request::{JsonSchema, Request, ResponseFormat, Tool, ToolChoice};
+pub use request::{Function, JsonSchema, Request, ResponseFormat, Tool, ToolChoice};

@@ -7,11 +7,15 @@ pub mod gemini;
 pub mod openai;
 pub mod wire;
 
+mod ask;
+mod events;
 mod media;
 mod render;
 mod thoughts;
 mod translate;
+mod turns;
 
+pub(crate) use translate::Dropped;
 pub use translate::{
     Codec, Decode, Encoded, Forgetful, Kept, Recall, Target, Translated, Unsaid, codec,
 };

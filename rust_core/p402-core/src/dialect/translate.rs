@@ -129,11 +129,11 @@ impl Target<'_> {
 }
 
 impl Unsaid {
-    pub(super) fn parameter(param: &str, message: &str) -> Self {
+    pub(crate) fn parameter(param: &str, message: &str) -> Self {
         Self { code: "unsupported_parameter", param: param.into(), message: message.into() }
     }
 
-    pub(super) fn content(param: &str, message: &str) -> Self {
+    pub(crate) fn content(param: &str, message: &str) -> Self {
         Self { code: "unsupported_content", param: param.into(), message: message.into() }
     }
 
@@ -163,10 +163,10 @@ impl Unsaid {
 
 /// Names of dropped fields, each once.
 #[derive(Debug, Default)]
-pub(super) struct Dropped(pub(super) Vec<String>);
+pub(crate) struct Dropped(pub(crate) Vec<String>);
 
 impl Dropped {
-    pub(super) fn name(&mut self, field: &str) {
+    pub(crate) fn name(&mut self, field: &str) {
         if !self.0.iter().any(|known| known == field) {
             self.0.push(field.to_owned());
         }

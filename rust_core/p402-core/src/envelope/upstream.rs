@@ -17,6 +17,8 @@ pub struct UpstreamBody<'a> {
     /// Effort that P402 chose; `None` leaves the client's.
     pub effort: Option<Effort>,
     pub quirks: &'a Quirks,
+    /// The body was told by a door of another language, and its marks mean nothing here.
+    pub told: bool,
 }
 
 /// Request fields that OpenAI's own API documents; `drop=unknown` cuts the others.
@@ -84,6 +86,12 @@ pub fn upstream_body(body: &[u8], scan: &Scan, to: &UpstreamBody<'_>) -> (Vec<u8
     draft.tool_choice();
     draft.sampling();
     draft.drops();
+    if to.told {
+        draft.marks();
+    }
+    if to.quirks.tool_id_alnum9 {
+        super::ids::shorten(body, scan, &mut draft.edits);
+    }
     if !to.quirks.developer_role {
         for role in &scan.developer_roles {
             draft.edits.replace(*role, *b"\"system\"");
@@ -288,6 +296,28 @@ impl Draft<'_> {
                 self.drop_field(name);
             }
         }
+    }
+
+    /// Marks for one vendor's cache, and thoughts that only their maker takes back.
+    fn marks(&mut self) {
+        let starts = |name: &str| {
+            let list = self.scan.field(name).map(|field| elements(self.body, field.value.start));
+            list.unwrap_or_default()
+        };
+        let messages = starts("messages");
+        let parts = messages.iter().filter_map(|at| inner(self.body, *at, "content"));
+        let parts = parts.flat_map(|content| elements(self.body, content.value.start));
+        let marked = starts("tools").into_iter().chain(parts).map(|at| (at, "cache_control"));
+        let thoughts = messages.iter().map(|at| (*at, "reasoning_details"));
+        let cuts: Vec<Span> = marked
+            .chain(thoughts)
+            .filter_map(|(at, name)| inner(self.body, at, name))
+            .map(|found| found.cut)
+            .collect();
+        for cut in cuts {
+            self.edits.replace(cut, Vec::new());
+        }
+        self.drop_field("top_k");
     }
 
     fn drop_strict(&mut self) {

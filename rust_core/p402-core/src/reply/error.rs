@@ -5,6 +5,7 @@ use super::code::Code;
 use super::json;
 use super::scrub::scrub;
 use crate::cache::wish::WishError;
+use crate::dialect::Unsaid;
 use crate::envelope::ScanError;
 use crate::money::Usd;
 use crate::route::FieldError;
@@ -16,6 +17,8 @@ pub const RETRY_HEADER_MS_MAX: u64 = 60_000;
 pub const UPSTREAM_ERROR_BYTES_MAX: usize = 64 << 10;
 /// An upstream's sentence is repeated up to here.
 const MESSAGE_CHARS_MAX: usize = 2_000;
+/// The object inside an upstream's error is repeated up to here, or left out.
+const INNER_BYTES_MAX: usize = 4_096;
 /// An upstream's type, code and param are repeated up to here.
 const WORD_CHARS_MAX: usize = 128;
 
@@ -79,6 +82,10 @@ impl ApiError {
         Self {
             status: Some(status),
             param: word(inner, "param"),
+            extra: filtered(inner)
+                .map(|json| ("innererror", Extra::Json(json)))
+                .into_iter()
+                .collect(),
             should_retry: Some(false),
             foreign: Some(foreign),
             ..Self::new(Code::UpstreamError, message)
@@ -203,6 +210,14 @@ impl From<ScanError> for ApiError {
     }
 }
 
+impl From<Unsaid> for ApiError {
+    fn from(unsaid: Unsaid) -> Self {
+        let code = Code::parse(unsaid.code).unwrap_or(Code::InvalidValue);
+        let param = Some(unsaid.param).filter(|param| !param.is_empty());
+        Self { param, ..Self::new(code, unsaid.message) }
+    }
+}
+
 impl From<FieldError> for ApiError {
     fn from(error: FieldError) -> Self {
         let code = Code::parse(error.code).unwrap_or(Code::P402FieldInvalid);
@@ -224,6 +239,14 @@ fn sentence(value: &Value, key: &str) -> Option<String> {
     let text = first.as_str().or_else(|| first.get("msg").and_then(Value::as_str))?;
     let clean: String = text.chars().filter(|c| !c.is_control() || *c == '\n').collect();
     (!clean.trim().is_empty()).then_some(clean)
+}
+
+/// What Azure's content filter found, where it says so: it goes on as it came, scrubbed.
+fn filtered(inner: &Value) -> Option<Value> {
+    let found = inner.get("innererror").filter(|found| found.is_object())?;
+    let text = found.to_string();
+    let fits = text.len() <= INNER_BYTES_MAX;
+    fits.then(|| serde_json::from_str(&scrub(&text)).ok())?
 }
 
 /// A short string; numbers become one.

@@ -65,6 +65,7 @@ fn advice(reason: &str) -> &'static str {
         "no_key" | "disabled" => "set a provider's key, or start with the sandbox",
         "not_allowed" | "denied" => "widen p402.models or p402.providers, or the tenant's lists",
         "not_pinned" => "leave p402.pin out",
+        "kind" => "name a model of the kind that this path serves",
         "unpriced" | "stale" => "name provider/model, or give the model a price",
         "context" => "shorten the input or lower max_tokens",
         "max_output" => "lower max_tokens",

@@ -7,7 +7,7 @@ use super::rules::Listed;
 use super::table::Facts;
 use super::types::{Ask, Lists};
 use super::wish::{CAP_MIN, Wish};
-use crate::catalog::Effort;
+use crate::catalog::{Effort, OfferKind};
 use crate::money::Usd;
 use crate::usage::Usage;
 
@@ -77,8 +77,11 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn of(wish: &Wish<'_>, gate: &Gatekeeper<'_>) -> Option<Self> {
-        let plain =
-            gate.open && !wish.is_pinned() && wish.effort.is_none() && wish.max_cost.is_none();
+        let plain = wish.kind == OfferKind::Chat
+            && gate.open
+            && !wish.is_pinned()
+            && wish.effort.is_none()
+            && wish.max_cost.is_none();
         let cap = u32::try_from(wish.max_tokens.unwrap_or(wish.default_cap)).ok()?;
         let least = if wish.max_tokens.is_some() { cap.max(1) } else { cap.min(CAP_MIN as u32) };
         let mut input = [u32::MAX; 8];
@@ -117,9 +120,13 @@ pub(super) fn judge(
     if !wish.pin_allows(world, offer) {
         return Err(Reason::NotPinned);
     }
+    if facts.kind != wish.kind {
+        return Err(Reason::Kind);
+    }
     if let Some(reason) = facts.barred {
         let named = matches!(wish.pinned, super::wish::Pinned::Offer(_));
         let lifted = match reason {
+            Reason::Kind => world.rules.allow_unpriced || world.catalog.is_priced(offer),
             Reason::Stale => named,
             Reason::Unmeasured => exactly || wish.is_pinned(),
             Reason::Unpriced => world.rules.allow_unpriced && wish.is_pinned(),
@@ -187,6 +194,16 @@ fn bounded(tokens: u64) -> u64 {
     tokens.saturating_mul(BOUND_PERCENT).div_ceil(100)
 }
 
+/// The most that one choice may be billed for: its cap, and what its language adds to that.
+pub(super) fn output_bound(
+    world: &World<'_>,
+    facts: &Facts,
+    (cap, effort): (u64, Option<Effort>),
+) -> u64 {
+    let raised = cap.saturating_add(world.catalog.thoughts_in_bound(facts.offer as usize, effort));
+    raised.min(u64::from(facts.max_output).max(cap))
+}
+
 /// The most an attempt can cost: input bound and output bound at the dearest reading.
 pub(super) fn claim(world: &World<'_>, wish: &Wish<'_>, facts: &Facts, tokens: u64) -> Usd {
     let offer = facts.offer as usize;
@@ -220,19 +237,24 @@ fn capped(
     facts: &Facts,
     (cap, max): (Cap, Usd),
 ) -> Result<Cap, Reason> {
+    // The effort is not chosen yet: whichever it is, its thoughts must be paid for.
+    let effort =
+        wish.effort.unwrap_or(if wish.is_pinned() { Effort::Default } else { Effort::Max });
+    let claim =
+        |tokens| claim(world, wish, facts, output_bound(world, facts, (tokens, Some(effort))));
     let most = u64::from(cap.tokens);
-    if claim(world, wish, facts, most) <= max {
+    if claim(most) <= max {
         return Ok(cap);
     }
     let least = CAP_MIN.min(most);
-    if wish.max_tokens.is_some() || claim(world, wish, facts, least) > max {
+    if wish.max_tokens.is_some() || claim(least) > max {
         return Err(Reason::OverMaxCost);
     }
     // Claims rise with the cap: the largest one that fits lies between.
     let (mut fits, mut over) = (least, most);
     while over - fits > 1 {
         let middle = fits + (over - fits) / 2;
-        if claim(world, wish, facts, middle) <= max { fits = middle } else { over = middle }
+        if claim(middle) <= max { fits = middle } else { over = middle }
     }
     Ok(Cap { tokens: fits as u32, sent: true })
 }

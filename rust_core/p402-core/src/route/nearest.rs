@@ -108,6 +108,7 @@ pub(super) const fn in_words(reason: Reason) -> &'static str {
         Reason::NotAllowed => "not in an allow list",
         Reason::Denied => "in a deny list",
         Reason::NotPinned => "the request is pinned to another model",
+        Reason::Kind => "a model of another kind was named",
         Reason::Unpriced => "has no price",
         Reason::Stale => "its facts are stale: name provider/model to use it",
         Reason::Unmeasured => "no evidence of its quality: pin it or allow it by exact name",

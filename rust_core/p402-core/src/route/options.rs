@@ -2,7 +2,7 @@
 //! Does not know the catalogue: whether a name exists is checked by who routes.
 
 use super::types::{Lists, Mode, Options, Said};
-use crate::catalog::Task;
+use crate::catalog::{OfferKind, Task};
 use crate::money::Usd;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -89,6 +89,7 @@ impl Options {
         let wishes = Wishes { body, headers };
         let flag = |key| wishes.read(key, Given::flag);
         Ok(Self {
+            kind: OfferKind::default(),
             mode: wishes.read("mode", Given::mode)?,
             task: wishes.read("task", Given::task)?.flatten(),
             models: wishes.read("models", Given::lists)?.unwrap_or_default(),

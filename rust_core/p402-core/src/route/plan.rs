@@ -156,20 +156,26 @@ impl Router {
                 Charge { usage: &usage, at: now.utc, service: sight.wish.service, fee_ppm: 0 };
             let (ttft_ms, ms) = sight.lens.time(candidate);
             let own = sight.wish.effort.is_some() || sight.wish.is_pinned();
+            let effort = if own { None } else { arm.sent };
+            let output_bound = eligible::output_bound(
+                sight.world,
+                facts,
+                (u64::from(candidate.cap), effort.or(sight.wish.effort)),
+            );
             Some(Attempt {
                 offer: facts.offer as usize,
                 arm: candidate.arm,
-                effort: if own { None } else { arm.sent },
+                effort,
                 score: candidate.shown(sight.wish.mode),
                 quality: candidate.q,
                 input_tokens: sight.wish.input_of(facts.tokenizer),
                 input_bound: sight.wish.bound_of(facts.tokenizer),
                 expected: sight.world.catalog.price(facts.offer as usize, &charge).upstream,
-                claim: eligible::claim(sight.world, sight.wish, facts, u64::from(candidate.cap)),
+                claim: eligible::claim(sight.world, sight.wish, facts, output_bound),
                 expected_ttft_ms: ttft_ms.ceil() as u64,
                 expected_ms: ms.ceil() as u64,
                 deadline_ms: self.deadline_ms(sight, arm, candidate.arm),
-                output_bound: u64::from(candidate.cap),
+                output_bound,
                 output_cap: candidate.cap_sent.then_some(u64::from(candidate.cap)),
                 why: *why,
             })

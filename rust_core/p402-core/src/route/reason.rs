@@ -10,6 +10,7 @@ pub enum Reason {
     NotAllowed,
     Denied,
     NotPinned,
+    Kind,
     Unpriced,
     Stale,
     Unmeasured,
@@ -40,12 +41,13 @@ pub enum Reason {
 pub(super) struct Tally([u32; Reason::ALL.len()]);
 
 impl Reason {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::NoKey,
         Self::Disabled,
         Self::NotAllowed,
         Self::Denied,
         Self::NotPinned,
+        Self::Kind,
         Self::Unpriced,
         Self::Stale,
         Self::Unmeasured,
@@ -79,6 +81,7 @@ impl Reason {
             Self::NotAllowed => "not_allowed",
             Self::Denied => "denied",
             Self::NotPinned => "not_pinned",
+            Self::Kind => "kind",
             Self::Unpriced => "unpriced",
             Self::Stale => "stale",
             Self::Unmeasured => "unmeasured",

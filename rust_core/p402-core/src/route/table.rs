@@ -4,6 +4,7 @@
 use super::bits::Bits;
 use super::prior::{self, Evidence, Quantiles, TASKS};
 use super::reason::{Reason, Tally};
+use crate::catalog::OfferKind;
 use crate::catalog::{
     Auth, CapabilityMatch, Catalog, Confidence, Effort, Offer, Provider, ProviderKind,
     ReasoningControl, Tokenizer,
@@ -48,6 +49,7 @@ pub(super) struct Facts {
     pub(super) max_input: u32,
     pub(super) max_output: u32,
     pub(super) has: Bits,
+    pub(super) kind: OfferKind,
     pub(super) words: u8,
     pub(super) reasoning: bool,
     pub(super) tokenizer: u8,
@@ -218,6 +220,7 @@ impl Table {
             max_input: tokens(offer.max_input),
             max_output: tokens(offer.max_output),
             has: Bits::of(offer, provider),
+            kind: offer.kind,
             words: offer.efforts.words,
             reasoning: offer.reasoning,
             tokenizer: tokenizer_index(offer.tokenizer) as u8,
@@ -313,7 +316,10 @@ fn declared(offer: &Offer, provider: &Provider) -> bool {
 
 fn barred(catalog: &Catalog, index: usize, offer: &Offer, unstated: bool) -> Option<Reason> {
     let guessed = matches!(offer.capability_match, None | Some(CapabilityMatch::PriceBand));
-    if !catalog.is_priced(index) {
+    if offer.kind != OfferKind::Chat {
+        // Nobody is led there who has not come by its door, and named it.
+        Some(Reason::Kind)
+    } else if !catalog.is_priced(index) {
         Some(Reason::Unpriced)
     } else if offer.confidence == Confidence::Stale {
         Some(Reason::Stale)

@@ -1,7 +1,7 @@
 //! Decides the shape of a routing question and of its answer.
 //! Does not score (score.rs) or order (rank.rs).
 
-use crate::catalog::{Effort, Script, Task};
+use crate::catalog::{Effort, OfferKind, Script, Task};
 use crate::envelope::Scan;
 use crate::id::RequestId;
 use crate::money::Usd;
@@ -41,6 +41,8 @@ pub struct Lists {
 /// The `p402` field and its header twins, checked (routing.md § 2.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
+    /// What the door asks for; not the client's to say.
+    pub kind: OfferKind,
     pub mode: Option<Mode>,
     /// `None` = auto.
     pub task: Option<Task>,

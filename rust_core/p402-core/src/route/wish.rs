@@ -6,7 +6,9 @@ use super::plan::World;
 use super::refusal::Refusal;
 use super::table::{TOKENIZER, TOKENIZERS};
 use super::types::{Ask, Lists, Mode};
-use crate::catalog::{Effort, Input, Resolved, Script, bound_input, estimate_input};
+use crate::catalog::{
+    Catalog, Effort, Input, OfferKind, Resolved, Script, bound_input, estimate_input,
+};
 use crate::config::Routing;
 use crate::envelope::{ResponseFormat, Role, ToolChoice};
 use crate::money::Usd;
@@ -27,6 +29,7 @@ pub(super) enum Pinned<'a> {
 /// A request as routing sees it.
 #[derive(Debug)]
 pub(super) struct Wish<'a> {
+    pub(super) kind: OfferKind,
     pub(super) mode: Mode,
     pub(super) pinned: Pinned<'a>,
     /// The name resolves to something, or asks for nothing in particular.
@@ -71,6 +74,7 @@ impl<'a> Wish<'a> {
             images: scan.parts.images,
         };
         let mut wish = Self {
+            kind: options.kind,
             mode: options.mode.unwrap_or(world.rules.mode),
             pinned: Pinned::Not,
             known: true,
@@ -98,7 +102,9 @@ impl<'a> Wish<'a> {
     fn name(&mut self, world: &World<'a>, ask: &Ask<'a>) -> Result<(), Refusal> {
         let (catalog, name) = (world.catalog, &*ask.scan.model);
         let asked = ask.options.pin;
-        let pin = asked || world.rules.pin_default;
+        // Vectors, voices and pictures of different models are not each other's: they are named.
+        let named = self.kind != OfferKind::Chat;
+        let pin = asked || named || world.rules.pin_default;
         let canonical = |offers: &'a [usize]| {
             offers.first().and_then(|offer| catalog.offers.get(*offer)).map(|o| &*o.canonical)
         };
@@ -112,12 +118,8 @@ impl<'a> Wish<'a> {
                         .to_owned(),
                 });
             }
-            Resolved::Unknown if pin => {
-                return Err(Refusal::ModelNotFound {
-                    name: name.to_owned(),
-                    near: catalog.near(name).into_iter().map(str::to_owned).collect(),
-                });
-            }
+            Resolved::Free if named => return Err(not_found(catalog, name)),
+            Resolved::Unknown if pin => return Err(not_found(catalog, name)),
             Resolved::Unknown => {
                 self.known = false;
                 self.warnings.push("model unknown, routed freely".to_owned());
@@ -167,6 +169,11 @@ impl<'a> Wish<'a> {
     pub(super) fn bound_of(&self, tokenizer: u8) -> u64 {
         self.bound.get(usize::from(tokenizer)).copied().unwrap_or_default()
     }
+}
+
+fn not_found(catalog: &Catalog, name: &str) -> Refusal {
+    let near = catalog.near(name).into_iter().map(str::to_owned).collect();
+    Refusal::ModelNotFound { name: name.to_owned(), near }
 }
 
 /// What must be there, one bit each.

@@ -181,6 +181,7 @@ pub fn start(gateway: &Gateway, body: &Value) -> Arc<Outbox> {
 pub fn start_of(tenant: &str, gateway: &Gateway, body: &Value) -> Arc<Outbox> {
     let outbox = Arc::new(Outbox::default());
     let call = Call {
+        door: p402_core::door::Door::Chat,
         tenant: Arc::from(tenant),
         body: Bytes::from(body.to_string()),
         twins: Vec::new(),

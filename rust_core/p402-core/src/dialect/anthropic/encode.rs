@@ -3,7 +3,10 @@
 
 use super::turns::{Block, Transcript, Turn};
 use crate::catalog::{Effort, ReasoningControl};
-use crate::chat::{Request, Tool, ToolChoice};
+use crate::chat::{Request, ToolChoice};
+use crate::dialect::ask::{
+    ONLY_JSON, answer_schema, functions, one_choice, parameters, wants_json_object, written,
+};
 use crate::dialect::translate::{Dropped, Target, Unsaid};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -108,13 +111,11 @@ pub(super) fn body(
     request: &Request<'_>,
     target: &Target<'_>,
 ) -> Result<(Vec<u8>, Vec<String>), Unsaid> {
-    if request.n > 1 {
-        return Err(Unsaid::parameter("n", "this provider gives one choice"));
-    }
+    one_choice(request)?;
     let mut dropped = Dropped::default();
     let mut transcript = Transcript::read(request, target.recall)?;
     dropped.if_any("messages.system", transcript.system_moved);
-    let tools = definitions(&request.tools)?;
+    let tools = definitions(request)?;
     let tool_choice = tool_choice(request, !tools.is_empty());
     let known = target.max_output.unwrap_or(MAX_TOKENS_UNKNOWN);
     let max_tokens = target.bound(request).unwrap_or(known);
@@ -122,9 +123,8 @@ pub(super) fn body(
     let silenced = forced || transcript.thoughts_lost;
     let mind = mind(request, target, (max_tokens, silenced), &mut dropped);
     let output_config = OutputConfig { effort: mind.effort, format: format(request)? };
-    if request.response_format.as_ref().is_some_and(|format| format.kind == "json_object") {
-        let text = "Answer with one JSON object and nothing else.";
-        transcript.system.push(Block::Text { text: text.into(), cache_control: None });
+    if wants_json_object(request) {
+        transcript.system.push(Block::Text { text: ONLY_JSON.into(), cache_control: None });
     }
     let thinks = !matches!(mind.thinking, None | Some(Thinking::Disabled));
     let sampling = sampling(request, target, thinks, &mut dropped);
@@ -139,8 +139,8 @@ pub(super) fn body(
         model: target.model,
         max_tokens,
         stream: target.stream,
-        system: transcript.system,
-        messages: transcript.turns,
+        system: std::mem::take(&mut transcript.system),
+        messages: transcript.messages()?,
         tools,
         tool_choice,
         sampling,
@@ -149,23 +149,16 @@ pub(super) fn body(
         output_config,
         metadata: target.user.map(|user_id| Metadata { user_id }),
     };
-    let json = serde_json::to_vec(&body)
-        .map_err(|_| Unsaid::parameter("messages", "the request cannot be written"))?;
-    Ok((json, dropped.0))
+    Ok((written(&body)?, dropped.0))
 }
 
-fn definitions<'a>(tools: &'a [Tool<'_>]) -> Result<Vec<Definition<'a>>, Unsaid> {
-    let bare = || serde_json::from_str::<&RawValue>(r#"{"type":"object","properties":{}}"#);
-    let mut list = Vec::with_capacity(tools.len());
-    for tool in tools {
-        let Some(function) = tool.function.as_ref().filter(|_| tool.kind != "custom") else {
-            return Err(Unsaid::parameter("tools", "this provider takes function tools only"));
-        };
-        let schema = function.parameters.map_or_else(bare, Ok);
+fn definitions<'a>(request: &'a Request<'_>) -> Result<Vec<Definition<'a>>, Unsaid> {
+    let mut list = Vec::with_capacity(request.tools.len());
+    for (tool, function) in functions(request)? {
         list.push(Definition {
             name: &function.name,
             description: function.description.as_deref(),
-            input_schema: schema.map_err(|_| Unsaid::parameter("tools", "a bad schema"))?,
+            input_schema: parameters(function)?,
             strict: function.strict,
             cache_control: tool.cache_control,
         });
@@ -192,12 +185,8 @@ fn tool_choice<'a>(request: &'a Request<'_>, has_tools: bool) -> Option<Choice<'
 }
 
 fn format<'a>(request: &'a Request<'_>) -> Result<Option<Format<'a>>, Unsaid> {
-    let asked = request.response_format.as_ref().filter(|format| format.kind == "json_schema");
-    let Some(asked) = asked else { return Ok(None) };
-    let schema = asked.json_schema.as_ref().and_then(|named| named.schema);
-    let schema = schema
-        .ok_or_else(|| Unsaid::parameter("response_format", "json_schema without a schema"))?;
-    Ok(Some(Format { r#type: "json_schema", schema }))
+    let asked = answer_schema(request)?;
+    Ok(asked.map(|(_, schema)| Format { r#type: "json_schema", schema }))
 }
 
 /// Thinking by effort where the model weighs for itself, by a budget where it counts.

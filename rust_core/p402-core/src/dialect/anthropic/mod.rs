@@ -6,6 +6,7 @@ mod encode;
 mod stream;
 mod turns;
 
+use super::events::SseEvents;
 use super::openai::{AnswerFault, StreamAsk};
 use super::translate::{Codec, Decode, Encoded, Target, Translated, Unsaid};
 use crate::chat::Request;
@@ -36,6 +37,6 @@ impl Codec for Anthropic {
     }
 
     fn decoder(&self, ask: &StreamAsk) -> Box<dyn Decode> {
-        Box::new(stream::Decoder::new(ask))
+        Box::new(SseEvents::new(stream::Messages::new(ask)))
     }
 }

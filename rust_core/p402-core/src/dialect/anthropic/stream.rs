@@ -4,25 +4,19 @@
 use super::THOUGHTS;
 use super::decode::{Counts, annotation, refusal, stop};
 use crate::chat::FinishReason;
+use crate::dialect::events::{Events, malformed};
 use crate::dialect::openai::{StreamAsk, StreamFault, in_stream};
 use crate::dialect::render::{Chunks, DONE, Opening};
 use crate::dialect::thoughts::{sealed, signed};
-use crate::dialect::translate::{Decode, Kept};
+use crate::dialect::translate::Kept;
 use crate::dialect::wire::json::{quoted, text_of};
 use crate::dialect::wire::object::Object;
-use crate::dialect::wire::sse::{SseDecoder, SseFault};
 
 /// The longest thought that is kept until its signature comes.
 const THOUGHT_BYTES_MAX: usize = 8 << 20;
 
 #[derive(Debug)]
-pub(super) struct Decoder {
-    sse: SseDecoder,
-    events: Events,
-}
-
-#[derive(Debug)]
-struct Events {
+pub(super) struct Messages {
     chunks: Chunks,
     block: Block,
     counts: Counts,
@@ -48,51 +42,18 @@ enum Block {
     Foreign,
 }
 
-impl Decoder {
+impl Messages {
     pub(super) fn new(ask: &StreamAsk) -> Self {
-        let events = Events {
+        Self {
             chunks: Chunks::new(ask),
             block: Block::Foreign,
             counts: Counts::default(),
             finish: None,
-        };
-        Self { sse: SseDecoder::new(), events }
-    }
-
-    fn drain(&mut self, out: &mut Vec<u8>) -> Result<(), StreamFault> {
-        while let Some(frame) = self.sse.next_frame() {
-            let frame = frame.map_err(|SseFault::TooLong| StreamFault::TooLarge)?;
-            self.events.event(frame.data, out)?;
-        }
-        Ok(())
-    }
-}
-
-impl Decode for Decoder {
-    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), StreamFault> {
-        self.sse.push(bytes);
-        self.drain(out)
-    }
-
-    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), StreamFault> {
-        self.sse.finish();
-        match self.drain(out) {
-            // The last event stopped short: that is a cut, not a bad event.
-            Err(StreamFault::Malformed(_)) => Err(StreamFault::Cut),
-            drained => drained,
         }
     }
-
-    fn kept(&self) -> Option<Kept> {
-        self.events.chunks.kept()
-    }
 }
 
-fn malformed(why: &str) -> StreamFault {
-    StreamFault::Malformed(why.to_owned())
-}
-
-impl Events {
+impl Events for Messages {
     fn event(&mut self, json: &[u8], out: &mut Vec<u8>) -> Result<(), StreamFault> {
         let event = Object::parse(json).filter(|_| std::str::from_utf8(json).is_ok());
         let event = event.ok_or_else(|| malformed("an event is not a JSON object"))?;
@@ -114,6 +75,12 @@ impl Events {
         Ok(())
     }
 
+    fn kept(&self) -> Option<Kept> {
+        self.chunks.kept()
+    }
+}
+
+impl Messages {
     fn start(&mut self, event: &Object<'_>, out: &mut Vec<u8>) -> Result<(), StreamFault> {
         let message = event.get("message").and_then(Object::parse);
         let message = message.ok_or_else(|| malformed("a message without a beginning"))?;

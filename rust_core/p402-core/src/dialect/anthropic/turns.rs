@@ -6,6 +6,7 @@ use crate::chat::{Message, Part, Request, Role, ToolCall};
 use crate::dialect::media::Medium;
 use crate::dialect::thoughts::{Thought, returned};
 use crate::dialect::translate::{Recall, Unsaid};
+use crate::dialect::turns::{self, Side, Turns, said, says};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -14,7 +15,7 @@ use std::borrow::Cow;
 #[derive(Debug, Default)]
 pub(super) struct Transcript<'a> {
     pub(super) system: Vec<Block<'a>>,
-    pub(super) turns: Vec<Turn<'a>>,
+    turns: Turns<Block<'a>>,
     /// A call of the tool loop at the end has lost the thoughts before it.
     pub(super) thoughts_lost: bool,
     /// There was nothing but system text, which then stands as the user's.
@@ -23,15 +24,8 @@ pub(super) struct Transcript<'a> {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Turn<'a> {
-    pub(super) role: Side,
+    role: &'static str,
     content: Vec<Block<'a>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Side {
-    User,
-    Assistant,
 }
 
 type Mark<'a> = Option<&'a RawValue>;
@@ -91,16 +85,17 @@ impl<'a> Transcript<'a> {
         if transcript.turns.is_empty() {
             transcript.system_moved = true;
             let system = std::mem::take(&mut transcript.system);
-            transcript.add(Side::User, system);
+            transcript.turns.add(Side::User, system);
         }
-        match transcript.turns.last().map(|turn| turn.role) {
-            None => Err(Unsaid::parameter("messages", "every message is empty")),
-            Some(Side::Assistant) => Err(Unsaid::parameter(
-                "messages",
-                "this provider does not continue an assistant message: end with the user's",
-            )),
-            Some(Side::User) => Ok(transcript),
-        }
+        Ok(transcript)
+    }
+
+    pub(super) fn messages(self) -> Result<Vec<Turn<'a>>, Unsaid> {
+        let written = |turn: turns::Turn<Block<'a>>| Turn {
+            role: if turn.side == Side::User { "user" } else { "assistant" },
+            content: turn.blocks,
+        };
+        Ok(self.turns.ended()?.into_iter().map(written).collect())
     }
 
     fn message(&mut self, message: &'a Message<'_>, recall: &dyn Recall) -> Result<(), Unsaid> {
@@ -110,24 +105,22 @@ impl<'a> Transcript<'a> {
                 if self.turns.is_empty() {
                     self.system.extend(blocks);
                 } else {
-                    self.add(Side::User, blocks.map(late_system).collect());
+                    self.turns.add(Side::User, blocks.map(late_system).collect());
                 }
             }
             Role::User => {
                 let blocks = blocks_of(message)?;
                 self.thoughts_lost = false;
-                self.add(Side::User, blocks);
+                self.turns.add(Side::User, blocks);
             }
             Role::Assistant => self.assistant(message, recall)?,
             Role::Tool => {
                 let id = call_id(message.tool_call_id.as_deref().unwrap_or_default());
                 let content = blocks_of(message)?;
-                self.result(Block::ToolResult { tool_use_id: id, content });
+                let result = Block::ToolResult { tool_use_id: id, content };
+                self.turns.result(result, |block| matches!(block, Block::ToolResult { .. }));
             }
-            Role::Function => {
-                let text = "messages of the role \"function\": use \"tool\" and tool_call_id";
-                return Err(Unsaid::parameter("messages", text));
-            }
+            Role::Function => return Err(turns::function_role()),
         }
         Ok(())
     }
@@ -141,38 +134,15 @@ impl<'a> Transcript<'a> {
         for call in calls {
             blocks.push(tool_use(call)?);
         }
-        self.add(Side::Assistant, blocks);
+        self.turns.add(Side::Assistant, blocks);
         Ok(())
-    }
-
-    /// Equal roles in a row are one turn; a turn without blocks is none.
-    fn add(&mut self, role: Side, blocks: Vec<Block<'a>>) {
-        if blocks.is_empty() {
-            return;
-        }
-        match self.turns.last_mut() {
-            Some(turn) if turn.role == role => turn.content.extend(blocks),
-            _ => self.turns.push(Turn { role, content: blocks }),
-        }
-    }
-
-    /// The results of one turn's calls stand together, before anything else the user says.
-    fn result(&mut self, block: Block<'a>) {
-        match self.turns.last_mut().filter(|turn| turn.role == Side::User) {
-            Some(turn) => {
-                let is_result = |block: &Block<'_>| matches!(block, Block::ToolResult { .. });
-                let at = turn.content.iter().take_while(|block| is_result(block)).count();
-                turn.content.insert(at, block);
-            }
-            None => self.turns.push(Turn { role: Side::User, content: vec![block] }),
-        }
     }
 }
 
 fn late_system(block: Block<'_>) -> Block<'_> {
     match block {
         Block::Text { text, cache_control } => {
-            Block::Text { text: format!("<system>{text}</system>").into(), cache_control }
+            Block::Text { text: turns::late_system(&text).into(), cache_control }
         }
         other => other,
     }
@@ -189,24 +159,23 @@ fn thought<'a>(thought: Thought) -> Block<'a> {
 }
 
 fn tool_use<'a>(call: &'a ToolCall<'_>) -> Result<Block<'a>, Unsaid> {
-    let input = serde_json::from_str(call.arguments())
-        .map_err(|_| Unsaid::parameter("messages", "a call's arguments are not JSON"))?;
+    let input = turns::input(call)?;
     Ok(Block::ToolUse { id: call_id(&call.id), name: call.name(), input })
 }
 
 /// The text parts that say something; the API refuses empty ones.
 fn text_blocks<'a>(message: &'a Message<'_>) -> impl Iterator<Item = Block<'a>> {
     let parts = message.content.0.iter().filter_map(text_block);
-    parts.chain(message.refusal.iter().filter_map(|refusal| text(refusal, None)))
+    let refusal = message.refusal.as_deref().filter(|text| says(text));
+    parts.chain(refusal.map(|text| block(text, None)))
 }
 
 fn text_block<'a>(part: &'a Part<'_>) -> Option<Block<'a>> {
-    text(part.refusal.as_deref().unwrap_or(&part.text), part.cache_control)
+    said(part).map(|text| block(text, part.cache_control))
 }
 
-fn text<'a>(text: &'a str, cache_control: Mark<'a>) -> Option<Block<'a>> {
-    let says = !text.trim().is_empty();
-    says.then_some(Block::Text { text: Cow::Borrowed(text), cache_control })
+const fn block<'a>(text: &'a str, cache_control: Mark<'a>) -> Block<'a> {
+    Block::Text { text: Cow::Borrowed(text), cache_control }
 }
 
 fn blocks_of<'a>(message: &'a Message<'_>) -> Result<Vec<Block<'a>>, Unsaid> {
@@ -229,10 +198,7 @@ fn blocks_of<'a>(message: &'a Message<'_>) -> Result<Vec<Block<'a>>, Unsaid> {
                 blocks.push(Block::Document { source: source(medium), title, cache_control });
             }
             ("text" | "refusal", ..) => blocks.extend(text_block(part)),
-            (kind, ..) => {
-                let text = format!("this provider takes no content part of the type {kind:?}");
-                return Err(Unsaid::content("messages", &text));
-            }
+            (kind, ..) => return Err(turns::foreign_part(kind)),
         }
     }
     Ok(blocks)

@@ -4,6 +4,9 @@
 use super::turns::{Block, CachePoint, Transcript, Turn};
 use crate::catalog::{Effort, ReasoningControl};
 use crate::chat::{Request, ToolChoice};
+use crate::dialect::ask::{
+    ONLY_JSON, answer_schema, functions, one_choice, parameters, wants_json_object, written,
+};
 use crate::dialect::translate::{Dropped, Target, Unsaid};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -108,18 +111,15 @@ pub(super) fn body(
     request: &Request<'_>,
     target: &Target<'_>,
 ) -> Result<(Vec<u8>, Vec<String>), Unsaid> {
-    if request.n > 1 {
-        return Err(Unsaid::parameter("n", "this provider gives one choice"));
-    }
+    one_choice(request)?;
     let mut dropped = Dropped::default();
     // There is no way to say "call nothing": tools that must not be called are not named.
     let withheld = request.tool_choice == Some(ToolChoice::None);
     let tools = if withheld { Vec::new() } else { specs(request)? };
     let as_text = tools.is_empty() && request.has_tool_turns();
     let mut transcript = Transcript::read(request, target.recall, (as_text, &mut dropped))?;
-    if request.response_format.as_ref().is_some_and(|format| format.kind == "json_object") {
-        let text = "Answer with one JSON object and nothing else.";
-        transcript.system.push(Block::Text(text.into()));
+    if wants_json_object(request) {
+        transcript.system.push(Block::Text(ONLY_JSON.into()));
     }
     let tool_choice = if tools.is_empty() { None } else { tool_choice(request) };
     let max_tokens = target.bound(request);
@@ -132,27 +132,20 @@ pub(super) fn body(
     dropped.if_any("user", request.user.is_some());
     request.rest.iter().for_each(|name| dropped.name(name));
     let body = Body {
-        messages: transcript.messages,
-        system: transcript.system,
+        system: std::mem::take(&mut transcript.system),
+        messages: transcript.messages()?,
         inference_config,
         tool_config: (!tools.is_empty()).then_some(ToolConfig { tools, tool_choice }),
         output_config: output_config(request)?,
         additional_model_request_fields: extra,
     };
-    let json = serde_json::to_vec(&body)
-        .map_err(|_| Unsaid::parameter("messages", "the request cannot be written"))?;
-    Ok((json, dropped.0))
+    Ok((written(&body)?, dropped.0))
 }
 
 fn specs<'a>(request: &'a Request<'_>) -> Result<Vec<Tool<'a>>, Unsaid> {
-    let bare = || serde_json::from_str::<&RawValue>(r#"{"type":"object","properties":{}}"#);
     let mut list = Vec::with_capacity(request.tools.len());
-    for tool in &request.tools {
-        let Some(function) = tool.function.as_ref().filter(|_| tool.kind != "custom") else {
-            return Err(Unsaid::parameter("tools", "this provider takes function tools only"));
-        };
-        let schema = function.parameters.map_or_else(bare, Ok);
-        let json = schema.map_err(|_| Unsaid::parameter("tools", "a bad schema"))?;
+    for (tool, function) in functions(request)? {
+        let json = parameters(function)?;
         list.push(Tool::ToolSpec(Spec {
             name: &function.name,
             description: function.description.as_deref().filter(|text| !text.is_empty()),
@@ -173,14 +166,8 @@ fn tool_choice<'a>(request: &'a Request<'_>) -> Option<Choice<'a>> {
 }
 
 fn output_config<'a>(request: &'a Request<'_>) -> Result<Option<OutputConfig<'a>>, Unsaid> {
-    let asked = request.response_format.as_ref().filter(|format| format.kind == "json_schema");
-    let Some(asked) = asked else { return Ok(None) };
-    let named = asked.json_schema.as_ref();
-    let schema = named.and_then(|named| named.schema);
-    let schema = schema
-        .ok_or_else(|| Unsaid::parameter("response_format", "json_schema without a schema"))?;
-    let name = named.and_then(|named| named.name.as_deref());
-    let json_schema = NamedSchema { schema: schema.get(), name };
+    let Some((named, schema)) = answer_schema(request)? else { return Ok(None) };
+    let json_schema = NamedSchema { schema: schema.get(), name: named.name.as_deref() };
     let text_format = TextFormat { r#type: "json_schema", structure: Structure { json_schema } };
     Ok(Some(OutputConfig { text_format }))
 }

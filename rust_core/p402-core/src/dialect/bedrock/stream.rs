@@ -4,6 +4,7 @@
 use super::THOUGHTS;
 use super::decode::{service_tier, stop, usage};
 use crate::chat::FinishReason;
+use crate::dialect::events::malformed;
 use crate::dialect::openai::{StreamAsk, StreamFault, in_stream};
 use crate::dialect::render::{Chunks, DONE, Opening};
 use crate::dialect::thoughts::{sealed, signed};
@@ -70,10 +71,6 @@ impl Decode for Decoder {
     fn kept(&self) -> Option<Kept> {
         self.chunks.kept()
     }
-}
-
-fn malformed(why: &str) -> StreamFault {
-    StreamFault::Malformed(why.to_owned())
 }
 
 impl Decoder {

@@ -6,6 +6,7 @@ use crate::chat::{Message, Part, Request, Role, ToolCall};
 use crate::dialect::media::Medium;
 use crate::dialect::thoughts::{Thought, returned};
 use crate::dialect::translate::{Dropped, Recall, Unsaid};
+use crate::dialect::turns::{self, Side, Turns, said};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -14,7 +15,7 @@ use std::borrow::Cow;
 #[derive(Debug, Default)]
 pub(super) struct Transcript<'a> {
     pub(super) system: Vec<Block<'a>>,
-    pub(super) messages: Vec<Turn<'a>>,
+    turns: Turns<Block<'a>>,
     /// A call of the tool loop at the end has lost the thoughts before it.
     pub(super) thoughts_lost: bool,
     /// Without tools no tool block may stand anywhere: calls and results are told as text.
@@ -24,15 +25,8 @@ pub(super) struct Transcript<'a> {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Turn<'a> {
-    role: Side,
+    role: &'static str,
     content: Vec<Block<'a>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Side {
-    User,
-    Assistant,
 }
 
 #[derive(Debug, Serialize)]
@@ -96,43 +90,41 @@ impl<'a> Transcript<'a> {
         for message in &request.messages {
             transcript.message(message, recall)?;
         }
-        if transcript.messages.is_empty() {
+        if transcript.turns.is_empty() {
             dropped.if_any("messages.system", !transcript.system.is_empty());
             let system = std::mem::take(&mut transcript.system);
-            transcript.add(Side::User, system);
+            transcript.turns.add(Side::User, system);
         }
-        match transcript.messages.last().map(|turn| turn.role) {
-            None => Err(Unsaid::parameter("messages", "every message is empty")),
-            Some(Side::Assistant) => Err(Unsaid::parameter(
-                "messages",
-                "this provider does not continue an assistant message: end with the user's",
-            )),
-            Some(Side::User) => Ok(transcript),
-        }
+        Ok(transcript)
+    }
+
+    pub(super) fn messages(self) -> Result<Vec<Turn<'a>>, Unsaid> {
+        let written = |turn: turns::Turn<Block<'a>>| Turn {
+            role: if turn.side == Side::User { "user" } else { "assistant" },
+            content: turn.blocks,
+        };
+        Ok(self.turns.ended()?.into_iter().map(written).collect())
     }
 
     fn message(&mut self, message: &'a Message<'_>, recall: &dyn Recall) -> Result<(), Unsaid> {
         match message.role {
-            Role::System | Role::Developer if self.messages.is_empty() => {
+            Role::System | Role::Developer if self.turns.is_empty() => {
                 self.system.extend(message.content.0.iter().flat_map(text_blocks));
             }
             Role::System | Role::Developer => {
                 let text = message.text();
-                let late = Block::Text(format!("<system>{text}</system>").into());
-                let none = text.trim().is_empty();
-                self.add(Side::User, if none { Vec::new() } else { vec![late] });
+                let late = || Block::Text(turns::late_system(&text).into());
+                let said = turns::says(&text).then(late);
+                self.turns.add(Side::User, said.into_iter().collect());
             }
             Role::User => {
                 self.thoughts_lost = false;
                 let blocks = self.blocks(message)?;
-                self.add(Side::User, blocks);
+                self.turns.add(Side::User, blocks);
             }
             Role::Assistant => self.assistant(message, recall)?,
             Role::Tool => self.result(message)?,
-            Role::Function => {
-                let text = "messages of the role \"function\": use \"tool\" and tool_call_id";
-                return Err(Unsaid::parameter("messages", text));
-            }
+            Role::Function => return Err(turns::function_role()),
         }
         Ok(())
     }
@@ -143,20 +135,20 @@ impl<'a> Transcript<'a> {
         self.thoughts_lost |= !calls.is_empty() && thoughts.is_empty();
         let mut blocks: Vec<Block<'a>> = thoughts.into_iter().map(reasoning).collect();
         blocks.extend(message.content.0.iter().flat_map(text_blocks));
-        blocks.extend(message.refusal.as_deref().and_then(text));
+        let refusal = message.refusal.as_deref().filter(|text| turns::says(text));
+        blocks.extend(refusal.map(|text| Block::Text(Cow::Borrowed(text))));
         for call in calls {
             blocks.push(if self.as_text { told_call(call) } else { tool_use(call)? });
         }
-        self.add(Side::Assistant, blocks);
+        self.turns.add(Side::Assistant, blocks);
         Ok(())
     }
 
-    /// The results of one turn's calls stand together, before anything else the user says.
     fn result(&mut self, message: &'a Message<'_>) -> Result<(), Unsaid> {
         let id = message.tool_call_id.as_deref().unwrap_or_default();
         if self.as_text {
             let told = format!("[result of {id}] {}", message.text());
-            self.add(Side::User, vec![Block::Text(told.into())]);
+            self.turns.add(Side::User, vec![Block::Text(told.into())]);
             return Ok(());
         }
         let mut content = self.blocks(message)?;
@@ -165,26 +157,8 @@ impl<'a> Transcript<'a> {
             content.push(Block::Text("(empty)".into()));
         }
         let block = Block::ToolResult { tool_use_id: id, content };
-        match self.messages.last_mut().filter(|turn| turn.role == Side::User) {
-            Some(turn) => {
-                let is_result = |block: &&Block<'_>| matches!(block, Block::ToolResult { .. });
-                let at = turn.content.iter().take_while(is_result).count();
-                turn.content.insert(at, block);
-            }
-            None => self.add(Side::User, vec![block]),
-        }
+        self.turns.result(block, |block| matches!(block, Block::ToolResult { .. }));
         Ok(())
-    }
-
-    /// Equal roles in a row are one turn; a turn without blocks is none.
-    fn add(&mut self, role: Side, blocks: Vec<Block<'a>>) {
-        if blocks.is_empty() {
-            return;
-        }
-        match self.messages.last_mut() {
-            Some(turn) if turn.role == role => turn.content.extend(blocks),
-            _ => self.messages.push(Turn { role, content: blocks }),
-        }
     }
 
     fn blocks(&mut self, message: &'a Message<'_>) -> Result<Vec<Block<'a>>, Unsaid> {
@@ -214,10 +188,7 @@ impl<'a> Transcript<'a> {
                     blocks.extend(texts);
                     continue;
                 }
-                (kind, ..) => {
-                    let text = format!("this provider takes no content part of the type {kind:?}");
-                    return Err(Unsaid::content("messages", &text));
-                }
+                (kind, ..) => return Err(turns::foreign_part(kind)),
             }
             blocks.extend(part.cache_control.map(|_| Block::CachePoint(CachePoint::default())));
         }
@@ -246,8 +217,7 @@ fn reasoning<'a>(thought: Thought) -> Block<'a> {
 }
 
 fn tool_use<'a>(call: &'a ToolCall<'_>) -> Result<Block<'a>, Unsaid> {
-    let input = serde_json::from_str(call.arguments())
-        .map_err(|_| Unsaid::parameter("messages", "a call's arguments are not JSON"))?;
+    let input = turns::input(call)?;
     Ok(Block::ToolUse { tool_use_id: &call.id, name: call.name(), input })
 }
 
@@ -257,7 +227,7 @@ fn told_call<'a>(call: &ToolCall<'_>) -> Block<'a> {
 
 /// A part's text, and the cache point behind it.
 fn text_blocks<'a>(part: &'a Part<'_>) -> impl Iterator<Item = Block<'a>> {
-    let said = text(part.refusal.as_deref().unwrap_or(&part.text));
+    let said = said(part).map(|text| Block::Text(Cow::Borrowed(text)));
     let point = part
         .cache_control
         .filter(|_| said.is_some())
@@ -265,16 +235,10 @@ fn text_blocks<'a>(part: &'a Part<'_>) -> impl Iterator<Item = Block<'a>> {
     said.into_iter().chain(point)
 }
 
-fn text(text: &str) -> Option<Block<'_>> {
-    (!text.trim().is_empty()).then_some(Block::Text(Cow::Borrowed(text)))
-}
-
 fn inline<'a>(text: &'a str, otherwise: &'a str) -> Result<(&'a str, &'a str), Unsaid> {
     match Medium::read(text, otherwise) {
         Medium::Inline { media_type, base64 } => Ok((media_type, base64)),
-        Medium::Link(_) => {
-            Err(Unsaid::content("messages", "this provider takes files as bytes, not as links"))
-        }
+        Medium::Link(_) => Err(turns::link_part()),
     }
 }
 

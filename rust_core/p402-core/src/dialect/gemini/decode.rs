@@ -6,7 +6,7 @@ use crate::chat::FinishReason;
 use crate::dialect::openai::{AnswerFault, StreamAsk, in_stream};
 use crate::dialect::render::{Call, Completion};
 use crate::dialect::thoughts::sealed;
-use crate::dialect::wire::object::{Object, items};
+use crate::dialect::wire::object::{Object, first, items};
 use crate::usage::{Usage, UsageShape, read_usage};
 
 /// One piece of an answer.
@@ -28,7 +28,7 @@ pub(super) fn answer(body: &[u8], ask: &StreamAsk) -> Result<Completion, AnswerF
     let mut completion = Completion {
         id: top.name("responseId"),
         model: top.name("modelVersion"),
-        usage: usage(&top),
+        usage: top.present("usageMetadata").and_then(usage),
         ..Completion::default()
     };
     let Some(candidate) = candidate(&top) else {
@@ -38,8 +38,8 @@ pub(super) fn answer(body: &[u8], ask: &StreamAsk) -> Result<Completion, AnswerF
         completion.finish = Some(FinishReason::ContentFilter);
         return Ok(completion);
     };
-    for part in parts(&candidate) {
-        let part = Object::parse(&part).ok_or_else(|| bad("a part is not an object"))?;
+    for part in parts(&content(&candidate)) {
+        let part = Object::parse(part).ok_or_else(|| bad("a part is not an object"))?;
         match said(&part, ask, completion.calls.len()) {
             Some(Said::Text(_)) => completion.text.push_str(&part.text("text").unwrap_or_default()),
             Some(Said::Thought(_)) => {
@@ -62,15 +62,16 @@ pub(super) fn answer(body: &[u8], ask: &StreamAsk) -> Result<Completion, AnswerF
 }
 
 /// The one candidate that was asked for.
-pub(super) fn candidate(top: &Object<'_>) -> Option<Object<'static>> {
-    let first = top.get("candidates").and_then(items)?.first().copied()?;
-    Object::parse(first).map(Object::into_owned)
+pub(super) fn candidate<'a>(top: &'a Object<'_>) -> Option<Object<'a>> {
+    top.get("candidates").and_then(first).and_then(Object::parse)
 }
 
-pub(super) fn parts(candidate: &Object<'_>) -> Vec<Vec<u8>> {
-    let content = candidate.get("content").and_then(Object::parse).unwrap_or_default();
-    let list = content.get("parts").and_then(items).unwrap_or_default();
-    list.into_iter().map(<[u8]>::to_vec).collect()
+pub(super) fn content<'a>(candidate: &'a Object<'_>) -> Object<'a> {
+    candidate.get("content").and_then(Object::parse).unwrap_or_default()
+}
+
+pub(super) fn parts<'a>(content: &'a Object<'_>) -> Vec<&'a [u8]> {
+    content.get("parts").and_then(items).unwrap_or_default()
 }
 
 /// What a part says; calls are numbered over the whole answer.
@@ -113,7 +114,7 @@ pub(super) fn stop(word: &str, has_calls: bool) -> Result<FinishReason, String> 
 }
 
 /// The counts, where they can be believed.
-pub(super) fn usage(top: &Object<'_>) -> Option<Usage> {
-    let read = read_usage(top.present("usageMetadata")?, UsageShape::GeminiExclThoughts);
+pub(super) fn usage(json: &[u8]) -> Option<Usage> {
+    let read = read_usage(json, UsageShape::GeminiExclThoughts);
     read.ok().map(|reported| reported.usage)
 }

@@ -4,6 +4,7 @@
 use super::turns::{Piece, Transcript, Turn};
 use crate::catalog::Effort;
 use crate::chat::{Request, ToolChoice};
+use crate::dialect::ask::{answer_schema, functions, one_choice, written};
 use crate::dialect::translate::{Dropped, Target, Unsaid};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -99,11 +100,9 @@ pub(super) fn body(
     request: &Request<'_>,
     target: &Target<'_>,
 ) -> Result<(Vec<u8>, Vec<String>), Unsaid> {
-    if request.n > 1 {
-        return Err(Unsaid::parameter("n", "this provider gives one choice"));
-    }
+    one_choice(request)?;
     let mut dropped = Dropped::default();
-    let transcript = Transcript::read(request, target, &mut dropped)?;
+    let mut transcript = Transcript::read(request, target, &mut dropped)?;
     let declarations = declarations(request)?;
     let generation_config = generation(request, target, &mut dropped)?;
     let tool_config = (!declarations.is_empty()).then(|| tool_config(request)).flatten();
@@ -112,11 +111,11 @@ pub(super) fn body(
     dropped.if_any("user", request.user.is_some());
     dropped.if_any("cache_control", request.marks_caches());
     request.rest.iter().for_each(|name| dropped.name(name));
-    let system = Some(transcript.system).filter(|parts| !parts.is_empty());
+    let system = Some(std::mem::take(&mut transcript.system)).filter(|parts| !parts.is_empty());
     let function_declarations = Some(declarations).filter(|list| !list.is_empty());
     let body = Body {
         system_instruction: system.map(|parts| Instruction { parts }),
-        contents: transcript.contents,
+        contents: transcript.contents()?,
         tools: function_declarations
             .map(|function_declarations| Tools { function_declarations })
             .into_iter()
@@ -124,17 +123,12 @@ pub(super) fn body(
         tool_config,
         generation_config,
     };
-    let json = serde_json::to_vec(&body)
-        .map_err(|_| Unsaid::parameter("messages", "the request cannot be written"))?;
-    Ok((json, dropped.0))
+    Ok((written(&body)?, dropped.0))
 }
 
 fn declarations<'a>(request: &'a Request<'_>) -> Result<Vec<Declaration<'a>>, Unsaid> {
     let mut list = Vec::with_capacity(request.tools.len());
-    for tool in &request.tools {
-        let Some(function) = tool.function.as_ref().filter(|_| tool.kind != "custom") else {
-            return Err(Unsaid::parameter("tools", "this provider takes function tools only"));
-        };
+    for (_, function) in functions(request)? {
         list.push(Declaration {
             name: &function.name,
             description: function.description.as_deref(),
@@ -165,11 +159,7 @@ fn generation<'a>(
     let stop_sequences: Vec<&str> = request.stop.iter().map(|text| &**text).filter(said).collect();
     dropped.if_any("stop", stop_sequences.len() < request.stop.len());
     let kind = request.response_format.as_ref().map_or("text", |format| &*format.kind);
-    let schema = request.response_format.as_ref().and_then(|format| format.json_schema.as_ref());
-    let schema = schema.and_then(|named| named.schema);
-    if kind == "json_schema" && schema.is_none() {
-        return Err(Unsaid::parameter("response_format", "json_schema without a schema"));
-    }
+    let schema = answer_schema(request)?.map(|(_, schema)| schema);
     let keeps = !target.refuses("temperature");
     dropped.if_any("temperature", request.temperature.is_some() && !keeps);
     let thinking_config = thinking(request, target, dropped);
@@ -197,10 +187,9 @@ fn thinking(request: &Request<'_>, target: &Target<'_>, dropped: &mut Dropped) -
     let effort = target.effort(request)?;
     let off = effort == Effort::None;
     let include_thoughts = !off;
-    if target.efforts.budget {
-        let endless = off && !target.efforts.toggle;
-        dropped.if_any("reasoning_effort", endless);
-        let thinking_budget = Some(if endless { BUDGET_MIN } else { budget(effort) });
+    if let Some(budget) = target.efforts.thought_budget(effort) {
+        dropped.if_any("reasoning_effort", off && budget > 0);
+        let thinking_budget = Some(budget);
         return Some(Mind { thinking_budget, include_thoughts, ..Mind::default() });
     }
     let minimal = target.efforts.words & (1 << Effort::Minimal as u8) != 0;
@@ -212,18 +201,4 @@ fn thinking(request: &Request<'_>, target: &Target<'_>, dropped: &mut Dropped) -
         Effort::High | Effort::Max | Effort::Default => "high",
     };
     Some(Mind { thinking_level: Some(level), include_thoughts, ..Mind::default() })
-}
-
-/// The least budget of a model that always thinks.
-const BUDGET_MIN: u64 = 128;
-
-const fn budget(effort: Effort) -> u64 {
-    match effort {
-        Effort::None => 0,
-        Effort::Minimal => 512,
-        Effort::Low => 1_024,
-        Effort::Medium | Effort::Default => 8_192,
-        Effort::High => 16_384,
-        Effort::Max => 24_576,
-    }
 }

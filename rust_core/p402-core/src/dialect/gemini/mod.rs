@@ -6,6 +6,7 @@ mod encode;
 mod stream;
 mod turns;
 
+use super::events::SseEvents;
 use super::openai::{AnswerFault, StreamAsk};
 use super::translate::{Codec, Decode, Encoded, Target, Translated, Unsaid};
 use crate::chat::Request;
@@ -29,7 +30,7 @@ impl Codec for Gemini {
     }
 
     fn decoder(&self, ask: &StreamAsk) -> Box<dyn Decode> {
-        Box::new(stream::Decoder::new(ask))
+        Box::new(SseEvents::new(stream::Pieces::new(ask)))
     }
 }
 

@@ -2,98 +2,60 @@
 //! Does not end a stream that had no finish word: its bytes ending is then a cut.
 
 use super::THOUGHTS;
-use super::decode::{Said, candidate, is_blocked, parts, said, stop, usage};
+use super::decode::{Said, candidate, content, is_blocked, parts, said, stop, usage};
 use crate::chat::FinishReason;
+use crate::dialect::events::{Events, malformed};
 use crate::dialect::openai::{StreamAsk, StreamFault, in_stream};
 use crate::dialect::render::{Chunks, DONE, Opening};
 use crate::dialect::thoughts::sealed;
-use crate::dialect::translate::{Decode, Kept};
+use crate::dialect::translate::Kept;
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::Object;
-use crate::dialect::wire::sse::{SseDecoder, SseFault};
-use crate::usage::Usage;
 
 #[derive(Debug)]
-pub(super) struct Decoder {
-    sse: SseDecoder,
-    pieces: Pieces,
-}
-
-#[derive(Debug)]
-struct Pieces {
+pub(super) struct Pieces {
     ask: StreamAsk,
     chunks: Chunks,
     begun: bool,
-    /// Repeated on every piece: the last one holds.
-    usage: Option<Usage>,
+    /// Repeated on every piece: the last one holds, and is read when it is asked for.
+    usage: Vec<u8>,
     finish: Option<FinishReason>,
 }
 
-impl Decoder {
+impl Pieces {
     pub(super) fn new(ask: &StreamAsk) -> Self {
-        let pieces = Pieces {
+        Self {
             chunks: Chunks::new(ask),
             ask: ask.clone(),
             begun: false,
-            usage: None,
+            usage: Vec::new(),
             finish: None,
-        };
-        Self { sse: SseDecoder::new(), pieces }
-    }
-
-    fn drain(&mut self, out: &mut Vec<u8>) -> Result<(), StreamFault> {
-        while let Some(frame) = self.sse.next_frame() {
-            let frame = frame.map_err(|SseFault::TooLong| StreamFault::TooLarge)?;
-            self.pieces.piece(frame.data, out)?;
         }
-        Ok(())
     }
 }
 
-impl Decode for Decoder {
-    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), StreamFault> {
-        self.sse.push(bytes);
-        self.drain(out)
-    }
-
-    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), StreamFault> {
-        self.sse.finish();
-        match self.drain(out) {
-            // The last piece stopped short: that is a cut, not a bad piece.
-            Err(StreamFault::Malformed(_)) => return Err(StreamFault::Cut),
-            drained => drained?,
-        }
-        if self.pieces.finish.is_some() {
-            out.extend_from_slice(DONE);
-        }
-        Ok(())
-    }
-
-    fn kept(&self) -> Option<Kept> {
-        self.pieces.chunks.kept()
-    }
-}
-
-impl Pieces {
-    fn piece(&mut self, json: &[u8], out: &mut Vec<u8>) -> Result<(), StreamFault> {
-        let malformed = |why: &str| StreamFault::Malformed(why.to_owned());
+impl Events for Pieces {
+    fn event(&mut self, json: &[u8], out: &mut Vec<u8>) -> Result<(), StreamFault> {
         let top = Object::parse(json).filter(|_| std::str::from_utf8(json).is_ok());
         let top = top.ok_or_else(|| malformed("a piece is not a JSON object"))?;
         if top.present("error").is_some() {
             return Err(StreamFault::Upstream(Box::new(in_stream(json))));
         }
         self.begin(&top, out);
-        self.usage = usage(&top).or(self.usage);
+        if let Some(json) = top.present("usageMetadata") {
+            self.usage.clear();
+            self.usage.extend_from_slice(json);
+        }
         let Some(candidate) = candidate(&top) else {
             if is_blocked(&top) && self.finish.is_none() {
                 self.end_with(FinishReason::ContentFilter, out);
             } else if self.finish.is_some() {
-                self.chunks.usage(out, self.usage.as_ref());
+                self.chunks.usage(out, usage(&self.usage).as_ref());
             }
             return Ok(());
         };
-        for part in parts(&candidate) {
-            let part = Object::parse(&part).ok_or_else(|| malformed("a part is no object"))?;
+        for part in parts(&content(&candidate)) {
+            let part = Object::parse(part).ok_or_else(|| malformed("a part is no object"))?;
             self.part(&part, out);
         }
         if let Some(word) = candidate.name("finishReason")
@@ -105,6 +67,18 @@ impl Pieces {
         Ok(())
     }
 
+    fn ended(&mut self, out: &mut Vec<u8>) {
+        if self.finish.is_some() {
+            out.extend_from_slice(DONE);
+        }
+    }
+
+    fn kept(&self) -> Option<Kept> {
+        self.chunks.kept()
+    }
+}
+
+impl Pieces {
     fn begin(&mut self, top: &Object<'_>, out: &mut Vec<u8>) {
         if std::mem::replace(&mut self.begun, true) {
             return;
@@ -145,6 +119,6 @@ impl Pieces {
         if self.finish.replace(reason).is_none() {
             self.chunks.finish(out, reason, None);
         }
-        self.chunks.usage(out, self.usage.as_ref());
+        self.chunks.usage(out, usage(&self.usage).as_ref());
     }
 }

@@ -2,10 +2,11 @@
 //! Does not choose parameters (encode.rs).
 
 use super::THOUGHTS;
-use crate::chat::{Message, Part, Request, Role, ToolCall};
+use crate::chat::{Message, Request, Role, ToolCall};
 use crate::dialect::media::Medium;
 use crate::dialect::thoughts::returned;
 use crate::dialect::translate::{Dropped, Target, Unsaid};
+use crate::dialect::turns::{self, Side, Turns, said};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -17,20 +18,13 @@ const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 #[derive(Debug, Default)]
 pub(super) struct Transcript<'a> {
     pub(super) system: Vec<Piece<'a>>,
-    pub(super) contents: Vec<Turn<'a>>,
+    turns: Turns<Piece<'a>>,
 }
 
 #[derive(Debug, Serialize)]
 pub(super) struct Turn<'a> {
-    role: Side,
+    role: &'static str,
     parts: Vec<Piece<'a>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Side {
-    User,
-    Model,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -86,34 +80,36 @@ impl<'a> Transcript<'a> {
         for message in &request.messages {
             match message.role {
                 Role::System | Role::Developer => transcript.system(message),
-                Role::User => transcript.add(Side::User, pieces(message)?),
+                Role::User => transcript.turns.add(Side::User, pieces(message)?),
                 Role::Assistant => transcript.assistant(message, target, dropped)?,
                 Role::Tool | Role::Function => transcript.result(request, message)?,
             }
         }
-        if transcript.contents.is_empty() {
+        if transcript.turns.is_empty() {
             dropped.if_any("messages.system", !transcript.system.is_empty());
             let system = std::mem::take(&mut transcript.system);
-            transcript.add(Side::User, system);
+            transcript.turns.add(Side::User, system);
         }
-        match transcript.contents.last().map(|turn| turn.role) {
-            None => Err(Unsaid::parameter("messages", "every message is empty")),
-            Some(Side::Model) => Err(Unsaid::parameter(
-                "messages",
-                "this provider does not continue an assistant message: end with the user's",
-            )),
-            Some(Side::User) => Ok(transcript),
-        }
+        Ok(transcript)
+    }
+
+    pub(super) fn contents(self) -> Result<Vec<Turn<'a>>, Unsaid> {
+        let written = |turn: turns::Turn<Piece<'a>>| Turn {
+            role: if turn.side == Side::User { "user" } else { "model" },
+            parts: turn.blocks,
+        };
+        Ok(self.turns.ended()?.into_iter().map(written).collect())
     }
 
     fn system(&mut self, message: &'a Message<'_>) {
-        let texts = message.content.0.iter().filter_map(|part| text(&part.text));
-        if self.contents.is_empty() {
+        let texts = message.content.0.iter().filter_map(said).map(Piece::text);
+        if self.turns.is_empty() {
             self.system.extend(texts);
         } else {
             let text = message.text();
-            let late = Piece::text(format!("<system>{text}</system>"));
-            self.add(Side::User, if text.trim().is_empty() { Vec::new() } else { vec![late] });
+            let late = || Piece::text(turns::late_system(&text));
+            let said = turns::says(&text).then(late);
+            self.turns.add(Side::User, said.into_iter().collect());
         }
     }
 
@@ -123,9 +119,9 @@ impl<'a> Transcript<'a> {
         target: &Target<'_>,
         dropped: &mut Dropped,
     ) -> Result<(), Unsaid> {
-        let said = |part: &'a Part<'_>| text(part.refusal.as_deref().unwrap_or(&part.text));
-        let mut parts: Vec<Piece<'a>> = message.content.0.iter().filter_map(said).collect();
-        parts.extend(message.refusal.as_deref().and_then(text));
+        let texts = message.content.0.iter().filter_map(said);
+        let refusal = message.refusal.as_deref().filter(|text| turns::says(text));
+        let mut parts: Vec<Piece<'a>> = texts.chain(refusal).map(Piece::text).collect();
         let kept = returned(message, THOUGHTS, target.recall);
         let mut kept = kept.into_iter().filter_map(|thought| thought.data);
         for (at, call) in message.calls().iter().enumerate() {
@@ -140,11 +136,11 @@ impl<'a> Transcript<'a> {
             }
             parts.push(function_call(call, signature)?);
         }
-        self.add(Side::Model, parts);
+        self.turns.add(Side::Assistant, parts);
         Ok(())
     }
 
-    /// Results answer by name; those of one turn stand together, before what the user says.
+    /// Results answer by name.
     fn result(&mut self, request: &'a Request<'_>, message: &'a Message<'_>) -> Result<(), Unsaid> {
         let id = message.tool_call_id.as_deref().unwrap_or_default();
         let name = request.called(id).or(message.name.as_deref());
@@ -156,26 +152,8 @@ impl<'a> Transcript<'a> {
         }
         let response = Response { name, response: outcome(message.text()) };
         let piece = Piece { function_response: Some(response), ..Piece::default() };
-        match self.contents.last_mut().filter(|turn| turn.role == Side::User) {
-            Some(turn) => {
-                let is_result = |piece: &&Piece<'_>| piece.function_response.is_some();
-                let at = turn.parts.iter().take_while(is_result).count();
-                turn.parts.insert(at, piece);
-            }
-            None => self.add(Side::User, vec![piece]),
-        }
+        self.turns.result(piece, |piece| piece.function_response.is_some());
         Ok(())
-    }
-
-    /// Equal roles in a row are one turn; a turn without parts is none.
-    fn add(&mut self, role: Side, parts: Vec<Piece<'a>>) {
-        if parts.is_empty() {
-            return;
-        }
-        match self.contents.last_mut() {
-            Some(turn) if turn.role == role => turn.parts.extend(parts),
-            _ => self.contents.push(Turn { role, parts }),
-        }
     }
 }
 
@@ -183,10 +161,6 @@ impl<'a> Piece<'a> {
     fn text(text: impl Into<Cow<'a, str>>) -> Self {
         Self { text: Some(text.into()), ..Self::default() }
     }
-}
-
-fn text(text: &str) -> Option<Piece<'_>> {
-    (!text.trim().is_empty()).then(|| Piece::text(text))
 }
 
 fn outcome<'a>(text: String) -> Outcome<'a> {
@@ -201,8 +175,7 @@ fn function_call<'a>(
     call: &'a ToolCall<'_>,
     thought_signature: Option<Cow<'a, str>>,
 ) -> Result<Piece<'a>, Unsaid> {
-    let args = serde_json::from_str(call.arguments())
-        .map_err(|_| Unsaid::parameter("messages", "a call's arguments are not JSON"))?;
+    let args = turns::input(call)?;
     let function_call = Some(Call { name: call.name(), args });
     Ok(Piece { function_call, thought_signature, ..Piece::default() })
 }
@@ -222,20 +195,14 @@ fn pieces<'a>(message: &'a Message<'_>) -> Result<Vec<Piece<'a>>, Unsaid> {
                 continue;
             }
             ("text" | "refusal", ..) => {
-                parts.extend(text(part.refusal.as_deref().unwrap_or(&part.text)));
+                parts.extend(said(part).map(Piece::text));
                 continue;
             }
-            (kind, ..) => {
-                let text = format!("this provider takes no content part of the type {kind:?}");
-                return Err(Unsaid::content("messages", &text));
-            }
+            (kind, ..) => return Err(turns::foreign_part(kind)),
         };
         match medium {
             Medium::Inline { media_type, base64 } => parts.push(blob(media_type.into(), base64)),
-            Medium::Link(_) => {
-                let text = "this provider takes files as bytes, not as links";
-                return Err(Unsaid::content("messages", text));
-            }
+            Medium::Link(_) => return Err(turns::link_part()),
         }
     }
     Ok(parts)

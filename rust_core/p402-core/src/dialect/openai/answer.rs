@@ -41,6 +41,18 @@ pub struct Answer {
     /// The body without cost and metadata.
     pub body: Vec<u8>,
     usage_raw: Option<Vec<u8>>,
+    form: Form,
+}
+
+/// What is written into an answer when it is sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Its usage, with the cost, and the metadata.
+    Counted,
+    /// The metadata: it counts in no tokens.
+    Uncounted,
+    /// Nothing, for it is no JSON but of this type.
+    Raw(String),
 }
 
 /// What putting the choices right has found.
@@ -66,12 +78,48 @@ pub fn read_answer(body: &[u8], ask: &StreamAsk) -> Result<Answer, AnswerFault> 
 
 impl Answer {
     /// The body as the client gets it: `usage.cost` and `p402_metadata` added.
-    pub fn seal(self, seal: &Seal<'_>) -> Vec<u8> {
+    pub fn seal(mut self, seal: &Seal<'_>) -> Vec<u8> {
+        match self.form {
+            Form::Raw(_) => return self.body,
+            Form::Uncounted => {
+                append_metadata(&mut self.body, seal.metadata);
+                return self.body;
+            }
+            Form::Counted => {}
+        }
         let raw = self.usage_raw.as_deref().filter(|_| !self.usage_fault);
         let usage = usage_json(raw, seal.usage, seal.cost);
         let mut sealed = replace_usage(&self.body, &usage, seal.metadata.len());
         append_metadata(&mut sealed, seal.metadata);
         sealed
+    }
+
+    pub fn content_type(&self) -> &str {
+        match &self.form {
+            Form::Raw(kind) => kind,
+            Form::Counted | Form::Uncounted => "application/json",
+        }
+    }
+
+    /// An answer that is no completion.
+    pub(super) fn passed(
+        body: Vec<u8>,
+        (form, reported): (Form, Option<ReportedUsage>),
+        model: &str,
+    ) -> Self {
+        Self {
+            reported,
+            usage_fault: false,
+            usage_absurd: false,
+            finish_reason: None,
+            text_bytes: 0,
+            service_tier: None,
+            model: model.to_owned(),
+            upstream_id: None,
+            body,
+            usage_raw: None,
+            form,
+        }
     }
 }
 
@@ -118,6 +166,7 @@ fn read_object(text: &[u8], ask: &StreamAsk) -> Result<Answer, AnswerFault> {
         upstream_id: identity.upstream_id().map(str::to_owned),
         body: if changed { top.write() } else { text.to_vec() },
         usage_raw,
+        form: Form::Counted,
     })
 }
 

@@ -4,6 +4,9 @@
 use super::json::{Walk, text_of, whole_of, write_quoted};
 use std::borrow::Cow;
 
+/// Room for the members of what upstreams and clients usually send, so that it is taken once.
+const MEMBERS_USUAL: usize = 8;
+
 /// The members of one object in their order; of a doubled key the last value counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Object<'a> {
@@ -15,7 +18,8 @@ impl<'a> Object<'a> {
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         let mut walk = Walk::new(text);
         walk.eat(b'{')?;
-        let (mut object, mut first) = (Self::default(), true);
+        let mut object = Self { members: Vec::with_capacity(MEMBERS_USUAL) };
+        let mut first = true;
         while let Some(key) = walk.key(&mut first)? {
             let value = walk.value()?;
             let key = key.text();
@@ -156,6 +160,13 @@ impl<'a> Object<'a> {
         out.push(b'}');
         out
     }
+}
+
+/// The first item of an array.
+pub(crate) fn first(text: &[u8]) -> Option<&[u8]> {
+    let mut walk = Walk::new(text);
+    walk.eat(b'[')?;
+    if walk.item(&mut true)? { walk.value() } else { None }
 }
 
 /// The items of an array; `None` where the text is no array.

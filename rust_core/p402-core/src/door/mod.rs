@@ -1,0 +1,149 @@
+//! Decides by which doors clients come in that do not ask for a chat, and how they are answered.
+//! Does not serve them: what comes in is told as a chat, and the chat's answer is told back.
+
+mod completions;
+mod ending;
+mod gathered;
+mod listen;
+mod messages;
+mod passing;
+mod responses;
+mod written;
+
+use crate::catalog::OfferKind;
+use crate::dialect::Unsaid;
+use crate::dialect::wire::object::Object;
+
+/// The API a client speaks, by the path it came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Door {
+    #[default]
+    Chat,
+    /// Anthropic's Messages.
+    Messages,
+    /// OpenAI's Responses.
+    Responses,
+    /// OpenAI's older text completions.
+    Completions,
+    Embeddings,
+    Moderations,
+    Images,
+    Speech,
+}
+
+/// A request that came by a foreign door, as the one form that every stage knows.
+#[derive(Debug)]
+pub struct Entered {
+    /// A chat completion request.
+    pub body: Vec<u8>,
+    /// Names of what a chat has no words for, for `x-p402-warnings`.
+    pub dropped: Vec<String>,
+    /// Tells the answer back, where a chat's is not this door's own.
+    pub reply: Option<Box<dyn Retell>>,
+}
+
+/// Tells one chat answer in the language of its door.
+pub trait Retell: Send + Sync + std::fmt::Debug {
+    /// A whole completion, sealed.
+    fn whole(&mut self, completion: &[u8]) -> Vec<u8>;
+    /// Frames of a stream, whole ones, as they come.
+    fn frames(&mut self, frames: &[u8]) -> Vec<u8>;
+}
+
+impl Door {
+    /// The door at this path.
+    pub fn at(path: &str) -> Option<Self> {
+        Some(match path {
+            "/chat/completions" => Self::Chat,
+            "/messages" => Self::Messages,
+            "/responses" => Self::Responses,
+            "/completions" => Self::Completions,
+            "/embeddings" => Self::Embeddings,
+            "/moderations" => Self::Moderations,
+            "/images/generations" => Self::Images,
+            "/audio/speech" => Self::Speech,
+            _ => return None,
+        })
+    }
+
+    /// What it takes to serve it.
+    pub const fn kind(self) -> OfferKind {
+        match self {
+            Self::Chat | Self::Messages | Self::Responses => OfferKind::Chat,
+            Self::Completions => OfferKind::Completion,
+            Self::Embeddings => OfferKind::Embedding,
+            Self::Moderations => OfferKind::Moderation,
+            Self::Images => OfferKind::Image,
+            Self::Speech => OfferKind::Speech,
+        }
+    }
+
+    /// Where an upstream serves it, below its base; `None` where it is asked for a chat.
+    pub const fn passes_to(self) -> Option<&'static str> {
+        match self {
+            Self::Chat | Self::Messages | Self::Responses => None,
+            Self::Completions => Some("/completions"),
+            Self::Embeddings => Some("/embeddings"),
+            Self::Moderations => Some("/moderations"),
+            Self::Images => Some("/images/generations"),
+            Self::Speech => Some("/audio/speech"),
+        }
+    }
+
+    /// Tells a request as a chat; `None` where it is one already.
+    ///
+    /// # Errors
+    /// What a chat cannot say, or what is missing.
+    pub fn enter(self, body: &[u8]) -> Result<Option<Entered>, Unsaid> {
+        match self {
+            Self::Chat => Ok(None),
+            Self::Messages => messages::enter(body).map(Some),
+            Self::Responses => responses::enter(body).map(Some),
+            _ => passing::enter(self, body).map(Some),
+        }
+    }
+
+    /// The body of an upstream that is asked at `passes_to`: the client's own, for this model.
+    pub fn passed(self, body: &[u8], model: &str) -> Vec<u8> {
+        passing::passed(self, body, model)
+    }
+
+    /// The client wants vectors packed: its own SDKs ask so, whatever an upstream can do.
+    pub fn wants_packed(self, body: &[u8]) -> bool {
+        let top = Object::parse(body).unwrap_or_default();
+        self == Self::Embeddings && top.get("encoding_format") == Some(b"\"base64\"")
+    }
+
+    /// An error body of ours in this door's form; `None` where it has that already.
+    pub fn error(self, body: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Messages => Some(messages::error(body)),
+            _ => None,
+        }
+    }
+}
+
+/// The members of a request's body.
+fn top(body: &[u8]) -> Result<Object<'_>, Unsaid> {
+    let top = Object::parse(body).filter(|_| std::str::from_utf8(body).is_ok());
+    top.ok_or_else(|| Unsaid {
+        code: "invalid_json",
+        param: String::new(),
+        message: "the body is not a JSON object".to_owned(),
+    })
+}
+
+/// A member whose form is another than its API documents.
+fn mistyped(name: &str) -> Unsaid {
+    let message = format!("\"{name}\" does not have the form the API documents");
+    Unsaid { code: "invalid_type", param: name.to_owned(), message }
+}
+
+fn read<'a, T: serde::Deserialize<'a>>(name: &str, json: &'a [u8]) -> Result<T, Unsaid> {
+    serde_json::from_slice(json).map_err(|_| mistyped(name))
+}
+
+fn missing(name: &str) -> Unsaid {
+    let message = format!("\"{name}\" is required");
+    Unsaid { code: "missing_required_parameter", param: name.to_owned(), message }
+}

@@ -1,0 +1,166 @@
+//! Decides that each foreign door asks what was asked, and answers in its own language: a matrix of
+//! requests and answers, and streams cut at every byte.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail and read files"
+)]
+
+use p402_core::door::{Door, Entered};
+use p402_core::envelope::scan;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const DOORS: [(&str, Door, &str); 2] = [
+    (
+        "messages",
+        Door::Messages,
+        r#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}]}"#,
+    ),
+    (
+        "responses",
+        Door::Responses,
+        r#"{"model":"m","input":"x","temperature":0.5,"include":["reasoning.encrypted_content"]}"#,
+    ),
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/door")
+}
+
+fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let wanted = |path: &PathBuf| {
+        path.extension().is_some_and(|end| endings.iter().any(|wanted| end == *wanted))
+    };
+    let mut found: Vec<PathBuf> = paths.filter(wanted).collect();
+    found.sort();
+    found
+}
+
+fn snapshot(folder: &Path, name: &str, told: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(folder);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, told));
+}
+
+fn pretty(json: &[u8]) -> String {
+    let value: Value = serde_json::from_slice(json).unwrap();
+    serde_json::to_string_pretty(&value).unwrap()
+}
+
+fn stem(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn requests_are_told_as_chats() {
+    for (name, door, _) in DOORS {
+        let folder = folder().join(name);
+        let cases = files(&folder, &["json"]);
+        assert!(cases.len() >= 7, "{name}");
+        for path in cases {
+            let told = match door.enter(&fs::read(&path).unwrap()) {
+                Err(unsaid) => format!("400 {} {}: {}", unsaid.code, unsaid.param, unsaid.message),
+                Ok(entered) => {
+                    let Entered { body, dropped, .. } = entered.unwrap();
+                    // What comes in is a chat that the next stage can read.
+                    assert!(scan(&body).is_ok(), "{path:?}: {:?}", scan(&body));
+                    format!("dropped: {}\n{}", dropped.join(", "), pretty(&body))
+                }
+            };
+            snapshot(&folder, &stem(&path), &told);
+        }
+    }
+}
+
+fn entered(door: Door, body: &str) -> Entered {
+    door.enter(body.as_bytes()).unwrap().unwrap()
+}
+
+#[test]
+fn answers_are_told_back() {
+    let folder = folder().join("answers");
+    for path in files(&folder, &["json", "sse"]) {
+        let bytes = fs::read(&path).unwrap();
+        for (name, door, body) in DOORS {
+            let mut reply = entered(door, body).reply.unwrap();
+            let whole = path.extension().is_some_and(|end| end == "json");
+            let told = if whole {
+                pretty(&reply.whole(&bytes))
+            } else {
+                String::from_utf8(reply.frames(&bytes)).unwrap()
+            };
+            snapshot(&folder, &format!("{}_{name}", stem(&path)), &told);
+        }
+    }
+}
+
+/// Every event stands alone, is JSON, and says its own name.
+#[test]
+fn events_are_named_and_whole() {
+    for path in files(&folder().join("answers"), &["sse"]) {
+        for (_, door, body) in DOORS {
+            let told = entered(door, body).reply.unwrap().frames(&fs::read(&path).unwrap());
+            let text = String::from_utf8(told).unwrap();
+            for event in text.split_terminator("\n\n").filter(|event| !event.starts_with(':')) {
+                let (name, data) = event.split_once('\n').unwrap();
+                let json: Value =
+                    serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+                assert_eq!(json["type"], name.strip_prefix("event: ").unwrap(), "{event}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_is_the_same_however_it_is_cut() {
+    for path in files(&folder().join("answers"), &["sse"]) {
+        let bytes = fs::read(&path).unwrap();
+        for (name, door, body) in DOORS {
+            let told = |cuts: &[&[u8]]| {
+                let mut reply = entered(door, body).reply.unwrap();
+                cuts.iter().flat_map(|cut| reply.frames(cut)).collect::<Vec<u8>>()
+            };
+            let once = told(&[&bytes]);
+            let singly: Vec<&[u8]> = bytes.chunks(1).collect();
+            assert_eq!(told(&singly), once, "{path:?} {name} byte by byte");
+            for at in 1..bytes.len() {
+                let (head, tail) = bytes.split_at(at);
+                assert_eq!(told(&[head, tail]), once, "{path:?} {name} cut at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn errors_have_the_shape_of_their_door() {
+    let ours = br#"{"error":{"message":"no tenant has this key","type":"authentication_error","param":null,"code":"invalid_api_key","request_id":"req_1"}}"#;
+    let told: Value = serde_json::from_slice(&Door::Messages.error(ours).unwrap()).unwrap();
+    assert_eq!(told["type"], "error");
+    assert_eq!(told["error"]["type"], "authentication_error");
+    assert_eq!(told["error"]["code"], "invalid_api_key");
+    assert_eq!(told["request_id"], "req_1");
+    assert!(Door::Responses.error(ours).is_none());
+}
+
+#[test]
+fn an_event_too_long_to_be_told_ends_in_an_error() {
+    let chunk = |text: &str| {
+        let delta = serde_json::json!({"id": "c-1", "model": "m", "choices":
+            [{"index": 0, "delta": {"content": text}, "finish_reason": null}]});
+        format!("data: {delta}\n\n")
+    };
+    let long = "x".repeat(2 << 20);
+    let frames = [chunk("Hi"), chunk(&long), chunk("there")].concat();
+    for (name, door, body) in DOORS {
+        let told = entered(door, body).reply.unwrap().frames(frames.as_bytes());
+        let text = String::from_utf8(told).unwrap();
+        assert!(text.contains("upstream_stream_malformed"), "{name}");
+        assert!(!text.contains("there") && text.len() < 10_000, "{name}");
+    }
+}

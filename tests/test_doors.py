@@ -1,0 +1,162 @@
+"""Decides whether what is no chat is routed, guarded, billed and answered like one.
+
+Does not test the translation of Messages and Responses: the Rust matrix and the clients do.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import BadRequestError, NotFoundError, OpenAI
+
+from tests.gateway import QUICK, Gateway
+from tests.passing import VECTOR, VOICE, Passing
+from tests.serving import Served
+
+
+@pytest.fixture
+def passing() -> Iterator[Passing]:
+    """An upstream of everything but chats."""
+    with Passing() as running:
+        yield running
+
+
+def provider(passing: Passing, name: str) -> str:
+    return f'[provider.{name}]\nbase_url = "{passing.url(name)}"\napi_key = ["sk-{name}"]\n'
+
+
+def model(kind: str, of: str, price: str, more: str = "") -> str:
+    return (
+        f'[[model]]\nid = "m-{kind}"\nprovider = "{of}"\nkind = "{kind}"\n{price}\n'
+        f"context = 100000\n{more}\n"
+    )
+
+
+def config(passing: Passing) -> str:
+    """One model of each kind: $1 per million tokens, $0.04 a picture, $15 per million letters."""
+    return (
+        f"{QUICK}{provider(passing, 'up')}{provider(passing, 'down')}"
+        + model("embedding", "up", 'input_usd_per_mtok = "1"')
+        + model("embedding", "down", 'input_usd_per_mtok = "0.5"')
+        + model("completion", "up", 'input_usd_per_mtok = "1"\noutput_usd_per_mtok = "2"')
+        + model("moderation", "up", "free = true")
+        + model("image", "up", 'per_unit_usd = "0.04"')
+        + model("speech", "up", 'per_unit_usd = "0.000015"')
+        + '[[model]]\nid = "m-unpriced"\nprovider = "up"\nkind = "embedding"\n'
+    )
+
+
+async def test_vectors_come_packed_where_an_upstream_sends_numbers(passing: Passing) -> None:
+    body = {"model": "up/m-embedding", "input": "Hello", "encoding_format": "base64"}
+    async with Gateway(config(passing)) as gateway:
+        told = await gateway.post("/embeddings", body | {"p402": {"cost_details": True}})
+        row = await gateway.row(told)
+    assert told.status == 200, told.raw
+    packed = base64.b64decode(told.json["data"][0]["embedding"])
+    assert list(struct.unpack("<3f", packed)) == VECTOR
+    assert told.metadata["cost_usd"] == 0.000008
+    assert (told.metadata["input_tokens"], told.metadata["output_tokens"]) == (8, 0)
+    assert told.json["usage"]["cost"] == 0.000008
+    assert told.metadata["cost_details"]["cost_nano_usd"] == 8_000
+    assert row["status"] == "settled"
+    assert passing.seen == [("/up/v1/embeddings", {**body, "model": "m-embedding"})]
+
+
+async def test_the_same_model_elsewhere_stands_in(passing: Passing) -> None:
+    async with Gateway(config(passing)) as gateway:
+        told = await gateway.post("/embeddings", {"model": "m-embedding", "input": ["a", "b"]})
+    assert told.status == 200, told.raw
+    assert [row["embedding"] for row in told.json["data"]] == [VECTOR, VECTOR]
+    assert told.metadata["provider"] == "up"
+    assert told.headers["x-p402-attempts"] == "2;down=500"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"model": "auto", "input": "a"}, 404, "model_not_found"),
+        ({"model": "nobody", "input": "a"}, 404, "model_not_found"),
+        ({"model": "m-image", "input": "a"}, 400, "no_eligible_model"),
+        ({"model": "m-unpriced", "input": "a"}, 400, "model_price_unknown"),
+        ({"model": "m-embedding"}, 400, "missing_required_parameter"),
+        ({"model": "m-embedding", "input": []}, 400, "missing_required_parameter"),
+        ({"model": "m-embedding", "input": "a", "stream": True}, 400, "unsupported_parameter"),
+        ({"input": "a"}, 400, "missing_required_parameter"),
+    ],
+)
+async def test_what_is_refused(
+    passing: Passing, body: dict[str, Any], status: int, code: str
+) -> None:
+    async with Gateway(config(passing)) as gateway:
+        told = await gateway.post("/embeddings", body)
+    assert (told.status, told.error["code"]) == (status, code), told.raw
+    assert passing.seen == []
+
+
+async def test_a_chat_is_never_led_to_what_is_none(passing: Passing) -> None:
+    async with Gateway(config(passing)) as gateway:
+        user = [{"role": "user", "content": "Hello"}]
+        led = await gateway.chat({"model": "auto", "messages": user})
+        named = await gateway.chat({"model": "up/m-embedding", "messages": user})
+    assert (led.status, led.error["code"]) == (400, "no_eligible_model"), led.raw
+    assert (named.status, named.error["code"]) == (400, "no_eligible_model"), named.raw
+    assert passing.seen == []
+
+
+async def test_the_guard_claims_units(passing: Passing) -> None:
+    limits = '[guard]\nrequest_cap_usd = "0.10"\n'
+    async with Gateway(limits + config(passing)) as gateway:
+        ask = {"model": "m-image", "prompt": "A red square"}
+        two = await gateway.post("/images/generations", ask | {"n": 2})
+        three = await gateway.post("/images/generations", ask | {"n": 3})
+    assert two.status == 200, two.raw
+    assert two.metadata["cost_usd"] == 0.08
+    assert "usage" not in two.json
+    assert three.error["code"] == "request_cost_limit_exceeded", three.raw
+    assert len(passing.seen) == 1
+
+
+def test_the_openai_sdk_finds_every_path(passing: Passing, tmp_path: Path) -> None:
+    file = tmp_path / "p402.toml"
+    file.write_text(config(passing))
+    with Served(file) as gateway:
+        client = OpenAI(base_url=gateway.base_url, api_key="none", max_retries=0)
+        vectors = client.embeddings.create(model="m-embedding", input=["a", "b"])
+        assert [row.embedding for row in vectors.data] == [VECTOR, VECTOR]
+        assert vectors.p402_metadata["cost_usd"] == 0.000008  # type: ignore[attr-defined]
+        whole = client.completions.create(model="m-completion", prompt="def add(", suffix="\n")
+        assert whole.choices[0].text == "return a + b"
+        assert whole.usage is not None
+        assert whole.usage.total_tokens == 10
+        stream = client.completions.create(model="m-completion", prompt="def add(", stream=True)
+        chunks = list(stream)
+        assert "".join(chunk.choices[0].text for chunk in chunks) == "return a + b"
+        assert chunks[-1].p402_metadata["cost_usd"] == 0.000013  # type: ignore[attr-defined]
+        verdict = client.moderations.create(model="m-moderation", input="Hello")
+        assert verdict.results[0].flagged is False
+        picture = client.images.generate(model="m-image", prompt="A red square")
+        assert picture.data is not None
+        assert picture.data[0].b64_json == "aWc="
+        speech = client.audio.speech.with_raw_response.create(
+            model="m-speech", voice="alloy", input="Hello there"
+        )
+        assert speech.content == VOICE
+        assert speech.headers["content-type"] == "audio/wav"
+        # Eleven characters at $15 per million.
+        assert speech.headers["x-p402-cost-usd"] == "0.000165"
+        with pytest.raises(NotFoundError):
+            client.embeddings.create(model="text-embedding-of-nobody", input="a")
+        with pytest.raises(BadRequestError):
+            client.images.generate(model="m-image", prompt="x", n=99)
+        paths = [path.removeprefix("/up/v1") for path, _ in passing.seen if path.startswith("/up")]
+        assert paths == [
+            *("/embeddings", "/completions", "/completions", "/moderations"),
+            *("/images/generations", "/audio/speech"),
+        ]
+        sent = passing.seen[2][1]
+        assert sent["max_tokens"] == 16, "what the API writes by default is what the guard holds"
