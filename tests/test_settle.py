@@ -6,10 +6,14 @@ Does not price by a second function: expectations are whole numbers times the co
 from __future__ import annotations
 
 import asyncio
+import json
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from p402 import _core
 from tests.claims.books import Books
 from tests.gateway import WIDE, Gateway, ask, lone, pair
 from tests.outcomes import HELLO
@@ -260,3 +264,18 @@ async def test_a_clients_own_retry_is_noted(up):
     async with Gateway(lone(up)) as gateway:
         told = await gateway.chat(ask(), {"x-stainless-retry-count": "2"})
         assert (await gateway.row(told))["retry_count"] == 2
+
+
+async def test_a_correction_by_hand_reaches_the_gateway_that_runs(up):
+    async with Gateway(lone(up)) as gateway:
+        told = await gateway.chat(ask())
+        rid = told.headers["x-p402-request-id"]
+        say = partial(_core.settle_by_hand, gateway.folder.name, rid)
+        row = json.loads(await asyncio.to_thread(say, "5"))
+        assert (row["kind"], row["request_id"]) == ("adjust", rid)
+        last = await gateway.chat(ask())
+        left = Decimal(last.headers["x-p402-daily-remaining-usd"])
+        # It stands at five dollars now, the second request beside it.
+        assert left == Decimal(1000 - 5) - Decimal(str(last.metadata["cost_usd"]))
+        with pytest.raises(OSError, match="stands at this cost already"):
+            await asyncio.to_thread(say, "5")

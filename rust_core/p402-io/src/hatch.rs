@@ -1,5 +1,5 @@
 //! Hears what a person says of a request while the gateway runs: at a socket in its data directory.
-//! Does not say what a row holds (the ledger does); whoever may not enter the directory is not heard.
+//! Does not say what a row holds (the ledger does), nor hear whoever may not enter the directory.
 
 use crate::clock::Clock;
 use crate::home::Home;
