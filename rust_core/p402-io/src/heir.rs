@@ -24,7 +24,7 @@ pub async fn take_up(home: &Arc<Home>, world: &World, meter: &Meter, now: Timest
         return;
     }
     let days = balances(home).await;
-    for former in formers(home, world, (&days, now)) {
+    for former in formers(home, world, &days) {
         while !home.store.take_up(former.clone()).await {
             tokio::time::sleep(AGAIN).await;
         }
@@ -42,7 +42,7 @@ async fn balances(home: &Arc<Home>) -> Vec<Balance> {
 }
 
 /// Tenants of whom something may be held: those of the settings and those of the ledger.
-fn formers(home: &Home, world: &World, (days, now): (&[Balance], Timestamp)) -> Vec<Former> {
+fn formers(home: &Home, world: &World, days: &[Balance]) -> Vec<Former> {
     let recovered = home.ledger.recovered();
     let (ended, recent) = (&recovered.ended, &recovered.recent);
     // Rows have the names of tenants shortened, where they are long.
@@ -61,7 +61,7 @@ fn formers(home: &Home, world: &World, (days, now): (&[Balance], Timestamp)) -> 
     let former = |(name, tenant): (Box<str>, Arc<str>)| Former {
         limits: world.tenant(&tenant).limits,
         ended: of(&name),
-        recent: recent.get(&name).map(|at| age(*at, now)),
+        recent: recent.get(&name).copied(),
         tenant,
     };
     names.into_iter().map(former).collect()
@@ -70,12 +70,12 @@ fn formers(home: &Home, world: &World, (days, now): (&[Balance], Timestamp)) -> 
 /// An account that rests and counts other than the ledger is read anew; a row says so. Rows of
 /// other nodes may be on their way: what differs is looked at twice.
 async fn compare(home: &Arc<Home>, world: &World, meter: &Meter, now: Timestamp) {
-    let first = differing(home, world, now).await;
+    let first = differing(home, world).await;
     if first.is_empty() {
         return;
     }
     tokio::time::sleep(AGAIN).await;
-    let second = differing(home, world, now).await;
+    let second = differing(home, world).await;
     for (tenant, (version, over)) in &second {
         let limits = world.tenant(tenant).limits;
         if first.get(tenant).is_some_and(|(before, _)| before == version) {
@@ -92,17 +92,13 @@ async fn compare(home: &Arc<Home>, world: &World, meter: &Meter, now: Timestamp)
 }
 
 /// Versions of the accounts that differ, and by how much, by tenant.
-async fn differing(
-    home: &Arc<Home>,
-    world: &World,
-    now: Timestamp,
-) -> HashMap<Arc<str>, (i64, Usd)> {
+async fn differing(home: &Arc<Home>, world: &World) -> HashMap<Arc<str>, (i64, Usd)> {
     let mut found = HashMap::new();
     let days = balances(home).await;
     let of_each = days.chunk_by(|one, next| one.tenant == next.tenant);
     let by_name: HashMap<&str, &[Balance]> =
         of_each.filter_map(|own| Some((&*own.first()?.tenant, own))).collect();
-    for former in formers(home, world, (&days, now)) {
+    for former in formers(home, world, &days) {
         let name = short_name(&former.tenant, TENANT_BYTES_MAX);
         let own = by_name.get(&*name).map(|own| own.to_vec()).unwrap_or_default();
         let tenant = Tenant { id: &former.tenant, limits: &former.limits };
@@ -145,10 +141,6 @@ pub async fn adopt(home: &Arc<Home>, world: &World, now: Timestamp) {
         // Without an answer it is owed.
         let _ = home.store.call(&tenant, settle, now).answer().await;
     }
-}
-
-fn age(at: Timestamp, now: Timestamp) -> Duration {
-    Duration::from_micros(u64::try_from(now.micros() - at.micros()).unwrap_or(0))
 }
 
 const fn is_over(limits: &Limits, since: Timestamp, now: Timestamp) -> bool {

@@ -14,7 +14,6 @@ use p402_core::time::{Day, Timestamp};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Whose account is asked, and by which limits it answers.
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +29,8 @@ pub struct Former {
     pub limits: Limits,
     /// Requests that were open, and what the ledger ended them at.
     pub ended: Vec<(RequestId, Usd)>,
-    /// How long before this process its first row of that life's last moments was written: an age,
-    /// since the store has a clock of its own.
-    pub recent: Option<Duration>,
+    /// Its first row of that life's last moments.
+    pub recent: Option<Timestamp>,
 }
 
 /// An account's version, and what it counts too much (or too little).

@@ -14,8 +14,8 @@ use p402_core::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// An age that two clocks measured is off by less.
-const MARGIN_US: i64 = 1_000_000;
+/// Clocks of gateways and of the store differ by less.
+const SKEW_US: i64 = 60_000_000;
 
 impl Home {
     /// Says how the requests of a former life ended, then looks for what it held beside them;
@@ -27,10 +27,7 @@ impl Home {
         let tenant = Tenant { id, limits };
         let Ok(found) = self.peek(&tag).await else { return false };
         let version = Account::decode(&found.value).map_or(0, |account| account.header().version);
-        // The store's clock when this process began.
-        let began = |now: Timestamp| now.micros() - self.ways.ticks().micros() as i64;
-        let written = recent.map(|age| began(found.now) - age.as_micros() as i64);
-        if written.is_some_and(|row_us| version >= row_us - MARGIN_US) {
+        if recent.is_some_and(|row| version >= row.micros() - SKEW_US) {
             // It was seeded since: those rows may not have been read.
             self.seats.doubt(&tag);
         }
@@ -39,6 +36,8 @@ impl Home {
             // Without an answer it is owed.
             let _ = self.trip(&Asked::new(&tenant, settle)).await;
         }
+        // The store's clock when this process began.
+        let began = |now: Timestamp| now.micros() - self.ways.ticks().micros() as i64;
         self.look(&tag, |now| Timestamp::from_micros(began(now))).await.is_ok()
     }
 
