@@ -186,8 +186,6 @@ class Gateway:
     def feedback(self, tenant: str, body: bytes) -> _Answer:
         """The reply to `POST /feedback`; it may wait for a database, so not on the loop that
         serves."""
-    def refusal(
-        self, code: str, message: str, asked: tuple[_Headers, str | None]
-    ) -> _Answer:
+    def refusal(self, code: str, message: str, asked: tuple[_Headers, str | None]) -> _Answer:
         """The error reply of a stable code, in the form that the request's headers accept, as
         the API at its path words errors. ValueError where the table has no such code."""
