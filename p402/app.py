@@ -32,15 +32,10 @@ if TYPE_CHECKING:
     Answer = tuple[int, Headers, bytes | None]
 
 BASE = "/api/v2"
-_CHAT_NAME = "/chat/completions"
-_CHAT = BASE + _CHAT_NAME
+_CHAT = BASE + "/chat/completions"
 # Each speaks an API of its own; behind them runs one line.
-_DOORS = frozenset(
-    {
-        *(_CHAT_NAME, "/messages", "/responses", "/completions", "/embeddings", "/moderations"),
-        *("/images/generations", "/audio/speech"),
-    }
-)
+_DOORS = {"/chat/completions", "/messages", "/responses", "/completions", "/embeddings"}
+_DOORS |= {"/moderations", "/images/generations", "/audio/speech"}
 _BASES = (BASE + "/v1", BASE, "/v1")
 HEADERS_MAX = 100
 HEADERS_BYTES_MAX = 64 * 1024
@@ -94,7 +89,7 @@ class App:
             request = _Request(scope, receive, send, received)
             # The one hot path goes straight; `_route` knows it too, under its other names.
             if scope["path"] == _CHAT and scope["method"] == "POST":
-                await self._chat(request, _CHAT_NAME)
+                await self._chat(request, "/chat/completions")
             else:
                 await self._http(request)
         elif scope["type"] == "lifespan":
@@ -192,8 +187,8 @@ class App:
             return self.gateway.explain(tenant, headers, body, wants_all)
         if control.owns(name):
             said = await self._bodies.read(headers, request.receive) if method == "POST" else b""
-            asked = scope.get("query_string", b"")
-            return await control.answer(self.gateway, (method, name), tenant, (asked, said))
+            told = (scope.get("query_string", b""), said)
+            return await control.answer(self.gateway, (method, name), tenant, told)
         if name == "/models":
             _only("GET", method)
             listing = self.gateway.models()
@@ -320,8 +315,8 @@ class App:
             body, more = part
 
     def _refusal(self, refused: Refused, asked: Headers, door: str | None = None) -> Answer:
-        told = self.gateway.refusal(refused.code, refused.message, (asked, door))
-        status, headers, body = told
+        code, text = refused.code, refused.message
+        status, headers, body = self.gateway.refusal(code, text, (asked, door))
         if refused.closes:
             headers.append((b"connection", b"close"))
         return status, headers, body

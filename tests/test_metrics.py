@@ -113,7 +113,7 @@ async def test_names_and_types_are_those_that_are_published(up):
         found = await scraped(gateway)
     missing = {name: kind for name, kind in NAMES.items() if found.kinds.get(name) != kind}
     assert missing == {}
-    assert {name.partition("_")[0] for name in found.kinds} == {"guard", "p402"}
+    assert {name.partition("_")[0] for name in found.kinds} == {"cache", "guard", "p402"}
 
 
 async def test_requests_attempts_tokens_and_money_are_counted_where_they_belong(up):

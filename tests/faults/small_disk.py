@@ -37,7 +37,7 @@ class SmallDisk:
         self.inside = ["nsenter", "--target", pid, "--mount", *into]
         self.outside = Path(f"/proc/{pid}/root{path}")
         self._hog = self.outside / "hog"
-        self.ignored = shutil.ignore_patterns("hog")
+        self.ignored = shutil.ignore_patterns("hog", "*.sock")
 
     def size(self, mib: int) -> None:
         """It is so large from now on."""

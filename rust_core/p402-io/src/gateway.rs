@@ -190,7 +190,7 @@ impl Gateway {
         let mut options = Options::read(field, &twins)?;
         options.kind = call.door.kind();
         let wish = match &options.cache {
-            // What passes was told as a chat to be measured: its answer is none, and no chat's is its.
+            // What passes was told as a chat to be measured: no chat's answer is its.
             _ if call.door.passes_to().is_some() => Wish { on: Some(false), ..Wish::default() },
             None => Wish::default(),
             Some(Said::Body(json)) => Wish::of_body(json)?,
@@ -201,10 +201,9 @@ impl Gateway {
 
     /// lookup: is the answer there already? In the world it is judged in.
     async fn lookup(&self, asked: &Asked) -> Result<(Arc<World>, Found), ApiError> {
-        let world = self.node.world.load_full();
         let (node, wish, now) = (&self.node, &asked.wish, asked.now);
-        let question = Question { node, world: &world, ask: asked.ask(), wish, now };
-        let found = look(&question).await?;
+        let world = node.world.load_full();
+        let found = look(&Question { node, world: &world, ask: asked.ask(), wish, now }).await?;
         Ok((world, found))
     }
 

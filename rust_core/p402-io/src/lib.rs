@@ -5,8 +5,13 @@
 
 // Modules in rank order: a module may name only those above it.
 pub mod clock;
-pub mod embed;
 pub mod histogram;
+
+pub mod exposition;
+
+pub mod meter;
+
+pub mod embed;
 pub mod ledger;
 pub mod outbox;
 pub mod sign;
@@ -14,10 +19,6 @@ pub mod store;
 pub mod thoughts;
 pub mod transport;
 pub mod upstream;
-
-pub mod exposition;
-
-pub mod meter;
 
 pub mod emit;
 pub mod flights;

@@ -139,8 +139,8 @@ impl PyGateway {
         py.detach(|| metrics(&self.gateway.node))
     }
 
-    /// An error reply by its stable code, to what was asked with (headers, path); `ValueError` for a
-    /// code that is not in the table.
+    /// An error reply by its stable code, to what was asked with (headers, path); `ValueError`
+    /// for a code that is not in the table.
     fn refusal<'py>(
         &self,
         py: Python<'py>,

@@ -14,8 +14,8 @@ pub(super) fn name_of(row: &Row<'_>) -> Name {
 }
 
 impl Page<'_> {
-    /// Hands over the rows beyond the index whose sums it does not have: a request that was ended by
-    /// hand or by another node may be ended again in this journal.
+    /// Hands over the rows beyond the index whose sums it does not have: a request that was ended
+    /// by hand or by another node may be ended again in this journal.
     pub(super) fn fresh(&mut self, mut each: impl FnMut(&Row<'_>)) -> Result<(), Interrupted> {
         let mut ends = Vec::new();
         self.tail(|row| {
