@@ -251,13 +251,14 @@ TENANTS = "".join(
     f'[[tenant]]\nid = "{name}"\nkey_sha256 = "{hashlib.sha256(name.encode()).hexdigest()}"\n'
     for name in ("acme", "other")
 )
-ACME, OTHER = ({"authorization": f"Bearer {name}"} for name in ("acme", "other"))
+ACME, OTHER, BOSS = ({"authorization": f"Bearer {name}"} for name in ("acme", "other", "boss"))
+OPERATOR = f'[operator]\nkey_sha256 = "{hashlib.sha256(b"boss").hexdigest()}"\n'
 
 
 async def test_a_tenants_cache_is_its_own(upstream: Upstream):
-    async with Gateway(lone(upstream, CACHE) + TENANTS) as gateway:
+    async with Gateway(lone(upstream, CACHE) + TENANTS + OPERATOR) as gateway:
         assert word(await gateway.chat(body(), ACME)) == "miss"
-        await kept(gateway, 1, ACME)
+        await kept(gateway, 1, BOSS)
         assert (await gateway.get("/cache", OTHER)).json["entries"] == 0
         hit = await gateway.chat(body(), ACME)
         assert word(hit) == "exact"

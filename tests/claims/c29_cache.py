@@ -5,6 +5,7 @@ Judged by the ledger's rows, the guard's own counters and headers, and the provi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from decimal import Decimal
@@ -22,6 +23,8 @@ WAIT_S = 10.0
 # A token comes back every 26.784 s, so that those taken are seen.
 REFILL_S = 26.784
 GUARD = 'rate = { limit = 100000, per_s = 2678400 }\nbudget_usd = "5"\nbudget_period = "total"'
+BOSS = "looks-in"
+OPERATOR = f'[operator]\nkey_sha256 = "{hashlib.sha256(BOSS.encode()).hexdigest()}"\n'
 CACHED = 1 << 7
 QUESTIONS = ("Name three rivers.", "What is a monad?", "Who wrote Faust?")
 
@@ -49,7 +52,8 @@ class Client:
 
     def counter(self, name: str) -> int:
         """A number of the gateway's own."""
-        lines = self.http.get("/metrics").text.splitlines()
+        asker = {"authorization": f"Bearer {BOSS}"}
+        lines = self.http.get("/metrics", headers=asker).text.splitlines()
         return next(int(line.rpartition(" ")[2]) for line in lines if line.startswith(name + " "))
 
 
@@ -72,7 +76,9 @@ def warm(client: Client) -> None:
 def measure(scale: Scale) -> Verdict:
     """Thousands of hits, streamed and not; what each of them moved."""
     hits = scale.pick(300, 20_000)
-    with Stage(model("claims-a", "steady") + tenant(NAME, GUARD), seed=scale.seed) as stage:
+    with Stage(
+        model("claims-a", "steady") + tenant(NAME, GUARD) + OPERATOR, seed=scale.seed
+    ) as stage:
         client = Client(stage.gate.port)
         warm(client)
         before = client.ask(QUESTIONS[0], stream=False)
