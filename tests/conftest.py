@@ -36,6 +36,20 @@ def upstream() -> Iterator[Upstream]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def _modules_upstream() -> Iterator[Upstream]:
+    with Upstream() as running:
+        yield running
+
+
+@pytest.fixture
+def up(_modules_upstream: Upstream) -> Upstream:
+    """A sandbox of the test's file, well again and with an empty log."""
+    _modules_upstream.faults.clear()
+    _modules_upstream.log.clear()
+    return _modules_upstream
+
+
 @pytest.fixture(scope="session")
 def p402_command() -> list[str]:
     """The command line of `p402` under this interpreter."""

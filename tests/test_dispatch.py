@@ -13,7 +13,6 @@ import pytest
 from p402.sandbox import FAULTS, Fault
 from tests.gateway import Gateway, Told, ask, lone, model, pair, provider
 from tests.outcomes import HELLO, SPEC, UNBELIEVED, outcome
-from tests.upstream import Upstream
 
 BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 EVERY = pytest.mark.parametrize("name", sorted(FAULTS))
@@ -23,19 +22,6 @@ MOVED = sorted(
     if "moved" in {outcome(name, stream=stream).kind for stream in (False, True)}
 )
 ERROR_KEYS = {"message", "type", "param", "code"}
-
-
-@pytest.fixture(scope="module")
-def shared():
-    with Upstream() as running:
-        yield running
-
-
-@pytest.fixture
-def up(shared):
-    shared.faults.clear()
-    shared.log.clear()
-    return shared
 
 
 def broken(up, name, at="/a/v1"):

@@ -18,23 +18,9 @@ import pytest
 
 from p402.sandbox import Fault
 from tests.gateway import BASE, ROOT, USER, Gateway, ask, lone, settings
-from tests.upstream import Upstream
 
 # What one small request claims: its bytes and 8,000 tokens of output at a dollar a million.
 CLAIM_USD = 0.008019
-
-
-@pytest.fixture(scope="module")
-def shared():
-    with Upstream() as running:
-        yield running
-
-
-@pytest.fixture
-def up(shared):
-    shared.faults.clear()
-    shared.log.clear()
-    return shared
 
 
 def guarded(up, limits: str, more: str = "") -> str:

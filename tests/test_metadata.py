@@ -12,7 +12,6 @@ from decimal import Decimal
 import pytest
 
 from tests.gateway import USER, Gateway, ask, lone, model, pair, provider
-from tests.upstream import Upstream
 
 MODES = ["cost", "quality", "speed", "balanced"]
 KEYS = {
@@ -65,19 +64,6 @@ ROUTING = {
     "catalog",
 }
 BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-
-
-@pytest.fixture(scope="module")
-def shared():
-    with Upstream() as running:
-        yield running
-
-
-@pytest.fixture
-def up(shared):
-    shared.faults.clear()
-    shared.log.clear()
-    return shared
 
 
 def nano(usd: object) -> int:

@@ -16,7 +16,6 @@ from p402.sandbox import Fault
 from p402.settings import SettingsError
 from tests.gateway import Gateway, ask, lone, pair, settings
 from tests.serving import Served, free_port
-from tests.upstream import Upstream
 
 OPERATOR = {"authorization": "Bearer the-operator"}
 ENV = {"OPERATOR_KEY": "the-operator", "ACME_KEY": "sk-acme"}
@@ -63,19 +62,6 @@ NAMES = {
     "p402_ledger_index_up": "gauge",
     "p402_ledger_indexed_rows": "counter",
 }
-
-
-@pytest.fixture(scope="module")
-def shared():
-    with Upstream() as running:
-        yield running
-
-
-@pytest.fixture
-def up(shared):
-    shared.faults.clear()
-    shared.log.clear()
-    return shared
 
 
 class Scraped:

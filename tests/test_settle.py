@@ -17,22 +17,8 @@ from p402 import _core
 from tests.claims.books import Books
 from tests.gateway import WIDE, Gateway, ask, lone, pair
 from tests.outcomes import HELLO
-from tests.upstream import Upstream
 
 STREAM = "[stream]\nusage_wait_ms = 60\n"
-
-
-@pytest.fixture(scope="module")
-def shared():
-    with Upstream() as running:
-        yield running
-
-
-@pytest.fixture
-def up(shared):
-    shared.faults.clear()
-    shared.log.clear()
-    return shared
 
 
 async def last_row(gateway: Gateway, request_id: str):

@@ -36,19 +36,6 @@ PLACES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def shared():
-    with Upstream() as running:
-        yield running
-
-
-@pytest.fixture
-def up(shared):
-    shared.faults.clear()
-    shared.log.clear()
-    return shared
-
-
 class Writes:
     """An upstream that answers with these writes, each in one HTTP chunk of its own."""
 

@@ -87,13 +87,7 @@ pub async fn look(question: &Question<'_>) -> Result<Found, ApiError> {
     let (ask, world) = (&question.ask, question.world);
     let tenant = world.tenant(ask.tenant);
     let user = user_of(ask);
-    let asking = Asking {
-        cost_mode: ask.options.mode.unwrap_or(tenant.rules.mode) == Mode::Cost,
-        temperature_tenths: ask.scan.temperature_tenths,
-        user: user.as_deref(),
-        session: ask.options.session_id.as_deref(),
-    };
-    let terms = match tenant.cache.judge(question.wish, &asking)? {
+    let terms = match tenant.cache.judge(question.wish, &asking(question, user.as_deref()))? {
         Use::On(terms) => terms,
         Use::Off => return Ok(Found::OFF),
         Use::Barred => return Ok(Found::BARRED),
@@ -247,15 +241,20 @@ impl Search<'_> {
 /// # Errors
 /// As `look`.
 pub fn would_look(question: &Question<'_>) -> Result<bool, ApiError> {
+    let (cache, user) = (&question.world.tenant(question.ask.tenant).cache, user_of(&question.ask));
+    let terms = cache.judge(question.wish, &asking(question, user.as_deref()))?;
+    Ok(matches!(terms, Use::On(terms) if terms.serve))
+}
+
+/// What the cache's rules ask of a request.
+fn asking<'a>(question: &'a Question<'_>, user: Option<&'a str>) -> Asking<'a> {
     let (ask, tenant) = (&question.ask, question.world.tenant(question.ask.tenant));
-    let user = user_of(ask);
-    let asking = Asking {
+    Asking {
         cost_mode: ask.options.mode.unwrap_or(tenant.rules.mode) == Mode::Cost,
         temperature_tenths: ask.scan.temperature_tenths,
-        user: user.as_deref(),
+        user,
         session: ask.options.session_id.as_deref(),
-    };
-    Ok(matches!(tenant.cache.judge(question.wish, &asking)?, Use::On(terms) if terms.serve))
+    }
 }
 
 fn key_of(question: &Question<'_>, sought: &Sought<'_>, share: Share<'_>) -> Option<Key> {
