@@ -10,6 +10,7 @@ use crate::store::answers::{Answers, Record};
 use crate::store::memory::Memory;
 use crate::store::redis::address::Address;
 use crate::store::redis::{self, Notice, Redis};
+use crate::store::usual::Usual;
 use crate::truth;
 use p402_core::cache::rules::{redis_wait_ms, room};
 use p402_core::config::Config;
@@ -86,7 +87,8 @@ impl Home {
         }
         let past = LedgerPast::read(Arc::clone(&ledger), limits, (owner, now.utc));
         let past = past.map_err(HomeError::Failed)?;
-        Ok(Self { answers, ..Self::new(Box::new(Memory::new(Box::new(past))), ledger) })
+        let usual = Usual::open(folder).map_err(HomeError::Failed)?;
+        Ok(Self { answers, ..Self::new(Box::new(Memory::new(Box::new(past), usual)), ledger) })
     }
 
     pub fn new(store: Box<dyn Store>, ledger: Arc<Ledger>) -> Self {

@@ -43,6 +43,7 @@ pub mod world;
 
 pub mod hatch;
 pub mod heir;
+pub mod pooling;
 
 pub mod node;
 

@@ -12,6 +12,7 @@ use crate::holds::Holds;
 use crate::home::Home;
 use crate::meter::{Meter, count};
 use crate::pace::Pace;
+use crate::pooling::{self, Errand};
 use crate::records::Records;
 use crate::rids::Rids;
 use crate::store::Tenant;
@@ -189,6 +190,7 @@ impl Node {
         if let Some(home) = &self.home {
             home.store.begin();
             tokio::spawn(Arc::clone(&self).remember());
+            tokio::spawn(Arc::clone(&self).pool());
             let clock = Arc::clone(&self.clock);
             let now = Arc::new(move || clock.now().utc);
             tokio::spawn(Arc::clone(&home.answers).follow(now));
@@ -235,6 +237,30 @@ impl Node {
         }
     }
 
+    /// Brings what is usual for each tenant to and from whoever else should know it: at once for
+    /// one who comes, else beside the renewals.
+    async fn pool(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(RENEW_EVERY);
+        let mut ticks = 0_u64;
+        loop {
+            let errand = tokio::select! {
+                () = self.watches.newcomers.notified() => Errand::Recall,
+                _ = tick.tick() => {
+                    ticks += 1;
+                    let inherits = ticks.is_multiple_of(ADOPT_EVERY);
+                    if inherits { Errand::Inherit } else { Errand::Exchange }
+                }
+            };
+            self.share_usual(errand).await;
+        }
+    }
+
+    async fn share_usual(&self, errand: Errand) {
+        let Some(home) = &self.home else { return };
+        let (world, now) = (self.world.load_full(), self.clock.now().utc);
+        pooling::share(home, &self.watches, &world, (errand, now)).await;
+    }
+
     async fn renew(&self) {
         let Some(home) = &self.home else { return };
         let now = self.clock.now();
@@ -272,6 +298,7 @@ impl Node {
         if let Some(home) = &self.home {
             // A store that does not answer any more must not hold up the end.
             let _left = tokio::time::timeout(LEAVE_MAX, home.store.leave()).await;
+            let _told = tokio::time::timeout(LEAVE_MAX, self.share_usual(Errand::Exchange)).await;
             self.save_answers().await;
         }
     }

@@ -11,6 +11,9 @@ mod nodes;
 mod rig;
 mod rolling;
 mod server;
+#[path = "../stage/mod.rs"]
+mod stage;
 mod store;
 mod topology;
 mod twin;
+mod usual;

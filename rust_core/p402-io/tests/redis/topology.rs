@@ -141,8 +141,8 @@ async fn an_admission_counts_once_a_replica_has_it() {
 async fn a_user_with_nothing_but_what_is_needed_is_enough() {
     let server = Server::start();
     let rules = "on >word ~p402:* &p402:* +fcall +function|load +function|list +info +time +ping \
-                 +get +set +del +hset +hgetall +pexpire +zadd +zrangebyscore +zremrangebyscore \
-                 +publish +subscribe +hello +auth +wait";
+                 +get +set +del +hset +hget +hgetall +hrandfield +hdel +pexpire +zadd \
+                 +zrangebyscore +zremrangebyscore +publish +subscribe +hello +auth +wait";
     let words: Vec<&str> =
         ["ACL", "SETUSER", "p402"].into_iter().chain(rules.split_whitespace()).collect();
     tell(&server, &words);
@@ -150,6 +150,10 @@ async fn a_user_with_nothing_but_what_is_needed_is_enough() {
     let node = World::patient().node(&url, 1, plain()).await;
     assert_eq!(node.request(1_000).await.0, End::Served);
     assert!(node.lines().is_empty(), "{:?}", node.lines());
+    let told = node.store.pool(TENANT, Some(vec![1]), node.now()).await;
+    assert_eq!(told, Some(Vec::new()));
+    assert_eq!(node.store.recall(TENANT).await, Some(Some(vec![1])));
+    assert!(node.store.inherit(TENANT, 1).await);
 }
 
 #[test]
