@@ -6,6 +6,7 @@
 // Modules in rank order: a module may name only those above it.
 pub mod clock;
 pub mod histogram;
+pub mod trust;
 
 pub mod exposition;
 

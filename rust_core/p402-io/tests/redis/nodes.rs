@@ -41,7 +41,7 @@ async fn settled_in(world: &World, server: &Server, limits: Limits) -> Vec<Node>
     }
 }
 
-fn account(server: &Server) -> Account {
+pub(crate) fn account(server: &Server) -> Account {
     let key = Tag::of(super::rig::TENANT).key("acct");
     let stored: Vec<u8> = redis::cmd("GET").arg(key).query(&mut server.connect()).unwrap();
     Account::decode(&stored).unwrap()

@@ -9,6 +9,7 @@ use p402_io::clock::{Clock, SystemClock};
 use p402_io::store::redis::address::Address;
 use p402_io::store::redis::{Balances, DEADLINE_MAX, Notice, Options, Promise, Redis, Truth};
 use p402_io::store::{Answer, Store, StoreError, Tenant};
+use p402_io::trust::Trust;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -89,13 +90,14 @@ pub(crate) struct World {
     pub(crate) bill: Arc<Bill>,
     pub(crate) wait_replicas: u32,
     pub(crate) deadline: Duration,
+    pub(crate) trust: Trust,
 }
 
 impl World {
     /// With the deadline of the product.
     pub(crate) fn new() -> Self {
         let (ledger, bill) = (Arc::default(), Arc::default());
-        Self { ledger, bill, wait_replicas: 0, deadline: DEADLINE }
+        Self { ledger, bill, wait_replicas: 0, deadline: DEADLINE, trust: Trust::default() }
     }
 
     /// With the longest deadline: what is decided, not how fast, is under test.
@@ -109,7 +111,7 @@ impl World {
         let notices = Arc::new(Mutex::new(Vec::new()));
         let heard = notices.clone();
         let options = Options {
-            address: Address::parse(url).unwrap(),
+            address: Address::parse(url).unwrap().trusting(&self.trust).unwrap(),
             node: number,
             deadline: self.deadline,
             seed_deadline: Duration::from_millis(250),
