@@ -28,7 +28,12 @@ impl PyGateway {
     }
 
     /// The reply to `GET /models/{id}`: the entry, or 404 `model_not_found` with near names.
-    fn model<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyTuple>> {
+    fn model<'py>(
+        &self,
+        py: Python<'py>,
+        headers: &Bound<'py, PyList>,
+        id: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let world = self.gateway.node.world.load_full();
         let live = |offer: usize| world.table.live(offer);
         if let Some(body) = world.catalog.model_json(id, &live) {
@@ -41,7 +46,7 @@ impl PyGateway {
             format!("no model is called `{id}`; near names: `{near}`")
         };
         let error = ApiError::new(Code::ModelNotFound, text).with_param("model");
-        self.refuse(py, &error, false)
+        self.refuse(py, &error, accepts_problem(headers)?)
     }
 
     /// The reply to `POST /route`: the whole decision, without calling anyone.
