@@ -179,9 +179,7 @@ class Gateway:
         """The reply to `GET /cache`: how much of this node's cache is the tenant's."""
     def forget(self, tenant: str, headers: _Headers, entry: str) -> _Answer:
         """The reply to `DELETE /cache/{entry}`."""
-    def purge(
-        self, tenant: str, headers: _Headers, what: tuple[str | None, int | None]
-    ) -> _Answer:
+    def purge(self, tenant: str, headers: _Headers, what: tuple[str | None, int | None]) -> _Answer:
         """The reply to `DELETE /cache`: all of a tenant's, or of a model, or of an age."""
     def feedback(self, tenant: str, headers: _Headers, body: bytes) -> _Answer:
         """The reply to `POST /feedback`; it may wait for a database, so not on the loop that
