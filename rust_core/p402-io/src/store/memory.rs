@@ -3,7 +3,7 @@
 
 use super::usual::Usual;
 use super::{Answer, Left, Promised, Store, StoreError, Tenant, Trip, Vitals};
-use p402_core::guard::{Account, Code, Limits, Op, Seed};
+use p402_core::guard::{Account, Code, Limits, Op, Reply, Seed};
 use p402_core::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -70,11 +70,24 @@ impl Memory {
             None => self.bring(&mut accounts, tenant, now)?,
         };
         let reply = account.apply(op, tenant.limits, now);
-        let Some(past) = self.past.as_ref().filter(|_| reply.code == Code::Recover) else {
-            return Ok(reply);
-        };
-        *account = past.again(tenant.id, account, tenant.limits, now)?;
-        Ok(account.apply(op, tenant.limits, now))
+        let Some(past) = &self.past else { return Ok(reply) };
+        let again = |account: &Account| past.again(tenant.id, account, tenant.limits, now);
+        match (reply.code, op) {
+            (Code::Recover, _) => {
+                *account = again(account)?;
+                Ok(account.apply(op, tenant.limits, now))
+            }
+            // It was let go of while its request ran, at its hold or at nothing: what it came to
+            // stands in the ledger. One that does not answer is asked at the next start.
+            (Code::Unknown, Op::Settle { .. }) => {
+                if let Ok(read) = again(account) {
+                    *account = read;
+                }
+                let told = account.apply(Op::Renew(&[]), tenant.limits, now);
+                Ok(Reply { code: Code::Unknown, ..told })
+            }
+            _ => Ok(reply),
+        }
     }
 
     /// Gives a tenant a past, unless it has one here.
