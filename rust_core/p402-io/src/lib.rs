@@ -68,6 +68,8 @@ pub mod inquiry;
 
 pub mod pump;
 
+pub mod company;
+
 pub mod gateway;
 
 pub mod control;
