@@ -70,6 +70,8 @@ pub mod inquiry;
 
 pub mod pump;
 
+pub mod company;
+
 pub mod gateway;
 
 pub mod control;

@@ -24,7 +24,7 @@ use crate::world::World;
 use arc_swap::ArcSwap;
 use p402_core::guard::{Fate, Op, RENEW_MAX};
 use p402_core::id::RequestId;
-use p402_core::reply::{ApiError, Code, ledger_unavailable};
+use p402_core::reply::{ApiError, Code, ledger_unavailable, shutting_down};
 use p402_core::route::Router;
 use p402_core::time::{Now, Ticks};
 use parking_lot::Mutex;
@@ -161,7 +161,7 @@ impl Node {
         let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
         let guard = InFlight(Arc::clone(self));
         if self.draining.load(Ordering::Acquire) {
-            return Err(ApiError::new(Code::ShuttingDown, "this gateway is shutting down"));
+            return Err(shutting_down());
         }
         if before >= IN_FLIGHT_MAX {
             let text = "this gateway serves as many requests as it can hold";

@@ -96,6 +96,35 @@ async fn a_slice_lasts_as_long_as_the_outage() {
     server.signal("-CONT");
 }
 
+/// A frozen node hears of a recovery when it is over: it must not think that it took part.
+#[tokio::test]
+async fn who_answers_a_barrier_too_late_has_the_account_read_again() {
+    let server = Server::start();
+    let world = World::patient();
+    let frozen = world.node(&url(&server), 1, capped(1_000_000)).await;
+    let other = world.node(&url(&server), 2, capped(1_000_000)).await;
+    let end = Instant::now() + Duration::from_secs(20);
+    while frozen.store.nodes() < 2 || other.store.nodes() < 2 {
+        assert!(Instant::now() < end, "two nodes");
+        sleep(Duration::from_millis(50)).await;
+    }
+    for _ in 0..3 {
+        assert_eq!(frozen.request(PRICE).await.0, End::Served);
+    }
+    let still = frozen.journal.gate.lock().await;
+    redis::cmd("FLUSHALL").exec(&mut server.connect()).unwrap();
+    while other.request(PRICE).await.0 != End::Served {
+        assert!(Instant::now() < end, "no recovery without the frozen node");
+    }
+    assert_eq!(account(&server).header().day_spent, PRICE, "nobody knows of the three yet");
+    drop(still);
+    assert_eq!(frozen.request(PRICE).await.0, End::Served);
+    while account(&server).header().day_spent != world.billed() {
+        assert!(Instant::now() < end, "{} of {}", account(&server).header().day_spent, 5 * PRICE);
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Each late call carries its own deadline: the server itself must turn it away.
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "a claim reads its figures")]

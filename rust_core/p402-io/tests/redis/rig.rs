@@ -54,6 +54,8 @@ pub(crate) struct Journal {
     node: u32,
     ledger: Arc<Ledger>,
     tail: Mutex<Vec<Row>>,
+    /// Whoever has it holds up the node's flushes: as if it were frozen there.
+    pub(crate) gate: tokio::sync::Mutex<()>,
 }
 
 /// The provider's own bill.
@@ -107,7 +109,8 @@ impl World {
 
     pub(crate) async fn node(&self, url: &str, number: u32, limits: Limits) -> Node {
         let (ledger, tail) = (self.ledger.clone(), Mutex::default());
-        let journal = Arc::new(Journal { node: number, ledger, tail });
+        let gate = tokio::sync::Mutex::default();
+        let journal = Arc::new(Journal { node: number, ledger, tail, gate });
         let notices = Arc::new(Mutex::new(Vec::new()));
         let heard = notices.clone();
         let options = Options {
@@ -238,6 +241,7 @@ impl Truth for Journal {
 
     fn flush(&self) -> Promise<'_, ()> {
         Box::pin(async {
+            let _open = self.gate.lock().await;
             let rows = std::mem::take(&mut *self.tail.lock().unwrap());
             self.ledger.rows.lock().unwrap().extend(rows);
             Ok(())
