@@ -47,6 +47,7 @@ def config(passing: Passing) -> str:
         + model("moderation", "up", "free = true")
         + model("image", "up", 'per_unit_usd = "0.04"')
         + model("speech", "up", 'per_unit_usd = "0.000015"')
+        + model("transcription", "up", 'per_unit_usd = "0.0001"')
         + '[[model]]\nid = "m-unpriced"\nprovider = "up"\nkind = "embedding"\n'
     )
 

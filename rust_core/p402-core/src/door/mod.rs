@@ -3,11 +3,14 @@
 
 mod completions;
 mod ending;
+mod filed;
+mod form;
 mod gathered;
 mod listen;
 mod messages;
 mod passing;
 mod responses;
+mod sound;
 mod written;
 
 use crate::catalog::OfferKind;
@@ -28,7 +31,19 @@ pub enum Door {
     Embeddings,
     Moderations,
     Images,
+    ImageEdits,
+    ImageVariations,
     Speech,
+    Transcriptions,
+    Translations,
+}
+
+/// What an upstream gets in place of what the client sent.
+#[derive(Debug)]
+pub struct Passed {
+    pub body: Vec<u8>,
+    /// Where it is no JSON.
+    pub content_type: Option<String>,
 }
 
 /// A request that came by a foreign door, as the one form that every stage knows.
@@ -61,7 +76,11 @@ impl Door {
             "/embeddings" => Self::Embeddings,
             "/moderations" => Self::Moderations,
             "/images/generations" => Self::Images,
+            "/images/edits" => Self::ImageEdits,
+            "/images/variations" => Self::ImageVariations,
             "/audio/speech" => Self::Speech,
+            "/audio/transcriptions" => Self::Transcriptions,
+            "/audio/translations" => Self::Translations,
             _ => return None,
         })
     }
@@ -73,8 +92,9 @@ impl Door {
             Self::Completions => OfferKind::Completion,
             Self::Embeddings => OfferKind::Embedding,
             Self::Moderations => OfferKind::Moderation,
-            Self::Images => OfferKind::Image,
+            Self::Images | Self::ImageEdits | Self::ImageVariations => OfferKind::Image,
             Self::Speech => OfferKind::Speech,
+            Self::Transcriptions | Self::Translations => OfferKind::Transcription,
         }
     }
 
@@ -86,8 +106,20 @@ impl Door {
             Self::Embeddings => Some("/embeddings"),
             Self::Moderations => Some("/moderations"),
             Self::Images => Some("/images/generations"),
+            Self::ImageEdits => Some("/images/edits"),
+            Self::ImageVariations => Some("/images/variations"),
             Self::Speech => Some("/audio/speech"),
+            Self::Transcriptions => Some("/audio/transcriptions"),
+            Self::Translations => Some("/audio/translations"),
         }
+    }
+
+    /// Its requests are forms that hold files.
+    pub const fn takes_form(self) -> bool {
+        matches!(
+            self,
+            Self::ImageEdits | Self::ImageVariations | Self::Transcriptions | Self::Translations
+        )
     }
 
     /// Tells a request as a chat; `None` where it is one already.
@@ -99,13 +131,17 @@ impl Door {
             Self::Chat => Ok(None),
             Self::Messages => messages::enter(body).map(Some),
             Self::Responses => responses::enter(body).map(Some),
+            _ if self.takes_form() => filed::enter(self, body).map(Some),
             _ => passing::enter(self, body).map(Some),
         }
     }
 
     /// The body of an upstream that is asked at `passes_to`: the client's own, for this model.
-    pub fn passed(self, body: &[u8], model: &str) -> Vec<u8> {
-        passing::passed(self, body, model)
+    pub fn passed(self, body: &[u8], model: &str) -> Passed {
+        if self.takes_form() {
+            return filed::passed(body, model);
+        }
+        Passed { body: passing::passed(self, body, model), content_type: None }
     }
 
     /// The client wants vectors packed: its own SDKs ask so, whatever an upstream can do.
