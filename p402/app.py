@@ -179,6 +179,10 @@ class App:
             body = await self._bodies.read(headers, request.receive)
             wants_all = scope.get("query_string", b"") == b"all=1"
             return self.gateway.explain(tenant, headers, body, wants_all)
+        if name == "/messages/count_tokens":
+            _only("POST", method)
+            body = await self._bodies.read(headers, request.receive)
+            return self.gateway.count_tokens(tenant, headers, body)
         if control.owns(name):
             said = await self._bodies.read(headers, request.receive) if method == "POST" else b""
             told = (scope.get("query_string", b""), said)

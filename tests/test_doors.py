@@ -122,6 +122,39 @@ async def test_the_guard_claims_units(passing: Passing) -> None:
     assert len(passing.seen) == 1
 
 
+CLAUDE = """[[model]]
+id = "claude-sonnet-4-6"
+provider = "up"
+input_usd_per_mtok = "3"
+output_usd_per_mtok = "15"
+tools = true
+"""
+
+
+async def test_a_message_is_counted_without_being_sent(passing: Passing) -> None:
+    said = {"role": "user", "content": "How long is a piece of string? " * 40}
+    ask: dict[str, Any] = {"model": "claude-sonnet-4-6", "messages": [said]}
+    tool = {"name": "cut", "input_schema": {"type": "object", "properties": {}}}
+    path = "/messages/count_tokens"
+    async with Gateway(config(passing) + CLAUDE) as gateway:
+        bare = await gateway.post(path, ask)
+        armed = await gateway.post(path, ask | {"tools": [tool], "context_management": {"a": 1}})
+        wrong = await gateway.post(path, {"model": "claude-sonnet-4-6"})
+        usage = await gateway.get("/usage")
+    assert bare.status == 200, bare.raw
+    # 1,240 bytes of prose are 310 tokens of OpenAI's, and 14 % more of Claude's to 4.6.
+    assert bare.json == {"input_tokens": 354 + 8}
+    assert bare.headers["x-p402-warnings"] == "input_tokens=estimated"
+    # What Anthropic's own tool prompt weighs is in it.
+    assert armed.json["input_tokens"] > bare.json["input_tokens"] + 549
+    warnings = armed.headers["x-p402-warnings"]
+    assert warnings == "input_tokens=estimated; dropped=context_management"
+    assert (wrong.status, wrong.json["type"]) == (400, "error")
+    assert wrong.json["error"]["code"] == "missing_required_parameter"
+    assert usage.json["data"] == []
+    assert passing.seen == []
+
+
 def test_the_openai_sdk_finds_every_path(passing: Passing, tmp_path: Path) -> None:
     file = tmp_path / "p402.toml"
     file.write_text(config(passing))

@@ -71,3 +71,4 @@ pub mod pump;
 pub mod gateway;
 
 pub mod control;
+pub mod rehearsal;

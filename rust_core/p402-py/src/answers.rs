@@ -61,6 +61,26 @@ impl PyGateway {
         }
     }
 
+    /// The reply to `POST /messages/count_tokens`: how long it is, without calling anyone.
+    fn count_tokens<'py>(
+        &self,
+        py: Python<'py>,
+        tenant: &str,
+        headers: &Bound<'py, PyList>,
+        body: &[u8],
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let call = call(tenant, headers, Bytes::copy_from_slice(body), self.ticks_now())?;
+        match self.gateway.count(call) {
+            Ok(head) => head_tuple(py, &head),
+            Err(error) => {
+                let id = self.gateway.node.request_id(self.gateway.node.clock.now());
+                let mut head = refusal(&error, id, false);
+                head.body = head.body.map(|body| Door::Messages.error(&body).unwrap_or(body));
+                head_tuple(py, &head)
+            }
+        }
+    }
+
     /// The reply to `GET /requests/{id}` for this tenant; `None` for what this node has forgotten.
     fn request<'py>(
         &self,

@@ -77,6 +77,12 @@ def whole() -> None:
         turn = {"role": "user", "content": parts}
         done = client.messages.create(model="hello", max_tokens=100, messages=[turn])
         assert done.content[0].text == TEXT
+    with check("counting"):
+        raw = client.messages.with_raw_response.count_tokens(
+            model="hello", messages=HELLO, system="Be short.", tools=[TOOL]
+        )
+        assert 20 < raw.parse().input_tokens < 200
+        assert "input_tokens=estimated" in raw.headers["x-p402-warnings"]
     with check("what is not said is named"):
         raw = client.messages.with_raw_response.create(
             **ASK, extra_body={"context_management": {"edits": []}}
