@@ -14,7 +14,7 @@ from p402 import control
 from p402.auth import Authenticator, Operator
 from p402.body import Bodies, Bounds, Refused
 from p402.log import LOGGER, EventLog
-from p402.paths import CHAT, is_door, named, shown, takes_form
+from p402.paths import CHAT, is_door, named, shown, streams_otherwise, takes_form
 from p402.scrape import Listener
 from p402.watch import Watch, Watched
 
@@ -278,6 +278,7 @@ class App:
         tenant = None
         try:
             tenant = self._known(headers)
+            _as_events(door, scope)
             body = await self._bodies.read(headers, receive, form=takes_form(door))
             self._stay_open()
         except Refused as refused:
@@ -345,6 +346,11 @@ class App:
 def _only(allowed: str, method: str) -> None:
     if method != allowed and not (allowed == "GET" and method == "HEAD"):
         raise Refused("method_not_allowed", f"this URL answers {allowed}, not {method}")
+
+
+def _as_events(door: str, scope: Scope) -> None:
+    if streams_otherwise(door, scope.get("query_string", b"")):
+        raise Refused("unsupported_parameter", "streams come as events: ask with ?alt=sse")
 
 
 def _bounded(headers: Headers) -> None:

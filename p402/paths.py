@@ -19,17 +19,24 @@ _DOORS = {"/chat/completions", "/messages", "/responses", "/completions", "/embe
 _DOORS |= {"/moderations", "/images/generations", "/audio/speech"}
 # These take files, in a form.
 _FORMS = {"/images/edits", "/images/variations", "/audio/transcriptions", "/audio/translations"}
-_BASES = (BASE + "/v1", BASE, "/v1")
+# Google's clients name their model in the path.
+_CONTENT = re.compile(r"/models/.+:(generateContent|streamGenerateContent)")
+_BASES = (BASE + "/v1beta", BASE + "/v1", BASE, "/v1beta", "/v1")
 
 
 def is_door(name: str) -> bool:
     """Whether the line serves this path."""
-    return name in _DOORS or name in _FORMS
+    return name in _DOORS or name in _FORMS or _CONTENT.fullmatch(name) is not None
 
 
 def takes_form(name: str) -> bool:
     """Whether what comes there is a form, not JSON."""
     return name in _FORMS
+
+
+def streams_otherwise(name: str, query: bytes) -> bool:
+    """Whether a stream of content is asked for in another form than events."""
+    return name.endswith(":streamGenerateContent") and b"alt=sse" not in query.split(b"&")
 
 
 def named(scope: MutableMapping[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ Does not test the translation of Messages and Responses: the Rust matrix and the
 from __future__ import annotations
 
 import base64
+import hashlib
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -194,3 +195,23 @@ def test_the_openai_sdk_finds_every_path(passing: Passing, tmp_path: Path) -> No
         ]
         sent = passing.seen[2][1]
         assert sent["max_tokens"] == 16, "what the API writes by default is what the guard holds"
+
+
+async def test_googles_door_asks_for_its_key_and_for_events(passing: Passing) -> None:
+    key = "p402_google"
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    tenant = f'[[tenant]]\nid = "t"\nkey_sha256 = "{digest}"\n'
+    ask = {"contents": [{"parts": [{"text": "Hello"}]}]}
+    path = "/models/nobody:{}"
+    mine = {"x-goog-api-key": key}
+    async with Gateway(config(passing) + tenant) as gateway:
+        unknown = await gateway.post(path.format("generateContent"), ask)
+        listed = await gateway.post(path.format("streamGenerateContent"), ask, mine)
+        pinned = ask | {"p402": {"pin": True}}
+        absent = await gateway.post(path.format("generateContent"), pinned, mine)
+        other = await gateway.post(path.format("embedContent"), ask, mine)
+    assert (unknown.status, unknown.error["status"]) == (401, "UNAUTHENTICATED")
+    assert (listed.status, listed.error["status"]) == (400, "INVALID_ARGUMENT")
+    assert listed.error["details"][0]["reason"] == "unsupported_parameter"
+    assert (absent.status, absent.error["status"]) == (404, "NOT_FOUND")
+    assert other.status == 405

@@ -75,7 +75,8 @@ impl PyGateway {
             Err(error) => {
                 let id = self.gateway.node.request_id(self.gateway.node.clock.now());
                 let mut head = refusal(&error, id, false);
-                head.body = head.body.map(|body| Door::Messages.error(&body).unwrap_or(body));
+                head.body =
+                    head.body.map(|body| Door::Messages.error(head.status, &body).unwrap_or(body));
                 head_tuple(py, &head)
             }
         }
@@ -172,10 +173,10 @@ impl PyGateway {
             .ok_or_else(|| PyValueError::new_err(format!("no error has the code `{code}`")))?;
         let (headers, path) = asked;
         let door = path.as_deref().and_then(Door::at).unwrap_or_default();
-        let problem = accepts_problem(&headers)? && door.error(b"{}").is_none();
+        let problem = accepts_problem(&headers)? && !door.words_errors();
         let id = self.gateway.node.request_id(self.gateway.node.clock.now());
         let mut head = refusal(&ApiError::new(code, message), id, problem);
-        head.body = head.body.map(|body| door.error(&body).unwrap_or(body));
+        head.body = head.body.map(|body| door.error(head.status, &body).unwrap_or(body));
         head_tuple(py, &head)
     }
 }

@@ -6,6 +6,7 @@ mod ending;
 mod filed;
 mod form;
 mod gathered;
+mod generate;
 mod listen;
 mod messages;
 mod passing;
@@ -24,6 +25,8 @@ pub enum Door {
     Chat,
     /// Anthropic's Messages.
     Messages,
+    /// Gemini's generateContent.
+    Generate,
     /// OpenAI's Responses.
     Responses,
     /// OpenAI's older text completions.
@@ -82,14 +85,19 @@ impl Door {
             "/audio/speech" => Self::Speech,
             "/audio/transcriptions" => Self::Transcriptions,
             "/audio/translations" => Self::Translations,
-            _ => return None,
+            path => return generate::named(path).map(|_| Self::Generate),
         })
+    }
+
+    /// All that was asked: of some doors a part of it stands in the path.
+    pub fn asked(self, path: &str, body: &[u8]) -> Option<Vec<u8>> {
+        if self == Self::Generate { generate::joined(path, body) } else { None }
     }
 
     /// What it takes to serve it.
     pub const fn kind(self) -> OfferKind {
         match self {
-            Self::Chat | Self::Messages | Self::Responses => OfferKind::Chat,
+            Self::Chat | Self::Messages | Self::Generate | Self::Responses => OfferKind::Chat,
             Self::Completions => OfferKind::Completion,
             Self::Embeddings => OfferKind::Embedding,
             Self::Moderations => OfferKind::Moderation,
@@ -102,7 +110,7 @@ impl Door {
     /// Where an upstream serves it, below its base; `None` where it is asked for a chat.
     pub const fn passes_to(self) -> Option<&'static str> {
         match self {
-            Self::Chat | Self::Messages | Self::Responses => None,
+            Self::Chat | Self::Messages | Self::Generate | Self::Responses => None,
             Self::Completions => Some("/completions"),
             Self::Embeddings => Some("/embeddings"),
             Self::Moderations => Some("/moderations"),
@@ -131,6 +139,7 @@ impl Door {
         match self {
             Self::Chat => Ok(None),
             Self::Messages => messages::enter(body).map(Some),
+            Self::Generate => generate::enter(body).map(Some),
             Self::Responses => responses::enter(body).map(Some),
             _ if self.takes_form() => filed::enter(self, body).map(Some),
             _ => passing::enter(self, body).map(Some),
@@ -151,9 +160,15 @@ impl Door {
         self == Self::Embeddings && top.get("encoding_format") == Some(b"\"base64\"")
     }
 
+    /// Errors are told in a form of its own.
+    pub const fn words_errors(self) -> bool {
+        matches!(self, Self::Messages | Self::Generate)
+    }
+
     /// An error body of ours in this door's form; `None` where it has that already.
-    pub fn error(self, body: &[u8]) -> Option<Vec<u8>> {
+    pub fn error(self, status: u16, body: &[u8]) -> Option<Vec<u8>> {
         match self {
+            Self::Generate => Some(generate::error(status, body)),
             Self::Messages => Some(messages::error(body)),
             _ => None,
         }
@@ -191,4 +206,14 @@ fn read<'a, T: serde::Deserialize<'a>>(name: &str, json: &'a [u8]) -> Result<T, 
 fn missing(name: &str) -> Unsaid {
     let message = format!("\"{name}\" is required");
     Unsaid { code: "missing_required_parameter", param: name.to_owned(), message }
+}
+
+/// The effort whose budget is nearest to this one.
+const fn effort(budget: u64) -> &'static str {
+    match budget {
+        0..4_096 => "low",
+        4_096..12_288 => "medium",
+        12_288..24_576 => "high",
+        _ => "max",
+    }
 }
