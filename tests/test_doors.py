@@ -215,3 +215,60 @@ async def test_googles_door_asks_for_its_key_and_for_events(passing: Passing) ->
     assert listed.error["details"][0]["reason"] == "unsupported_parameter"
     assert (absent.status, absent.error["status"]) == (404, "NOT_FOUND")
     assert other.status == 405
+
+
+def test_vectors_without_a_key_come_from_the_sandbox() -> None:
+    with Served() as gateway:
+        client = OpenAI(base_url=gateway.base_url, api_key="none", max_retries=0)
+        told = client.embeddings.create(model="sandbox-embed", input=["a red car", "a car", "tea"])
+        numbers = client.embeddings.create(
+            model="sandbox-embed", input="tea", encoding_format="float", dimensions=8
+        )
+        with pytest.raises(BadRequestError):
+            client.embeddings.create(model="text-embedding-3-small", input="tea")
+    red, car, tea = (row.embedding for row in told.data)
+
+    def near(one: list[float], other: list[float]) -> float:
+        return sum(a * b for a, b in zip(one, other, strict=True))
+
+    assert len(red) == 256
+    assert near(red, red) == pytest.approx(1)
+    assert near(red, car) > 0.5 > near(red, tea)
+    assert len(numbers.data[0].embedding) == 8
+    metadata = told.p402_metadata  # type: ignore[attr-defined]
+    assert (metadata["provider"], metadata["model"]) == ("sandbox", "sandbox-embed")
+    # 9, 5 and 3 letters are 6 tokens at $0.02 per million.
+    assert metadata["cost_usd"] == 0.00000012
+
+
+SHIPPED = [
+    ("/embeddings", "text-embedding-3-small", {"input": ["a"] * 9_000}, 0.00000016),
+    ("/moderations", "omni-moderation-latest", {"input": "a"}, 0),
+    ("/audio/speech", "tts-1", {"input": "Hello there", "voice": "alloy"}, 0.000165),
+]
+
+
+@pytest.mark.parametrize(("path", "name", "more", "cost"), SHIPPED)
+async def test_shipped_models_need_a_key_and_no_config(
+    passing: Passing, path: str, name: str, more: dict[str, Any], cost: float
+) -> None:
+    text = f'[provider.openai]\napi_key = ["sk-x"]\nbase_url = "{passing.url("up")}"\n'
+    async with Gateway(text, whole=True) as gateway:
+        told = await gateway.post(path, {"model": name, **more})
+        row = await gateway.row(told)
+    assert told.status == 200, told.raw
+    assert row["p402_metadata"]["cost_usd"] == cost
+    assert passing.seen[0][0] == f"/up/v1{path}"
+
+
+async def test_a_shipped_model_hears_a_file(passing: Passing) -> None:
+    text = f'[provider.openai]\napi_key = ["sk-x"]\nbase_url = "{passing.url("up")}"\n'
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    head = "--x\r\nContent-Disposition: form-data; name="
+    body = f'{head}"model"\r\n\r\nwhisper-1\r\n{head}"file"; filename="a"\r\n\r\n'.encode()
+    async with Gateway(text, whole=True) as gateway:
+        sent = body + bytes(600_000) + b"\r\n--x--\r\n"
+        told = await gateway.post("/audio/transcriptions", sent, kind)
+    assert told.status == 200, told.raw
+    # Two seconds and a half, begun ones in full, at $0.006 a minute.
+    assert told.metadata["cost_usd"] == 0.0003
