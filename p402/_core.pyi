@@ -146,6 +146,8 @@ class Gateway:
         """The reply to `GET /models/{id}`."""
     def explain(self, tenant: str, headers: _Headers, body: bytes, all: bool) -> _Answer:
         """The reply to `POST /route`: the decision, without calling anyone."""
+    def count_tokens(self, tenant: str, headers: _Headers, body: bytes) -> _Answer:
+        """The reply to `POST /messages/count_tokens`: an estimate, without calling anyone."""
     def request(self, tenant: str, id: str) -> _Answer | None:
         """The reply to `GET /requests/{id}` for this tenant; None for what this node does not
         remember."""

@@ -6,15 +6,15 @@ The only file that knows ASGI. Does not parse a chat request, compare money or k
 from __future__ import annotations
 
 import asyncio
-import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl
 
 from p402 import control
 from p402.auth import Authenticator, Operator
 from p402.body import Bodies, Bounds, Refused
 from p402.log import LOGGER, EventLog
+from p402.paths import CHAT, is_door, named, shown, streams_otherwise, takes_form
 from p402.scrape import Listener
 from p402.watch import Watch, Watched
 
@@ -31,12 +31,6 @@ if TYPE_CHECKING:
     Headers = list[tuple[bytes, bytes]]
     Answer = tuple[int, Headers, bytes | None]
 
-BASE = "/api/v2"
-_CHAT = BASE + "/chat/completions"
-# Each speaks an API of its own; behind them runs one line.
-_DOORS = {"/chat/completions", "/messages", "/responses", "/completions", "/embeddings"}
-_DOORS |= {"/moderations", "/images/generations", "/audio/speech"}
-_BASES = (BASE + "/v1", BASE, "/v1")
 HEADERS_MAX = 100
 HEADERS_BYTES_MAX = 64 * 1024
 # Parameters of a URL that are read at all; more of them are no question.
@@ -88,7 +82,7 @@ class App:
                 self._attach()
             request = _Request(scope, receive, send, received)
             # The one hot path goes straight; `_route` knows it too, under its other names.
-            if scope["path"] == _CHAT and scope["method"] == "POST":
+            if scope["path"] == CHAT and scope["method"] == "POST":
                 await self._chat(request, "/chat/completions")
             else:
                 await self._http(request)
@@ -139,7 +133,7 @@ class App:
         try:
             answer = await self._route(request, scope["path"])
         except Refused as refused:
-            answer = self._refusal(refused, scope["headers"], _name(scope, scope["path"]))
+            answer = self._refusal(refused, scope["headers"], named(scope))
         if answer is not None:
             await self._send(request.send, answer, scope)
 
@@ -149,7 +143,7 @@ class App:
         scope = request.scope
         method: str = scope["method"]
         headers: Headers = scope["headers"]
-        name = _name(scope, path)
+        name = named(scope)
         if name in ("/healthz", "/readyz") or path in ("/healthz", "/readyz"):
             return self._health(method)
         if name == "/openapi.json":
@@ -176,7 +170,7 @@ class App:
         """The paths of tenants; None where the reply has been written out."""
         scope = request.scope
         method, headers = scope["method"], scope["headers"]
-        if name in _DOORS:
+        if is_door(name):
             _only("POST", method)
             await self._chat(request, name)
             return None
@@ -185,6 +179,10 @@ class App:
             body = await self._bodies.read(headers, request.receive)
             wants_all = scope.get("query_string", b"") == b"all=1"
             return self.gateway.explain(tenant, headers, body, wants_all)
+        if name == "/messages/count_tokens":
+            _only("POST", method)
+            body = await self._bodies.read(headers, request.receive)
+            return self.gateway.count_tokens(tenant, headers, body)
         if control.owns(name):
             said = await self._bodies.read(headers, request.receive) if method == "POST" else b""
             told = (headers, scope.get("query_string", b""), said)
@@ -205,7 +203,7 @@ class App:
             return found or await self._whole(
                 request, self.gateway.booked_request(tenant, headers, asked)
             )
-        raise Refused("unknown_url", f"no such URL: {method} {_shown(scope['path'])}")
+        raise Refused("unknown_url", f"no such URL: {method} {shown(scope['path'])}")
 
     async def _usage(self, request: _Request, tenant: str | None) -> Answer | None:
         """What was spent: a tenant's own, or anybody's to the operator."""
@@ -280,7 +278,8 @@ class App:
         tenant = None
         try:
             tenant = self._known(headers)
-            body = await self._bodies.read(headers, receive)
+            _as_events(door, scope)
+            body = await self._bodies.read(headers, receive, form=takes_form(door))
             self._stay_open()
         except Refused as refused:
             answer = self._refusal(refused, headers, door)
@@ -349,6 +348,11 @@ def _only(allowed: str, method: str) -> None:
         raise Refused("method_not_allowed", f"this URL answers {allowed}, not {method}")
 
 
+def _as_events(door: str, scope: Scope) -> None:
+    if streams_otherwise(door, scope.get("query_string", b"")):
+        raise Refused("unsupported_parameter", "streams come as events: ask with ?alt=sse")
+
+
 def _bounded(headers: Headers) -> None:
     if len(headers) > HEADERS_MAX:
         text = f"more than {HEADERS_MAX} headers"
@@ -359,27 +363,6 @@ def _bounded(headers: Headers) -> None:
     if size > HEADERS_BYTES_MAX:
         text = f"more than {HEADERS_BYTES_MAX} bytes of headers"
         raise Refused("headers_too_large", text, closes=True)
-
-
-def _name(scope: Scope, path: str) -> str | None:
-    """The route's own name under any of the three bases; None where there is none."""
-    if "//" in path or re.search(r"/\.\.?(/|$)", path) or "\0" in path:
-        return None
-    raw = scope.get("raw_path")
-    if raw is not None:
-        # Ids hold `/` and `:`; whatever was encoded, the id is the rest of the decoded path.
-        path = unquote_to_bytes(raw.split(b"?", 1)[0]).decode("utf-8", "replace")
-        if "//" in path or re.search(r"/\.\.?(/|$)", path) or "\0" in path:
-            return None
-    for base in _BASES:
-        if path.startswith(base + "/"):
-            name = path.removeprefix(base)
-            return name.removesuffix("/") if len(name) > 1 else name
-    return None
-
-
-def _shown(path: str) -> str:
-    return path[:200].encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _length(body: bytes) -> tuple[bytes, bytes]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_TENANT = "default"
 KEY_BYTES_MAX = 512
-_NAMES = frozenset({b"authorization", b"x-api-key", b"api-key"})
+_NAMES = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 
 
 class Authenticator:

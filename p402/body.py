@@ -56,9 +56,10 @@ class Bodies:
         self._late: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def read(self, headers: Headers, receive: Receive) -> bytes:
-        """The whole body. Raises `Refused` where it is too large, too slow or not JSON's kind."""
-        length = self._check_head(headers)
+    async def read(self, headers: Headers, receive: Receive, *, form: bool = False) -> bytes:
+        """The whole body. Raises `Refused` where it is too large, too slow or of another kind than
+        JSON, or than a form where one is due."""
+        length = self._check_head(headers, form=form)
         message = await self._receive(receive, self._bounds.silent_s)
         body: bytes = message.get("body", b"")
         # A host that promises more after the last announced byte has only its end to tell: asking
@@ -95,7 +96,7 @@ class Bodies:
             self.reading_bytes -= counted
         return bytes(pieces)
 
-    def _check_head(self, headers: Headers) -> int | None:
+    def _check_head(self, headers: Headers, *, form: bool) -> int | None:
         """The announced length, None where there is none."""
         length = chunked = None
         for name, value in headers:
@@ -103,8 +104,8 @@ class Bodies:
                 length = value
             elif name == b"transfer-encoding":
                 chunked = value
-            elif name == b"content-type" and value.startswith(b"multipart/"):
-                text = "send the body as application/json"
+            elif name == b"content-type" and value.startswith(b"multipart/") != form:
+                text = f"send the body as {'multipart/form-data' if form else 'application/json'}"
                 raise Refused("unsupported_media_type", text, closes=True)
         if length is None:
             return None

@@ -5,7 +5,9 @@ Does not know pytest. It refuses unknown fields, as the real one does; `/down/â€
 
 from __future__ import annotations
 
+import email
 import json
+from email.message import Message
 from typing import Any
 
 from tests.loopback import Loopback
@@ -22,7 +24,12 @@ KNOWN = {
     "/moderations": {"model", "input"},
     "/images/generations": {"model", "prompt", "n", "size", "quality"},
     "/audio/speech": {"model", "input", "voice", "response_format"},
+    "/audio/transcriptions": {"model", "file", "prompt", "response_format", "language"},
+    "/audio/translations": {"model", "file", "prompt", "response_format"},
+    "/images/edits": {"model", "image", "image[]", "mask", "prompt", "n", "size"},
+    "/images/variations": {"model", "image", "n", "size"},
 }
+SUBTITLES = b"1\n00:00:00,000 --> 00:00:02,500\nHello there\n"
 
 
 class Passing(Loopback):
@@ -32,9 +39,9 @@ class Passing(Loopback):
         super().__init__()
         self.seen: list[tuple[str, dict[str, Any]]] = []
 
-    def answer(self, path: str, _headers: dict[str, str], raw: bytes) -> tuple[int, str, bytes]:
+    def answer(self, path: str, headers: dict[str, str], raw: bytes) -> tuple[int, str, bytes]:
         """What the path is for; nothing but failure at a provider that is down."""
-        body = json.loads(raw)
+        body = _fields(headers, raw)
         self.seen.append((path, body))
         base, _, rest = path.removeprefix("/").partition("/v1")
         return _refuse(500, "down") if base == "down" else _answer(rest, body)
@@ -42,6 +49,21 @@ class Passing(Loopback):
     def url(self, name: str) -> str:
         """The base address of the provider of this name."""
         return f"{self.root}/{name}/v1"
+
+
+def _fields(headers: dict[str, str], raw: bytes) -> dict[str, Any]:
+    """The members of a JSON body, or the fields of a form by a reader that is not ours."""
+    kind = headers["content-type"]
+    if not kind.startswith("multipart/"):
+        return dict(json.loads(raw))
+    form = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + raw)
+    parts: list[Message] = form.get_payload()  # type: ignore[assignment]
+    fields: dict[str, Any] = {}
+    for part in parts:
+        value: Any = part.get_payload(decode=True)
+        name = str(part.get_param("name", header="content-disposition"))
+        fields[name] = value if part.get_filename() else value.decode()
+    return fields
 
 
 def _refuse(status: int, message: str) -> tuple[int, str, bytes]:
@@ -71,9 +93,18 @@ def _answer(path: str, body: dict[str, Any]) -> tuple[int, str, bytes]:
     if path == "/moderations":
         verdict = {"flagged": False, "categories": {"hate": False}, "category_scores": {"hate": 0}}
         return _json({"id": "modr-1", "model": body["model"], "results": [verdict]})
-    if path == "/images/generations":
-        return _json({"created": 1, "data": [{"b64_json": "aWc="}] * body.get("n", 1)})
-    return 200, "audio/wav", VOICE
+    if path.startswith("/images/"):
+        return _json({"created": 1, "data": [{"b64_json": "aWc="}] * int(body.get("n", 1))})
+    return _sound(path, body)
+
+
+def _sound(path: str, body: dict[str, Any]) -> tuple[int, str, bytes]:
+    if path == "/audio/speech":
+        return 200, "audio/wav", VOICE
+    if body.get("response_format") == "srt":
+        return 200, "text/plain; charset=utf-8", SUBTITLES
+    usage = {"type": "duration", "seconds": 2.5}
+    return _json({"text": f"{len(body['file'])} bytes", "usage": usage})
 
 
 def _completion(body: dict[str, Any]) -> tuple[int, str, bytes]:

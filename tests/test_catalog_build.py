@@ -50,7 +50,14 @@ def records() -> list[Json]:
 
 @pytest.fixture(scope="module")
 def offers(records: list[Json]) -> dict[str, Json]:
-    rows = [record for record in records if record["t"] == "offer"]
+    """What chats; `passing` is the rest."""
+    rows = [record for record in records if record["t"] == "offer" and "kind" not in record]
+    return {f"{row['provider']}/{row['model']}": row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def passing(records: list[Json]) -> dict[str, Json]:
+    rows = [record for record in records if "kind" in record and record["t"] == "offer"]
     return {f"{row['provider']}/{row['model']}": row for row in rows}
 
 
@@ -714,3 +721,32 @@ def test_the_p402_command_hands_every_option_on(
     with pytest.raises(SystemExit):
         cli.main(["catalog", "build", "--help"])
     assert "--strict" in capsys.readouterr().out
+
+
+# Pico-dollars: an input token, a character, a second; at the price of 22 November 2026.
+PASSING = {
+    "openai/text-embedding-3-small": ("embedding", 20_000, 0),
+    "openai/text-embedding-3-large": ("embedding", 130_000, 0),
+    "openai/text-embedding-ada-002": ("embedding", 100_000, 0),
+    "azure/text-embedding-3-small": ("embedding", 20_000, 0),
+    "azure/text-embedding-3-large": ("embedding", 130_000, 0),
+    "mistral/mistral-embed": ("embedding", 100_000, 0),
+    "mistral/codestral-embed-2505": ("embedding", 150_000, 0),
+    "openai/tts-1": ("speech", 0, 15_000_000),
+    "openai/tts-1-hd": ("speech", 0, 30_000_000),
+    "openai/whisper-1": ("transcription", 0, 100_000_000),
+    "openai/omni-moderation-latest": ("moderation", 0, 0),
+}
+
+
+def test_what_does_not_chat_is_priced_in_its_own_unit(passing: dict[str, Json]) -> None:
+    def told(row: Json) -> tuple[str, int, int]:
+        [price] = row["prices"]
+        [band] = price["bands"]
+        return row["kind"], band["in"], band["out"]
+
+    assert {where: told(row) for where, row in passing.items()} == PASSING
+    free = [where for where, row in passing.items() if row.get("free")]
+    assert free == ["openai/omni-moderation-latest"]
+    assert not passing["azure/text-embedding-3-small"].get("home")
+    assert passing["openai/text-embedding-3-small"]["home"] is True

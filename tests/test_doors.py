@@ -6,6 +6,7 @@ Does not test the translation of Messages and Responses: the Rust matrix and the
 from __future__ import annotations
 
 import base64
+import hashlib
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,7 @@ def config(passing: Passing) -> str:
         + model("moderation", "up", "free = true")
         + model("image", "up", 'per_unit_usd = "0.04"')
         + model("speech", "up", 'per_unit_usd = "0.000015"')
+        + model("transcription", "up", 'per_unit_usd = "0.0001"')
         + '[[model]]\nid = "m-unpriced"\nprovider = "up"\nkind = "embedding"\n'
     )
 
@@ -121,6 +123,39 @@ async def test_the_guard_claims_units(passing: Passing) -> None:
     assert len(passing.seen) == 1
 
 
+CLAUDE = """[[model]]
+id = "claude-sonnet-4-6"
+provider = "up"
+input_usd_per_mtok = "3"
+output_usd_per_mtok = "15"
+tools = true
+"""
+
+
+async def test_a_message_is_counted_without_being_sent(passing: Passing) -> None:
+    said = {"role": "user", "content": "How long is a piece of string? " * 40}
+    ask: dict[str, Any] = {"model": "claude-sonnet-4-6", "messages": [said]}
+    tool = {"name": "cut", "input_schema": {"type": "object", "properties": {}}}
+    path = "/messages/count_tokens"
+    async with Gateway(config(passing) + CLAUDE) as gateway:
+        bare = await gateway.post(path, ask)
+        armed = await gateway.post(path, ask | {"tools": [tool], "context_management": {"a": 1}})
+        wrong = await gateway.post(path, {"model": "claude-sonnet-4-6"})
+        usage = await gateway.get("/usage")
+    assert bare.status == 200, bare.raw
+    # 1,240 bytes of prose are 310 tokens of OpenAI's, and 14 % more of Claude's to 4.6.
+    assert bare.json == {"input_tokens": 354 + 8}
+    assert bare.headers["x-p402-warnings"] == "input_tokens=estimated"
+    # What Anthropic's own tool prompt weighs is in it.
+    assert armed.json["input_tokens"] > bare.json["input_tokens"] + 549
+    warnings = armed.headers["x-p402-warnings"]
+    assert warnings == "input_tokens=estimated; dropped=context_management"
+    assert (wrong.status, wrong.json["type"]) == (400, "error")
+    assert wrong.json["error"]["code"] == "missing_required_parameter"
+    assert usage.json["data"] == []
+    assert passing.seen == []
+
+
 def test_the_openai_sdk_finds_every_path(passing: Passing, tmp_path: Path) -> None:
     file = tmp_path / "p402.toml"
     file.write_text(config(passing))
@@ -160,3 +195,80 @@ def test_the_openai_sdk_finds_every_path(passing: Passing, tmp_path: Path) -> No
         ]
         sent = passing.seen[2][1]
         assert sent["max_tokens"] == 16, "what the API writes by default is what the guard holds"
+
+
+async def test_googles_door_asks_for_its_key_and_for_events(passing: Passing) -> None:
+    key = "p402_google"
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    tenant = f'[[tenant]]\nid = "t"\nkey_sha256 = "{digest}"\n'
+    ask = {"contents": [{"parts": [{"text": "Hello"}]}]}
+    path = "/models/nobody:{}"
+    mine = {"x-goog-api-key": key}
+    async with Gateway(config(passing) + tenant) as gateway:
+        unknown = await gateway.post(path.format("generateContent"), ask)
+        listed = await gateway.post(path.format("streamGenerateContent"), ask, mine)
+        pinned = ask | {"p402": {"pin": True}}
+        absent = await gateway.post(path.format("generateContent"), pinned, mine)
+        other = await gateway.post(path.format("embedContent"), ask, mine)
+    assert (unknown.status, unknown.error["status"]) == (401, "UNAUTHENTICATED")
+    assert (listed.status, listed.error["status"]) == (400, "INVALID_ARGUMENT")
+    assert listed.error["details"][0]["reason"] == "unsupported_parameter"
+    assert (absent.status, absent.error["status"]) == (404, "NOT_FOUND")
+    assert other.status == 405
+
+
+def test_vectors_without_a_key_come_from_the_sandbox() -> None:
+    with Served() as gateway:
+        client = OpenAI(base_url=gateway.base_url, api_key="none", max_retries=0)
+        told = client.embeddings.create(model="sandbox-embed", input=["a red car", "a car", "tea"])
+        numbers = client.embeddings.create(
+            model="sandbox-embed", input="tea", encoding_format="float", dimensions=8
+        )
+        with pytest.raises(BadRequestError):
+            client.embeddings.create(model="text-embedding-3-small", input="tea")
+    red, car, tea = (row.embedding for row in told.data)
+
+    def near(one: list[float], other: list[float]) -> float:
+        return sum(a * b for a, b in zip(one, other, strict=True))
+
+    assert len(red) == 256
+    assert near(red, red) == pytest.approx(1)
+    assert near(red, car) > 0.5 > near(red, tea)
+    assert len(numbers.data[0].embedding) == 8
+    metadata = told.p402_metadata  # type: ignore[attr-defined]
+    assert (metadata["provider"], metadata["model"]) == ("sandbox", "sandbox-embed")
+    # 9, 5 and 3 letters are 6 tokens at $0.02 per million.
+    assert metadata["cost_usd"] == 0.00000012
+
+
+SHIPPED = [
+    ("/embeddings", "text-embedding-3-small", {"input": ["a"] * 9_000}, 0.00000016),
+    ("/moderations", "omni-moderation-latest", {"input": "a"}, 0),
+    ("/audio/speech", "tts-1", {"input": "Hello there", "voice": "alloy"}, 0.000165),
+]
+
+
+@pytest.mark.parametrize(("path", "name", "more", "cost"), SHIPPED)
+async def test_shipped_models_need_a_key_and_no_config(
+    passing: Passing, path: str, name: str, more: dict[str, Any], cost: float
+) -> None:
+    text = f'[provider.openai]\napi_key = ["sk-x"]\nbase_url = "{passing.url("up")}"\n'
+    async with Gateway(text, whole=True) as gateway:
+        told = await gateway.post(path, {"model": name, **more})
+        row = await gateway.row(told)
+    assert told.status == 200, told.raw
+    assert row["p402_metadata"]["cost_usd"] == cost
+    assert passing.seen[0][0] == f"/up/v1{path}"
+
+
+async def test_a_shipped_model_hears_a_file(passing: Passing) -> None:
+    text = f'[provider.openai]\napi_key = ["sk-x"]\nbase_url = "{passing.url("up")}"\n'
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    head = "--x\r\nContent-Disposition: form-data; name="
+    body = f'{head}"model"\r\n\r\nwhisper-1\r\n{head}"file"; filename="a"\r\n\r\n'.encode()
+    async with Gateway(text, whole=True) as gateway:
+        sent = body + bytes(600_000) + b"\r\n--x--\r\n"
+        told = await gateway.post("/audio/transcriptions", sent, kind)
+    assert told.status == 200, told.raw
+    # Two seconds and a half, begun ones in full, at $0.006 a minute.
+    assert told.metadata["cost_usd"] == 0.0003

@@ -325,7 +325,7 @@ def test_not_json_wrong_path_wrong_method(upstream):
     assert upstream.http.post(url, content=b'{"model": NaN}').status_code == 400
     assert upstream.http.post(url, content=b"[" * 100_000).status_code == 400
     assert upstream.http.get(url).status_code == 405
-    assert upstream.http.post(f"{upstream.base_url}/embeddings", json={}).status_code == 404
+    assert upstream.http.post(f"{upstream.base_url}/completions", json={}).status_code == 404
 
 
 def test_unknown_keys_pass_unless_strict():
@@ -499,7 +499,9 @@ def test_catalogue_records_are_exact_and_complete():
     kinds = [order.index(record["t"]) for record in records]
     assert kinds == sorted(kinds)
     providers = {r["id"]: r for r in records if r["t"] == "provider"}
-    offers = [r for r in records if r["t"] == "offer"]
+    every = [r for r in records if r["t"] == "offer"]
+    offers = [r for r in every if "kind" not in r]
+    assert [r["model"] for r in every if r.get("kind") == "embedding"] == ["sandbox-embed"]
     assert providers["sandbox"]["base_url"] == "http://127.0.0.1:9/v1"
     assert providers["sandbox-b"]["base_url"] == "http://127.0.0.1:9/b/v1"
     assert "lpu" in {provider.get("hardware") for provider in providers.values()}

@@ -68,7 +68,9 @@ def build(data_dir: Path, out: Path, built: date) -> Report:
 
 def records(facts: Facts, built: date, report: Report) -> list[Json]:
     """All records of the file, in file order; `report` is filled on the way."""
-    from .offers import Market, in_order  # noqa: PLC0415  it needs the extra p402[catalog]
+    # They need the extra p402[catalog].
+    from . import passing  # noqa: PLC0415
+    from .offers import Market, in_order  # noqa: PLC0415
 
     reviewed = exceptions.read(facts.models)
     providers = provider_records(facts.providers, reviewed.env)
@@ -90,7 +92,9 @@ def records(facts: Facts, built: date, report: Report) -> list[Json]:
         "attributions": ATTRIBUTIONS,
     }
     aliases = _aliases(reviewed.alias, offers)
-    every = [header, *providers, *windows, *capability, *map(in_order, offers), *aliases]
+    passed = passing.offers(reviewed.passing, market.known, facts.rounding)
+    told = map(in_order, [*offers, *passed])
+    every = [header, *providers, *windows, *capability, *told, *aliases]
     return sorted(every, key=sort_key)
 
 

@@ -129,7 +129,19 @@ def _offer(record: Json, seen: Seen) -> None:
     _require(record["confidence"] in CONFIDENCE, f"{where}: {record['confidence']!r}")
     _require(record["context"] > 0, f"{where}: no context")
     _prices(where, record["prices"])
+    _require(
+        record.get("free", False) == (not _costs(record)), f"{where}: a zero price is no price"
+    )
     seen.offers.add(where)
+
+
+def _costs(record: Json) -> bool:
+    """A chat is paid for both ways; of anything else one way is enough."""
+    listed = [row["bands"] for row in record["prices"]]
+    listed += [row["off"] for row in record["prices"] if "off" in row]
+    listed += [bands for row in record["prices"] for bands in row.get("service", {}).values()]
+    enough = any if "kind" in record else all
+    return all(enough((band["in"], band["out"])) for bands in listed for band in bands)
 
 
 def _prices(where: str, rows: list[Json]) -> None:
@@ -154,7 +166,6 @@ def _bands(where: str, bands: list[Json]) -> None:
         _require(set(band) <= set(BAND_KEYS), f"{where}: unknown rates")
         _require(all(type(rate) is int for rate in band.values()), f"{where}: a rate is no integer")
         _require(all(rate >= 0 for rate in band.values()), f"{where}: a negative rate")
-        _require(band["in"] > 0 and band["out"] > 0, f"{where}: a zero price is no price")
 
 
 def _known(name: str, names: set[str], kind: str) -> None:

@@ -20,6 +20,7 @@ _KEYS: dict[str, frozenset[str]] = {
     "drop": frozenset({"provider", "models", "prefix", "suffix"}),
     "price": frozenset({"provider", "models", "trust"}),
     "env": frozenset({"provider", "env"}),
+    "passing": frozenset({"provider", "kind", "models", "context", "free"}),
 }
 
 Rule = dict[str, Any]
@@ -34,6 +35,7 @@ class Exceptions:
     price: list[Rule]
     env: dict[str, list[str]]
     disputed: frozenset[str]
+    passing: list[Rule]
 
     def trusted(self, provider: str, model: str) -> str | None:
         """The source that is right about this offer's price, if one was found to be."""
@@ -69,6 +71,7 @@ def read(models: list[Row], file: Path = FILE) -> Exceptions:
         price=raw.get("price", []),
         env={rule["provider"]: rule["env"] for rule in raw.get("env", [])},
         disputed=frozenset(raw.get("disputed", {}).get("known", [])),
+        passing=raw.get("passing", []),
     )
 
 

@@ -81,6 +81,13 @@ def price(info: ModelInfo, asked: str, rounding: Rounding) -> GenaiPrice | None:
     return GenaiPrice(rows, exact=info.id.lower() == asked.lower()) if rows else None
 
 
+def stated(known: dict[str, Provider], provider: str, model: str, day: str) -> dict[str, Any]:
+    """What is said of one id on that day, in the source's own units."""
+    info = match(known, provider, model)
+    at = datetime.combine(date.fromisoformat(day), time(), UTC)
+    return _standard(info, at) if info is not None else {}
+
+
 def _starts(info: ModelInfo) -> list[date | None]:
     constraints = [variant.constraint for variant in info.price_variants or ()]
     if isinstance(info.prices, list):

@@ -155,7 +155,7 @@ async def genai_prices(http: httpx.AsyncClient, ask: Ask) -> Answer:
         raise FetchError(f"genai-prices: not its data format ({type(error).__name__})") from None
     bundled, answer = genai.providers(), Answer()
     for (provider, model), offer in sorted(ask.offers.items()):
-        if offer.get("source") != "genai-prices":
+        if offer.get("source") != "genai-prices" or "kind" in offer:
             continue
         old, new = (genai.answer(known, provider, model) for known in (bundled, published))
         if new is None or old == new:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from p402.sandbox import vectors
+
 TASKS = (
     "reasoning",
     "coding",
@@ -244,6 +246,7 @@ def catalog_records(base_url: str) -> list[dict[str, Any]]:
             home = model_id not in homes
             homes.add(model_id)
             records.append(_offer_record(provider, MODELS[model_id], home=home))
+    records.append(vectors.offer(PROVIDERS[0].id, AS_OF, _pico(vectors.USD_PER_MTOK)))
     return records
 
 

@@ -23,6 +23,7 @@ from p402.sandbox.perform import Job, regular
 from p402.sandbox.refusal import RefusedError
 from p402.sandbox.request import ChatRequest, Manners, read_chat
 from p402.sandbox.script import JSON_TYPE, Script, sized
+from p402.sandbox.vectors import embeddings
 from p402.sandbox.wire import Arrival, Connection, Exchange
 
 LOOPBACK = "127.0.0.1"
@@ -143,9 +144,12 @@ class Sandbox:
     def _script(self, method: str, rest: str | None, record: Record) -> Script:
         if rest == "chat/completions" and method == "POST":
             return self._chat(record)
+        if rest == "embeddings" and method == "POST":
+            record.status = 200
+            return iter((sized(200, JSON_TYPE, {}, reply.dumps(embeddings(record.raw_body))),))
         if rest is not None and method == "GET" and rest.partition("/")[0] == "models":
             return _models(unquote(rest), record)
-        if rest in ("chat/completions", "models"):
+        if rest in ("chat/completions", "embeddings", "models"):
             raise RefusedError(f"Not allowed to {method} on {record.path}.", status=405)
         raise RefusedError(f"Invalid URL ({method} {record.path})", status=404)
 

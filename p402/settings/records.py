@@ -29,7 +29,7 @@ _RATES = {
     "cache_write": "cache_write_usd_per_mtok",
 }
 _API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
-_UNITS = ("image", "speech", "moderation")
+_UNITS = ("image", "speech", "transcription", "moderation")
 _COPIED = (
     "kind",
     "canonical",

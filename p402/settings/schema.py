@@ -214,7 +214,7 @@ AUTH_OF = {"anthropic": "x-api-key", "gemini": "x-goog-api-key", "bedrock": "sig
 
 
 # What a model does; all but chat have a path of their own.
-Kind = Literal["chat", "completion", "embedding", "moderation", "image", "speech"]
+Kind = Literal["chat", "completion", "embedding", "moderation", "image", "speech", "transcription"]
 
 
 class Provider(Struct, frozen=True):

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+from tests.languages import Foreign
 from tests.passing import Passing
 from tests.serving import Served
 from tests.upstream import Upstream
@@ -31,6 +32,9 @@ FAULTS = (
 
 # What openai-python's own tests call the models that do not chat.
 PASSING = {"text-embedding-3-small": "embedding", "gpt-3.5-turbo-instruct": "completion"}
+
+# Houses that speak a language of their own, and how they know who asks.
+HOUSES = {"anthropic": "x-api-key", "gemini": "x-goog-api-key"}
 
 _MODEL = """
 [[model]]
@@ -63,12 +67,14 @@ class Stage:
     def __init__(self) -> None:
         self.upstream = Upstream()
         self.passing = Passing()
+        self.foreign = Foreign()
         self._folder = tempfile.TemporaryDirectory(prefix="p402-clients-")
         self.served: Served
 
     def __enter__(self) -> Self:
         self.upstream.start()
         self.passing.__enter__()
+        self.foreign.__enter__()
         config = Path(self._folder.name) / "p402.toml"
         config.write_text(self._config())
         state = str(Path(self._folder.name) / "state")
@@ -88,6 +94,7 @@ class Stage:
     def _stop(self) -> None:
         self.upstream.stop()
         self.passing.__exit__()
+        self.foreign.__exit__()
 
     def environment(self) -> dict[str, str]:
         """What a client's program reads."""
@@ -112,6 +119,12 @@ class Stage:
             'input_usd_per_mtok = "1"\noutput_usd_per_mtok = "1"\n'
             for name, kind in PASSING.items()
         )
+        for language, auth in HOUSES.items():
+            text += (
+                f'[provider.{language}]\ndialect = "{language}"\nauth = "{auth}"\nflags = []\n'
+                f'base_url = "{self.foreign.url(language)}"\napi_key = ["sk-{language}"]\n'
+            )
+            text += _MODEL.format(id=f"{language}-x", provider=language, upstream="m-x")
         text += _tenant("routed", ROUTED_KEY, 'models_allow = ["hello"]\n')
         text += _tenant("pinned", PINNED_KEY, 'route_default = "pin"\n')
         allowed = json.dumps(["hello", *PASSING])

@@ -6,7 +6,8 @@ use crate::transport::{TransportError, WireBody, WireRequest, WireResponse};
 use crate::turn::Turn;
 use crate::upstream::Upstream;
 use bytes::Bytes;
-use http::Uri;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Uri};
 use p402_core::catalog::{Offer, ProviderKind, UsageShape};
 use p402_core::chat::Request;
 use p402_core::dialect::openai::{
@@ -95,8 +96,11 @@ fn wire_request(
     let Some((offer, upstream, credential)) = found else {
         return Err(Fault::internal("the offer's provider has no address"));
     };
+    let mut headers = credential.headers.clone();
     let (uri, body, warnings) = if let Some(codec) = upstream.codec {
         translated(turn, attempt, offer, (upstream, codec))?
+    } else if let Some(own) = &turn.passed {
+        passing(turn, own, (offer, upstream), &mut headers)?
     } else {
         let wish = UpstreamBody {
             model: &offer.upstream_id,
@@ -106,18 +110,13 @@ fn wire_request(
             quirks: &offer.quirks,
             told: told(turn, offer),
         };
-        let (body, warnings) = match &turn.passed {
-            Some(own) => (turn.door.passed(own, &offer.upstream_id), Vec::new()),
-            None => upstream_body(&turn.body, &turn.scan, &wish),
-        };
-        let uri = upstream.passing(&offer.upstream_id, turn.door.passes_to());
-        let uri = uri.ok_or_else(no_address)?;
+        let (body, warnings) = upstream_body(&turn.body, &turn.scan, &wish);
+        let uri = upstream.passing(&offer.upstream_id, None).ok_or_else(no_address)?;
         (uri, body, warnings)
     };
-    let mut headers = credential.headers.clone();
     let affinity = world.affinity.get(offer.provider).and_then(Option::as_ref);
     if let (Some(name), Some(session)) = (affinity, turn.options.session_id.as_deref())
-        && let Ok(value) = http::HeaderValue::from_str(session)
+        && let Ok(value) = HeaderValue::from_str(session)
     {
         headers.insert(name.clone(), value);
     }
@@ -126,6 +125,22 @@ fn wire_request(
     }
     let request = WireRequest { uri, headers, body: Bytes::from(body) };
     Ok((request, warnings))
+}
+
+/// The client's own bytes for this offer: address, body, and nothing that could not be said.
+fn passing(
+    turn: &Turn,
+    own: &[u8],
+    (offer, upstream): (&Offer, &Upstream),
+    headers: &mut HeaderMap,
+) -> Result<(Uri, Vec<u8>, Vec<String>), Fault> {
+    let passed = turn.door.passed(own, &offer.upstream_id);
+    if let Some(kind) = passed.content_type {
+        let kind = HeaderValue::from_str(&kind).map_err(|_| Fault::internal("a bad boundary"))?;
+        headers.insert(CONTENT_TYPE, kind);
+    }
+    let uri = upstream.passing(&offer.upstream_id, turn.door.passes_to());
+    Ok((uri.ok_or_else(no_address)?, passed.body, Vec::new()))
 }
 
 /// Aggregators know the marks of all their vendors.

@@ -11,7 +11,7 @@ use crate::home::Home;
 use crate::inquiry::stand;
 use crate::keeping::keep;
 use crate::looked::Looked;
-use crate::lookup::{Found, Question, look, would_look};
+use crate::lookup::{Found, Question, look};
 use crate::node::Node;
 use crate::outbox::{Head, Outbox};
 use crate::pump::Pump;
@@ -197,7 +197,7 @@ impl Gateway {
     }
 
     /// read: one scan of the body, one reading of the `p402` field and its header twins.
-    fn read(call: &Call) -> Result<(Scan, Options, Wish), ApiError> {
+    pub(crate) fn read(call: &Call) -> Result<(Scan, Options, Wish), ApiError> {
         let scan = scan(&call.body)?;
         let twins: Vec<(&str, &str)> =
             call.twins.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -308,29 +308,6 @@ impl Gateway {
         head.headers.extend(own.into_iter().filter(|(name, _)| *name == "x-p402-attempts"));
         guard_headers(&settling, &mut head.headers);
         outbox.head(head);
-    }
-
-    /// The dry run: the live decision, told and not carried out (routing.md § 2.3).
-    ///
-    /// # Errors
-    /// What the live request would be refused with.
-    pub fn explain(&self, call: &Call, all: bool) -> Result<Vec<u8>, ApiError> {
-        let now = self.node.clock.now();
-        self.node.pace.take(&call.tenant, now.ticks)?;
-        let (scan, options, wish) = Self::read(call)?;
-        let ask = Ask {
-            request: self.node.request_id(now),
-            tenant: &call.tenant,
-            body: &call.body,
-            scan: &scan,
-            options: &options,
-        };
-        let mut router = self.node.router.lock();
-        let world = self.node.world.load_full();
-        let routing = world.routing(&call.tenant);
-        let question = Question { node: &self.node, world: &world, ask, wish: &wish, now };
-        let looks = would_look(&question)?;
-        Ok(router.explain(&routing, &ask, now, (all, looks))?.to_json())
     }
 
     /// The body of `GET /requests/{id}`, to the tenant that made the request, as far as this node

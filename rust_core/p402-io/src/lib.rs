@@ -75,3 +75,4 @@ pub mod company;
 pub mod gateway;
 
 pub mod control;
+pub mod rehearsal;

@@ -62,7 +62,7 @@ impl Outbox {
             state.headed = true;
             state.ended = head.body.is_some();
             head.body = head.body.map(|body| match &mut state.reply {
-                _ if head.status >= 400 => self.door.error(&body).unwrap_or(body),
+                _ if head.status >= 400 => self.door.error(head.status, &body).unwrap_or(body),
                 Some(reply) => reply.whole(&body),
                 None => body,
             });

@@ -66,6 +66,27 @@ impl PyGateway {
         }
     }
 
+    /// The reply to `POST /messages/count_tokens`: how long it is, without calling anyone.
+    fn count_tokens<'py>(
+        &self,
+        py: Python<'py>,
+        tenant: &str,
+        headers: &Bound<'py, PyList>,
+        body: &[u8],
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let call = call(tenant, headers, Bytes::copy_from_slice(body), self.ticks_now())?;
+        match self.gateway.count(call) {
+            Ok(head) => head_tuple(py, &head),
+            Err(error) => {
+                let id = self.gateway.node.request_id(self.gateway.node.clock.now());
+                let mut head = refusal(&error, id, false);
+                head.body =
+                    head.body.map(|body| Door::Messages.error(head.status, &body).unwrap_or(body));
+                head_tuple(py, &head)
+            }
+        }
+    }
+
     /// The reply to `GET /requests/{id}` for this tenant; `None` for what this node has forgotten.
     fn request<'py>(
         &self,
@@ -157,10 +178,10 @@ impl PyGateway {
             .ok_or_else(|| PyValueError::new_err(format!("no error has the code `{code}`")))?;
         let (headers, path) = asked;
         let door = path.as_deref().and_then(Door::at).unwrap_or_default();
-        let problem = accepts_problem(&headers)? && door.error(b"{}").is_none();
+        let problem = accepts_problem(&headers)? && !door.words_errors();
         let id = self.gateway.node.request_id(self.gateway.node.clock.now());
         let mut head = refusal(&ApiError::new(code, message), id, problem);
-        head.body = head.body.map(|body| door.error(&body).unwrap_or(body));
+        head.body = head.body.map(|body| door.error(head.status, &body).unwrap_or(body));
         head_tuple(py, &head)
     }
 }

@@ -164,9 +164,11 @@ impl PyGateway {
         let door = Door::at(path)
             .ok_or_else(|| PyValueError::new_err(format!("there is no door at `{path}`")))?;
         let lane = self.lane()?;
-        let mut call = call(tenant, headers, Bytes::copy_from_slice(body.as_bytes()), received)?;
+        let joined = door.asked(path, body.as_bytes());
+        let asked = joined.map_or_else(|| Bytes::copy_from_slice(body.as_bytes()), Bytes::from);
+        let mut call = call(tenant, headers, asked, received)?;
         call.door = door;
-        call.problem &= door.error(b"{}").is_none();
+        call.problem &= !door.words_errors();
         let outbox = Arc::new(Outbox::of(door));
         lane.spawn(self.gateway.clone().serve(call, Arc::clone(&outbox)));
         Ok(PyReply::new(outbox, Arc::clone(&self.wakeups)))
@@ -266,7 +268,7 @@ pub fn call(
             }
             continue;
         }
-        if name == b"x-api-key" {
+        if name == b"x-api-key" || name == b"x-goog-api-key" {
             call.key = key_hash(value.cast::<PyBytes>()?.as_bytes().trim_ascii());
         } else if name.starts_with(b"x-p402-") {
             call.twins.push((String::from_utf8_lossy(name).into_owned(), text(&value)?));

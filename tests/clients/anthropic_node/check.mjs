@@ -25,6 +25,11 @@ await check('headers', async () => {
   const { data, response } = await client.messages.create(ASK).withResponse();
   assert.equal(response.headers.get('x-request-id'), data.p402_metadata.request_id);
 });
+await check('counting', async () => {
+  const { messages } = ASK;
+  const count = await client.messages.countTokens({ model: 'hello', messages });
+  assert.ok(count.input_tokens > 5 && count.input_tokens < 100);
+});
 await check('the p402 field', async () => {
   const done = await client.messages.create({ ...ASK, p402: { mode: 'cost' } });
   metadata(done.p402_metadata, 'cost');

@@ -77,6 +77,12 @@ def whole() -> None:
         turn = {"role": "user", "content": parts}
         done = client.messages.create(model="hello", max_tokens=100, messages=[turn])
         assert done.content[0].text == TEXT
+    with check("counting"):
+        raw = client.messages.with_raw_response.count_tokens(
+            model="hello", messages=HELLO, system="Be short.", tools=[TOOL]
+        )
+        assert 20 < raw.parse().input_tokens < 200
+        assert "input_tokens=estimated" in raw.headers["x-p402-warnings"]
     with check("what is not said is named"):
         raw = client.messages.with_raw_response.create(
             **ASK, extra_body={"context_management": {"edits": []}}
@@ -140,6 +146,24 @@ def streams() -> None:
         assert not caught or caught[0].body["error"]["code"].startswith("upstream")
 
 
+def own_house() -> None:
+    ask: dict[str, Any] = {**ASK, "model": "anthropic-x"}
+    with check("Anthropic's own wire"):
+        done = pinned.messages.create(**ask)
+        assert done.content[0].text == TEXT
+        # Its prompt is 10 fresh tokens, 2,000 read from its cache and 300 written to it.
+        usage = done.usage
+        assert (usage.input_tokens, usage.output_tokens) == (10, 5)
+        assert usage.cache_read_input_tokens == 2000
+        assert usage.cache_creation_input_tokens == 300
+    with check("Anthropic's own wire, thoughts and a call"):
+        done = pinned.messages.create(**ask, tools=[TOOL])
+        assert [block.type for block in done.content] == ["thinking", "tool_use"]
+        assert done.content[0].signature == "c2ln"
+    with check("Anthropic's own wire, stream"), pinned.messages.stream(**ask) as stream:
+        assert "".join(stream.text_stream) == TEXT
+
+
 async def at_once() -> None:
     own = AsyncAnthropic(base_url=BASE_URL, api_key=KEY, max_retries=0, timeout=20)
     with check("async"):
@@ -177,6 +201,7 @@ def errors() -> None:
 whole()
 tools()
 streams()
+own_house()
 asyncio.run(at_once())
 errors()
 finish()

@@ -15,16 +15,19 @@ pub enum OfferKind {
     Image,
     /// Its unit is one character read aloud.
     Speech,
+    /// Its unit is one second heard.
+    Transcription,
 }
 
 impl OfferKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Chat,
         Self::Completion,
         Self::Embedding,
         Self::Moderation,
         Self::Image,
         Self::Speech,
+        Self::Transcription,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl OfferKind {
             Self::Moderation => "moderation",
             Self::Image => "image",
             Self::Speech => "speech",
+            Self::Transcription => "transcription",
         }
     }
 

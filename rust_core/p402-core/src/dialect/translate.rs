@@ -172,7 +172,7 @@ impl Dropped {
         }
     }
 
-    pub(super) fn if_any(&mut self, field: &str, there: bool) {
+    pub(crate) fn if_any(&mut self, field: &str, there: bool) {
         if there {
             self.name(field);
         }

@@ -24,6 +24,8 @@ pub(super) struct Call {
     pub(super) name: String,
     /// JSON in a string, as a chat has it.
     pub(super) arguments: String,
+    /// What a maker of calls wants back with it; mostly empty.
+    pub(super) signature: String,
     index: u64,
 }
 
@@ -58,11 +60,16 @@ impl Listen for Gathered {
     }
     fn call(&mut self, index: u64, id: &[u8], name: &[u8]) {
         let [id, name] = [id, name].map(text);
-        self.calls.push(Call { id, name, arguments: String::new(), index });
+        self.calls.push(Call { id, name, index, ..Call::default() });
     }
     fn arguments(&mut self, index: u64, json: &[u8]) {
         if let Some(call) = self.calls.iter_mut().find(|call| call.index == index) {
             call.arguments.push_str(&text(json));
+        }
+    }
+    fn signature(&mut self, index: u64, json: &[u8]) {
+        if let Some(call) = self.calls.iter_mut().find(|call| call.index == index) {
+            call.signature = text(json);
         }
     }
 }

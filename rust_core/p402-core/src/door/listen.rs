@@ -22,6 +22,8 @@ pub(super) trait Listen: Send + Sync + std::fmt::Debug {
     fn call(&mut self, index: u64, id: &[u8], name: &[u8]);
     /// More of a call's arguments.
     fn arguments(&mut self, index: u64, json: &[u8]);
+    /// What the call's maker wants back with it; only Google's clients know where to keep it.
+    fn signature(&mut self, _index: u64, _json: &[u8]) {}
 }
 
 /// Tells a stream event by event; what is to be sent is taken once its frames are heard.
@@ -134,6 +136,11 @@ pub(super) fn read_out(message: &Object<'_>, to: &mut dyn Listen) {
         let function = call.get("function").and_then(Object::parse).unwrap_or_default();
         if call.name("id").is_some() {
             to.call(index, call.literal("id"), function.literal("name"));
+        }
+        let google = call.get("extra_content").and_then(Object::parse);
+        if let Some(google) = google.as_ref().and_then(|extra| Object::parse(extra.get("google")?))
+        {
+            to.signature(index, google.literal("thought_signature"));
         }
         if function.literal("arguments") != b"\"\"" {
             to.arguments(index, function.literal("arguments"));

@@ -3,11 +3,15 @@
 
 mod completions;
 mod ending;
+mod filed;
+mod form;
 mod gathered;
+mod generate;
 mod listen;
 mod messages;
 mod passing;
 mod responses;
+mod sound;
 mod written;
 
 use crate::catalog::OfferKind;
@@ -21,6 +25,8 @@ pub enum Door {
     Chat,
     /// Anthropic's Messages.
     Messages,
+    /// Gemini's generateContent.
+    Generate,
     /// OpenAI's Responses.
     Responses,
     /// OpenAI's older text completions.
@@ -28,7 +34,19 @@ pub enum Door {
     Embeddings,
     Moderations,
     Images,
+    ImageEdits,
+    ImageVariations,
     Speech,
+    Transcriptions,
+    Translations,
+}
+
+/// What an upstream gets in place of what the client sent.
+#[derive(Debug)]
+pub struct Passed {
+    pub body: Vec<u8>,
+    /// Where it is no JSON.
+    pub content_type: Option<String>,
 }
 
 /// A request that came by a foreign door, as the one form that every stage knows.
@@ -55,39 +73,62 @@ impl Door {
     pub fn at(path: &str) -> Option<Self> {
         Some(match path {
             "/chat/completions" => Self::Chat,
-            "/messages" => Self::Messages,
+            // The length of a message is asked for where it would be sent.
+            "/messages" | "/messages/count_tokens" => Self::Messages,
             "/responses" => Self::Responses,
             "/completions" => Self::Completions,
             "/embeddings" => Self::Embeddings,
             "/moderations" => Self::Moderations,
             "/images/generations" => Self::Images,
+            "/images/edits" => Self::ImageEdits,
+            "/images/variations" => Self::ImageVariations,
             "/audio/speech" => Self::Speech,
-            _ => return None,
+            "/audio/transcriptions" => Self::Transcriptions,
+            "/audio/translations" => Self::Translations,
+            path => return generate::named(path).map(|_| Self::Generate),
         })
+    }
+
+    /// All that was asked: of some doors a part of it stands in the path.
+    pub fn asked(self, path: &str, body: &[u8]) -> Option<Vec<u8>> {
+        if self == Self::Generate { generate::joined(path, body) } else { None }
     }
 
     /// What it takes to serve it.
     pub const fn kind(self) -> OfferKind {
         match self {
-            Self::Chat | Self::Messages | Self::Responses => OfferKind::Chat,
+            Self::Chat | Self::Messages | Self::Generate | Self::Responses => OfferKind::Chat,
             Self::Completions => OfferKind::Completion,
             Self::Embeddings => OfferKind::Embedding,
             Self::Moderations => OfferKind::Moderation,
-            Self::Images => OfferKind::Image,
+            Self::Images | Self::ImageEdits | Self::ImageVariations => OfferKind::Image,
             Self::Speech => OfferKind::Speech,
+            Self::Transcriptions | Self::Translations => OfferKind::Transcription,
         }
     }
 
     /// Where an upstream serves it, below its base; `None` where it is asked for a chat.
     pub const fn passes_to(self) -> Option<&'static str> {
         match self {
-            Self::Chat | Self::Messages | Self::Responses => None,
+            Self::Chat | Self::Messages | Self::Generate | Self::Responses => None,
             Self::Completions => Some("/completions"),
             Self::Embeddings => Some("/embeddings"),
             Self::Moderations => Some("/moderations"),
             Self::Images => Some("/images/generations"),
+            Self::ImageEdits => Some("/images/edits"),
+            Self::ImageVariations => Some("/images/variations"),
             Self::Speech => Some("/audio/speech"),
+            Self::Transcriptions => Some("/audio/transcriptions"),
+            Self::Translations => Some("/audio/translations"),
         }
+    }
+
+    /// Its requests are forms that hold files.
+    pub const fn takes_form(self) -> bool {
+        matches!(
+            self,
+            Self::ImageEdits | Self::ImageVariations | Self::Transcriptions | Self::Translations
+        )
     }
 
     /// Tells a request as a chat; `None` where it is one already.
@@ -98,14 +139,19 @@ impl Door {
         match self {
             Self::Chat => Ok(None),
             Self::Messages => messages::enter(body).map(Some),
+            Self::Generate => generate::enter(body).map(Some),
             Self::Responses => responses::enter(body).map(Some),
+            _ if self.takes_form() => filed::enter(self, body).map(Some),
             _ => passing::enter(self, body).map(Some),
         }
     }
 
     /// The body of an upstream that is asked at `passes_to`: the client's own, for this model.
-    pub fn passed(self, body: &[u8], model: &str) -> Vec<u8> {
-        passing::passed(self, body, model)
+    pub fn passed(self, body: &[u8], model: &str) -> Passed {
+        if self.takes_form() {
+            return filed::passed(body, model);
+        }
+        Passed { body: passing::passed(self, body, model), content_type: None }
     }
 
     /// The client wants vectors packed: its own SDKs ask so, whatever an upstream can do.
@@ -114,13 +160,27 @@ impl Door {
         self == Self::Embeddings && top.get("encoding_format") == Some(b"\"base64\"")
     }
 
+    /// Errors are told in a form of its own.
+    pub const fn words_errors(self) -> bool {
+        matches!(self, Self::Messages | Self::Generate)
+    }
+
     /// An error body of ours in this door's form; `None` where it has that already.
-    pub fn error(self, body: &[u8]) -> Option<Vec<u8>> {
+    pub fn error(self, status: u16, body: &[u8]) -> Option<Vec<u8>> {
         match self {
+            Self::Generate => Some(generate::error(status, body)),
             Self::Messages => Some(messages::error(body)),
             _ => None,
         }
     }
+}
+
+/// Tells a Messages request as a chat whose length is asked for; it may leave out its bound.
+///
+/// # Errors
+/// As `Door::enter`.
+pub fn measured(body: &[u8]) -> Result<Entered, Unsaid> {
+    messages::measured(body)
 }
 
 /// The members of a request's body.
@@ -146,4 +206,14 @@ fn read<'a, T: serde::Deserialize<'a>>(name: &str, json: &'a [u8]) -> Result<T, 
 fn missing(name: &str) -> Unsaid {
     let message = format!("\"{name}\" is required");
     Unsaid { code: "missing_required_parameter", param: name.to_owned(), message }
+}
+
+/// The effort whose budget is nearest to this one.
+const fn effort(budget: u64) -> &'static str {
+    match budget {
+        0..4_096 => "low",
+        4_096..12_288 => "medium",
+        12_288..24_576 => "high",
+        _ => "max",
+    }
 }

@@ -32,7 +32,7 @@ pub(super) fn enter(door: Door, body: &[u8]) -> Result<Entered, Unsaid> {
     chat.put("messages", &message);
     let units = match door {
         Door::Completions => completions(&top, prompts, &mut chat)?,
-        Door::Images => pictures(&top)?,
+        Door::Images => pictures(top.present("n"))?,
         Door::Speech => text.chars().count() as u64,
         Door::Moderations => prompts,
         _ => 0,
@@ -96,8 +96,9 @@ fn completions(top: &Object<'_>, prompts: u64, chat: &mut Object<'_>) -> Result<
     count("max_tokens", BOUND_DEFAULT)
 }
 
-fn pictures(top: &Object<'_>) -> Result<u64, Unsaid> {
-    let asked = top.present("n").map_or(Ok(1), |value| read("n", value))?;
+/// How many pictures are asked for, by the JSON of `n`.
+pub(super) fn pictures(n: Option<&[u8]>) -> Result<u64, Unsaid> {
+    let asked = n.map_or(Ok(1), |value| read("n", value))?;
     if (1..=PICTURES_MAX).contains(&asked) {
         return Ok(asked);
     }

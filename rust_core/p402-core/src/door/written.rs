@@ -64,6 +64,19 @@ pub(super) struct Call<'a> {
     pub(super) id: Cow<'a, str>,
     pub(super) r#type: &'static str,
     pub(super) function: Called<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) extra_content: Option<Extra<'a>>,
+}
+
+/// What one maker wants back with its call.
+#[derive(Debug, Serialize)]
+pub(super) struct Extra<'a> {
+    pub(super) google: Signed<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Signed<'a> {
+    pub(super) thought_signature: Cow<'a, str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -129,7 +142,7 @@ impl<'a> Call<'a> {
         arguments: impl Into<Cow<'a, str>>,
     ) -> Self {
         let function = Called { name: name.into(), arguments: arguments.into() };
-        Self { id: id.into(), r#type: "function", function }
+        Self { id: id.into(), r#type: "function", function, extra_content: None }
     }
 }
 

@@ -309,8 +309,12 @@ impl Draft<'_> {
         let parts = parts.flat_map(|content| elements(self.body, content.value.start));
         let marked = starts("tools").into_iter().chain(parts).map(|at| (at, "cache_control"));
         let thoughts = messages.iter().map(|at| (*at, "reasoning_details"));
+        let calls = messages.iter().filter_map(|at| inner(self.body, *at, "tool_calls"));
+        let calls = calls.flat_map(|calls| elements(self.body, calls.value.start));
+        let signed = calls.map(|at| (at, "extra_content"));
         let cuts: Vec<Span> = marked
             .chain(thoughts)
+            .chain(signed)
             .filter_map(|(at, name)| inner(self.body, at, name))
             .map(|found| found.cut)
             .collect();

@@ -162,6 +162,11 @@ fn effort_fits(wish: &Wish<'_>, facts: &Facts) -> bool {
 
 /// Context and output limits.
 fn room(wish: &Wish<'_>, facts: &Facts) -> Result<Cap, Reason> {
+    if !matches!(wish.kind, OfferKind::Chat | OfferKind::Completion) {
+        // Units fill no context, and a list of texts is embedded one by one: the provider judges.
+        let units = wish.max_tokens.unwrap_or_default();
+        return Ok(Cap { tokens: u32::try_from(units).unwrap_or(u32::MAX), sent: false });
+    }
     let input = needed_input(wish, facts);
     let (context, max_output) = (u64::from(facts.context), u64::from(facts.max_output));
     if input > u64::from(facts.max_input) || input >= context {

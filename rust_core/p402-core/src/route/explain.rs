@@ -154,6 +154,19 @@ impl Router {
         self.pool = weighed.candidates;
         Ok(Explanation(json))
     }
+
+    /// The input tokens of this request at the offer that would serve it, as far as they are known
+    /// before it has.
+    pub fn count(&mut self, world: &World<'_>, ask: &Ask<'_>, now: Now) -> Result<u64, Refusal> {
+        let weighed = self.weigh(world, ask, now, Manner::default())?;
+        let script = weighed.wish.script;
+        let first = weighed.attempts.first();
+        let tokens = first.map_or(0, |attempt| {
+            self.calibration.correct(attempt.offer, script, attempt.input_tokens)
+        });
+        self.pool = weighed.candidates;
+        Ok(tokens)
+    }
 }
 
 fn tell<'a>(world: &World<'a>, weighed: &'a Weighed<'_>, all: bool) -> Told<'a> {

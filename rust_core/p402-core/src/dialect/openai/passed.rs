@@ -25,17 +25,16 @@ pub struct PassedAsk<'a> {
 
 /// Reads the body of a 200 that passes.
 pub fn read_passed(body: &[u8], ask: &PassedAsk<'_>) -> Result<Answer, AnswerFault> {
-    if ask.kind == OfferKind::Speech {
-        let kind = ask.content_type.unwrap_or("application/octet-stream");
-        if kind.starts_with("application/json") {
-            return Err(AnswerFault::Upstream(Box::new(in_stream(body))));
-        }
-        let form = Form::Raw(kind.to_owned());
-        return Ok(Answer::passed(
-            body.to_vec(),
-            (form, Some(counted(ask.units))),
-            ask.offer_model,
-        ));
+    let kind = ask.content_type.unwrap_or("application/octet-stream");
+    let is_json = kind.starts_with("application/json");
+    if ask.kind == OfferKind::Speech && is_json {
+        return Err(AnswerFault::Upstream(Box::new(in_stream(body))));
+    }
+    if ask.kind == OfferKind::Speech || (ask.kind == OfferKind::Transcription && !is_json) {
+        // Subtitles say how far they reach; a bare text does not.
+        let heard = if ask.kind == OfferKind::Speech { None } else { last_cue(body) };
+        let told = (Form::Raw(kind.to_owned()), Some(counted(heard.unwrap_or(ask.units))));
+        return Ok(Answer::passed(body.to_vec(), told, ask.offer_model));
     }
     let bad = || AnswerFault::Malformed("the upstream's answer is not JSON".to_owned());
     let top = Object::parse(body).filter(|_| std::str::from_utf8(body).is_ok());
@@ -57,9 +56,35 @@ pub fn read_passed(body: &[u8], ask: &PassedAsk<'_>) -> Result<Answer, AnswerFau
             let pictures = top.get("data").and_then(items).map_or(0, |list| list.len() as u64);
             (Form::Uncounted, Some(counted(pictures)))
         }
+        OfferKind::Transcription => {
+            (Form::Uncounted, Some(counted(seconds(&top).unwrap_or(ask.units))))
+        }
         _ => (Form::Uncounted, Some(counted(ask.units))),
     };
     Ok(Answer::passed(top.write(), told, ask.offer_model))
+}
+
+/// What was heard, begun seconds in full: `usage.seconds`, or the `duration` of an older answer.
+fn seconds(top: &Object<'_>) -> Option<u64> {
+    let usage = top.get("usage").and_then(Object::parse).unwrap_or_default();
+    let said = usage.present("seconds").or_else(|| top.present("duration"))?;
+    let text = std::str::from_utf8(said).ok()?.trim_matches('"');
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let begun = u64::from(fraction.bytes().any(|digit| digit != b'0'));
+    whole.parse::<u64>().ok()?.checked_add(begun)
+}
+
+/// The end of the last line of subtitles, in begun seconds: `… --> 00:01:02,500`.
+fn last_cue(subtitles: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(subtitles).ok()?;
+    let (_, after) = text.rsplit_once("-->")?;
+    let stamp = after.split_whitespace().next()?;
+    let (clock, fraction) = stamp.split_once([',', '.'])?;
+    let mut seconds = u64::from(fraction.bytes().any(|digit| digit != b'0'));
+    for (part, unit) in clock.rsplit(':').zip([1, 60, 3_600]) {
+        seconds = part.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(seconds)?;
+    }
+    Some(seconds)
 }
 
 fn counted(units: u64) -> ReportedUsage {

@@ -6,7 +6,7 @@ use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::Object;
 use crate::dialect::{Dropped, Unsaid};
 use crate::door::written::{Function, Tool, json};
-use crate::door::{missing, read};
+use crate::door::{effort, missing, read};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -175,14 +175,4 @@ fn mind(top: &Object<'_>, chat: &mut Object<'_>) -> Result<(), Unsaid> {
         chat.put("response_format", &json);
     }
     Ok(())
-}
-
-/// The effort whose budget is nearest to this one.
-const fn effort(budget: u64) -> &'static str {
-    match budget {
-        0..4_096 => "low",
-        4_096..12_288 => "medium",
-        12_288..24_576 => "high",
-        _ => "max",
-    }
 }

@@ -19,6 +19,14 @@ pub(super) fn enter(body: &[u8]) -> Result<Entered, Unsaid> {
     Ok(Entered { body, dropped, reply: Some(Box::new(Told::new(events::Events::default()))) })
 }
 
+/// The same where only its length is asked for: it need not say how long an answer may be.
+pub(super) fn measured(body: &[u8]) -> Result<Entered, Unsaid> {
+    let mut top = top(body)?;
+    top.ensure("max_tokens", b"1");
+    let (body, dropped) = ask::chat(&top)?;
+    Ok(Entered { body, dropped, reply: None })
+}
+
 /// An error of ours in Anthropic's shape: our codes, its types.
 pub(super) fn error(body: &[u8]) -> Vec<u8> {
     let top = Object::parse(body).unwrap_or_default();
