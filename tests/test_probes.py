@@ -301,6 +301,8 @@ def test_sigterm_tells_a_client_whose_provider_is_silent(tmp_path, stream):
             got = asked.result()
     assert got.status_code == 503
     assert got.json()["error"]["code"] == "shutting_down"
+    # Its provider may bill what it was sent.
+    assert got.headers["x-should-retry"] == "false"
 
 
 def test_a_client_gone_over_a_real_socket_frees_the_upstream(real, up):

@@ -6,6 +6,7 @@ use crate::heads::{headers, stream_head};
 use crate::outbox::Outbox;
 use crate::pump::KEEPALIVE;
 use crate::settling::Settling;
+use p402_core::money::Usd;
 use p402_core::reply::{ApiError, shutting_down};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,10 +51,10 @@ pub async fn accompany(
                     drain = Some((permit, Instant::now() + longest));
                 }
                 () = at(until), if until.is_some() => return Err(Unanswered::Unheard),
-                () = turn.node.until_closed() => return Err(match until {
-                    Some(_) => Unanswered::Unheard,
-                    None => Unanswered::Failed(shutting_down()),
-                }),
+                () = turn.node.until_closed() => match until {
+                    Some(_) => return Err(Unanswered::Unheard),
+                    None => break Err(shutting_down()),
+                },
                 () = at(comment), if comment.is_some() => {
                     outbox.head(stream_head(early.clone().unwrap_or_default()));
                     outbox.comment(KEEPALIVE);
@@ -63,7 +64,10 @@ pub async fn accompany(
         }
     };
     settling.disconnected |= left.into_inner();
-    dispatched.map_err(Unanswered::Failed)
+    // Who may be billed, or has been, must not come again by itself.
+    let sent = settling.sending.is_some() || settling.wasted > Usd::ZERO;
+    let told = |error: ApiError| if sent { error.with_should_retry(false) } else { error };
+    dispatched.map_err(|error| Unanswered::Failed(told(error)))
 }
 
 async fn at(when: Option<Instant>) {

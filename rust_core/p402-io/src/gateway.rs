@@ -100,7 +100,9 @@ struct Owed<'a> {
 impl Drop for Owed<'_> {
     fn drop(&mut self) {
         if !self.outbox.ended() {
-            self.outbox.head(refusal(&shutting_down(), self.id, self.problem));
+            // Nobody knows any more whether something was sent.
+            let error = shutting_down().with_should_retry(false);
+            self.outbox.head(refusal(&error, self.id, self.problem));
             self.outbox.end();
         }
     }

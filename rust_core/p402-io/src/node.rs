@@ -297,8 +297,10 @@ impl Node {
         }
         if let Some(home) = &self.home {
             // A store that does not answer any more must not hold up the end.
-            let _left = tokio::time::timeout(LEAVE_MAX, home.store.leave()).await;
-            let _told = tokio::time::timeout(LEAVE_MAX, self.share_usual(Errand::Exchange)).await;
+            let parting = async {
+                tokio::join!(home.store.leave(), self.share_usual(Errand::Exchange));
+            };
+            let _left = tokio::time::timeout(LEAVE_MAX, parting).await;
             self.save_answers().await;
         }
     }

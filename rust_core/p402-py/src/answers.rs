@@ -77,13 +77,7 @@ impl PyGateway {
         let call = call(tenant, headers, Bytes::copy_from_slice(body), self.ticks_now())?;
         match self.gateway.count(call) {
             Ok(head) => head_tuple(py, &head),
-            Err(error) => {
-                let id = self.gateway.node.request_id(self.gateway.node.clock.now());
-                let mut head = refusal(&error, id, false);
-                head.body =
-                    head.body.map(|body| Door::Messages.error(head.status, &body).unwrap_or(body));
-                head_tuple(py, &head)
-            }
+            Err(error) => self.refuse_at(py, &error, (Door::Messages, false)),
         }
     }
 
@@ -179,10 +173,7 @@ impl PyGateway {
         let (headers, path) = asked;
         let door = path.as_deref().and_then(Door::at).unwrap_or_default();
         let problem = accepts_problem(&headers)? && !door.words_errors();
-        let id = self.gateway.node.request_id(self.gateway.node.clock.now());
-        let mut head = refusal(&ApiError::new(code, message), id, problem);
-        head.body = head.body.map(|body| door.error(head.status, &body).unwrap_or(body));
-        head_tuple(py, &head)
+        self.refuse_at(py, &ApiError::new(code, message), (door, problem))
     }
 }
 
@@ -203,9 +194,20 @@ impl PyGateway {
         error: &ApiError,
         problem: bool,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let now = self.gateway.node.clock.now();
-        let id: RequestId = self.gateway.node.request_id(now);
-        head_tuple(py, &refusal(error, id, problem))
+        self.refuse_at(py, error, (Door::Chat, problem))
+    }
+
+    /// In the words of a door.
+    fn refuse_at<'py>(
+        &self,
+        py: Python<'py>,
+        error: &ApiError,
+        (door, problem): (Door, bool),
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let id: RequestId = self.gateway.node.request_id(self.gateway.node.clock.now());
+        let mut head = refusal(error, id, problem);
+        head.body = head.body.map(|body| door.error(head.status, &body).unwrap_or(body));
+        head_tuple(py, &head)
     }
 
     fn ticks_now(&self) -> u64 {

@@ -7,12 +7,14 @@ use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
 use p402_io::clock::{Clock, SystemClock};
 use p402_io::store::redis::address::Address;
-use p402_io::store::redis::{Balances, DEADLINE_MAX, Notice, Options, Promise, Redis, Truth};
+use p402_io::store::redis::{
+    Balances, DEADLINE_MAX, Notice, Options, Promise, Redis, Truth, Unread,
+};
 use p402_io::store::{Answer, Store, StoreError, Tenant};
 use p402_io::trust::Trust;
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -56,6 +58,8 @@ pub(crate) struct Journal {
     tail: Mutex<Vec<Row>>,
     /// Whoever has it holds up the node's flushes: as if it were frozen there.
     pub(crate) gate: tokio::sync::Mutex<()>,
+    /// The shared ledger does not take this node's rows.
+    pub(crate) shut: AtomicBool,
 }
 
 /// The provider's own bill.
@@ -109,8 +113,8 @@ impl World {
 
     pub(crate) async fn node(&self, url: &str, number: u32, limits: Limits) -> Node {
         let (ledger, tail) = (self.ledger.clone(), Mutex::default());
-        let gate = tokio::sync::Mutex::default();
-        let journal = Arc::new(Journal { node: number, ledger, tail, gate });
+        let (gate, shut) = (tokio::sync::Mutex::default(), AtomicBool::default());
+        let journal = Arc::new(Journal { node: number, ledger, tail, gate, shut });
         let notices = Arc::new(Mutex::new(Vec::new()));
         let heard = notices.clone();
         let options = Options {
@@ -242,6 +246,9 @@ impl Truth for Journal {
     fn flush(&self) -> Promise<'_, ()> {
         Box::pin(async {
             let _open = self.gate.lock().await;
+            if self.shut.load(Ordering::SeqCst) {
+                return Err(Unread);
+            }
             let rows = std::mem::take(&mut *self.tail.lock().unwrap());
             self.ledger.rows.lock().unwrap().extend(rows);
             Ok(())

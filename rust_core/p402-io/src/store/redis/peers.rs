@@ -163,8 +163,10 @@ impl Home {
         }
         let flushed = self.truth.flush().await.is_ok();
         for (seen, tag, id) in barriers {
-            match self.mark(&tag, id, seen).await {
-                Ok(Some(version)) if flushed => self.seats.hear(&tag, id, version),
+            // Who has not written down what it knows does not answer: it is called again.
+            let marked = if flushed { self.mark(&tag, id, seen).await } else { Ok(None) };
+            match marked {
+                Ok(Some(version)) => self.seats.hear(&tag, id, version),
                 // This node stood still, or its ledger does: the account may have been read
                 // without its last rows.
                 _ => self.seats.doubt(&tag),
