@@ -27,7 +27,7 @@ ASKED = "How do I sort a long list of customer names by their second letter in P
 REWORDED = (
     "How can I sort a long list of customer names by their second letter in Python",
     "In Python, how do I sort a long list of customer names by their second letter",
-    "How do I sort a long list of customer names in Python by their second letter",
+    "How would I sort a long list of customer names by their second letter in Python",
 )
 
 

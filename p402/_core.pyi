@@ -142,7 +142,7 @@ class Gateway:
         read."""
     def models(self) -> bytes:
         """The body of `GET /models`."""
-    def model(self, id: str) -> _Answer:
+    def model(self, headers: _Headers, id: str) -> _Answer:
         """The reply to `GET /models/{id}`."""
     def explain(self, tenant: str, headers: _Headers, body: bytes, all: bool) -> _Answer:
         """The reply to `POST /route`: the decision, without calling anyone."""
@@ -177,15 +177,13 @@ class Gateway:
     def metrics(self) -> str:
         """All that is counted, in Prometheus' text format. It looks at the disk: not on the loop
         that serves."""
-    def cache_stats(self, tenant: str) -> _Answer:
+    def cache_stats(self, tenant: str, headers: _Headers) -> _Answer:
         """The reply to `GET /cache`: how much of this node's cache is the tenant's."""
-    def forget(self, tenant: str, entry: str) -> _Answer:
+    def forget(self, tenant: str, headers: _Headers, entry: str) -> _Answer:
         """The reply to `DELETE /cache/{entry}`."""
-    def purge(
-        self, tenant: str, model: str | None = None, older_than_s: int | None = None
-    ) -> _Answer:
-        """The reply to `DELETE /cache`: all of a tenant's, or what is named of it."""
-    def feedback(self, tenant: str, body: bytes) -> _Answer:
+    def purge(self, tenant: str, headers: _Headers, what: tuple[str | None, int | None]) -> _Answer:
+        """The reply to `DELETE /cache`: all of a tenant's, or of a model, or of an age."""
+    def feedback(self, tenant: str, headers: _Headers, body: bytes) -> _Answer:
         """The reply to `POST /feedback`; it may wait for a database, so not on the loop that
         serves."""
     def refusal(self, code: str, message: str, asked: tuple[_Headers, str | None]) -> _Answer:

@@ -185,7 +185,7 @@ class App:
             return self.gateway.count_tokens(tenant, headers, body)
         if control.owns(name):
             said = await self._bodies.read(headers, request.receive) if method == "POST" else b""
-            told = (scope.get("query_string", b""), said)
+            told = (headers, scope.get("query_string", b""), said)
             return await control.answer(self.gateway, (method, name), tenant, told)
         if name == "/models":
             _only("GET", method)
@@ -193,7 +193,7 @@ class App:
             return 200, [_JSON, _length(listing)], listing
         if name.startswith("/models/"):
             _only("GET", method)
-            return self.gateway.model(name.removeprefix("/models/"))
+            return self.gateway.model(headers, name.removeprefix("/models/"))
         if name == "/usage":
             return await self._usage(request, tenant)
         if name.startswith("/requests/") and name.count("/") == 2:

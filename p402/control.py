@@ -14,6 +14,8 @@ from p402.body import Refused
 if TYPE_CHECKING:
     from p402._core import Gateway, _Answer
 
+    Headers = list[tuple[bytes, bytes]]
+
 _PURGES = ("all", "model", "older_than_s")
 
 
@@ -23,19 +25,19 @@ def owns(name: str) -> bool:
 
 
 async def answer(
-    gateway: Gateway, asked: tuple[str, str], tenant: str, said: tuple[bytes, bytes]
+    gateway: Gateway, asked: tuple[str, str], tenant: str, said: tuple[Headers, bytes, bytes]
 ) -> _Answer:
-    """The reply to (method, name), which came with (query, body)."""
-    (method, name), (query, body) = asked, said
+    """The reply to (method, name), which came with (headers, query, body)."""
+    (method, name), (headers, query, body) = asked, said
     if (method, name) == ("POST", "/feedback"):
-        return await asyncio.to_thread(gateway.feedback, tenant, body)
+        return await asyncio.to_thread(gateway.feedback, tenant, headers, body)
     if name == "/cache" and method in ("GET", "HEAD"):
-        return gateway.cache_stats(tenant)
+        return gateway.cache_stats(tenant, headers)
     if name == "/cache" and method == "DELETE":
-        model, older_than_s = _named(query)
-        return await asyncio.to_thread(gateway.purge, tenant, model, older_than_s)
+        return await asyncio.to_thread(gateway.purge, tenant, headers, _named(query))
     if name.startswith("/cache/") and method == "DELETE":
-        return await asyncio.to_thread(gateway.forget, tenant, name.removeprefix("/cache/"))
+        entry = name.removeprefix("/cache/")
+        return await asyncio.to_thread(gateway.forget, tenant, headers, entry)
     allowed = {"/feedback": "POST", "/cache": "GET and DELETE"}.get(name, "DELETE")
     raise Refused("method_not_allowed", f"this URL answers {allowed}, not {method}")
 

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from functools import partial
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p402.app import App
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 READY_WAIT_S = 30.0
 DRAIN_SLACK_S = 3.0
+# A worker that has been heard out and told to end does so within this, or is killed.
+KILL_AFTER_S = 5.0
 BACKPRESSURE = 4_096
 HEADER_BUFFER_BYTES = 65_536
 KEEP_ALIVE_MS = 30_000
@@ -212,6 +214,26 @@ def serve(settings: Settings, config: str | None, started: float) -> int:
     return 0
 
 
+def _announce(plan: Plan, greet: Callable[[], None]) -> None:
+    if plan.ready.seen(READY_WAIT_S):
+        greet()
+
+
+def _end(workers: list[Any]) -> None:
+    """Tells workers to end; kills who does not.
+
+    Not by joining, as granian does: threads of its own join them too, and to the one that comes
+    second an ended process looks alive, and is called unwilling. A sentinel tells everybody.
+    """
+    for each in workers:
+        each.terminate()
+    deadline = time.monotonic() + KILL_AFTER_S
+    for each in workers:
+        if not wait([each.inner.sentinel], max(0.0, deadline - time.monotonic())):
+            say("killing a worker that does not end")
+            each.kill()
+
+
 def _server(host: str, port: int, settings: Settings) -> Any:
     from granian.constants import HTTPModes, Interfaces, Loops
     from granian.http import HTTP1Settings
@@ -230,11 +252,8 @@ def _server(host: str, port: int, settings: Settings) -> Any:
         def _spawn_workers(self, spawn_target: Any, target_loader: Any) -> None:
             super()._spawn_workers(spawn_target, target_loader)
             # After the fork: a process with threads should not fork.
-            threading.Thread(target=self._announce, daemon=True).start()
-
-        def _announce(self) -> None:
-            if self.plan.ready.seen(READY_WAIT_S):
-                self.greet()
+            told = (self.plan, self.greet)
+            threading.Thread(target=_announce, args=told, daemon=True).start()
 
         def signal_handler_reload(self, *_: Any) -> None:
             self._tell(signal.SIGHUP)
@@ -243,6 +262,10 @@ def _server(host: str, port: int, settings: Settings) -> Any:
             if self._tell(signal.SIGUSR1):
                 self.plan.drained.seen(settings.server.drain_s + DRAIN_SLACK_S)
             super().shutdown(exit_code)
+
+        def _stop_workers(self) -> None:
+            _end(self.wrks)
+            self.wrks.clear()
 
         def _tell(self, number: int) -> bool:
             alive = [each for each in self.wrks if each.is_alive()]
@@ -265,7 +288,6 @@ def _server(host: str, port: int, settings: Settings) -> Any:
         ),
         log_level=LogLevels.warning,
         log_access=False,
-        workers_kill_timeout=int(DRAIN_SLACK_S) + 2,
         process_name=None,
     )
 

@@ -21,6 +21,8 @@ from p402.settings import bare_environment
 
 READY_S = 20.0
 END_S = 15.0
+# What the parent says of a worker that it had to kill, and that left its clients without a word.
+UNWILLING = "killing a worker"
 
 
 def free_port() -> int:
@@ -57,7 +59,11 @@ class Served:
             command += ["--config", str(self.config)]
         started = time.monotonic()
         self.child = subprocess.Popen(
-            command, env=self.env, stdin=subprocess.DEVNULL, stderr=self._noise
+            command,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=self._noise,
+            stderr=self._noise,
         )
         while time.monotonic() - started < READY_S and self.child.poll() is None:
             try:
@@ -74,9 +80,11 @@ class Served:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        said = self.stderr()
         self._noise.close()
         Path(self._noise_name).unlink()
         self.folder.cleanup()
+        assert UNWILLING not in said, said
 
     def stop(self) -> int:
         """Asks it to end; returns its exit status."""

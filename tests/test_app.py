@@ -143,6 +143,36 @@ async def test_the_document_needs_no_key(gateway):
     assert got.json()["openapi"].startswith("3.1")
 
 
+REFUSED = [
+    ("POST", "/chat/completions", b"{}", 400, "missing_required_parameter"),
+    ("POST", "/route", b"{", 400, "invalid_json"),
+    ("GET", "/models/none-such", b"", 404, "model_not_found"),
+    ("GET", "/requests/none-such", b"", 404, "request_not_found"),
+    ("GET", "/usage?group_by=weather", b"", 400, "invalid_value"),
+    ("DELETE", "/cache/none-such", b"", 404, "cache_entry_not_found"),
+    ("DELETE", "/cache", b"", 400, "invalid_value"),
+    ("POST", "/feedback", b"{}", 400, "invalid_value"),
+    ("PUT", "/cache", b"", 405, "method_not_allowed"),
+    ("GET", "/no/such/url", b"", 404, "unknown_url"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "code"), REFUSED)
+async def test_every_error_is_told_as_a_problem_to_who_accepts_one(
+    gateway, method, path, body, status, code
+):
+    for accept in ("*/*", "application/json, application/problem+json;q=0.9"):
+        headers = ONE | {"accept": accept}
+        got = await gateway.http.request(method, path, content=body, headers=headers)
+        assert got.status_code == status, got.text
+        if accept == "*/*":
+            assert got.headers["content-type"] == "application/json"
+            assert got.json()["error"]["code"] == code
+        else:
+            assert got.headers["content-type"] == "application/problem+json"
+            assert (got.json()["code"], got.json()["status"]) == (code, status)
+
+
 async def test_listed_origins_may_call_from_a_page_and_no_others(up):
     cors = '[cors]\norigins = ["https://app.test"]\n'
     async with Gateway(lone(up, cors)) as gateway:

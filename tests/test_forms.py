@@ -5,6 +5,7 @@ Does not test what passes as JSON (test_doors.py).
 
 from __future__ import annotations
 
+import struct
 import warnings
 import wave
 from collections.abc import Iterator
@@ -80,20 +81,40 @@ async def test_subtitles_are_billed_by_where_they_end(passing: Passing) -> None:
     assert row["p402_metadata"]["cost_usd"] == 0.0003
 
 
+def sound(seconds: int) -> bytes:
+    """A plain WAV file of silence."""
+    out = BytesIO()
+    with wave.open(out, "wb") as wav:
+        wav.setparams((1, 2, 16_000, 0, "NONE", ""))
+        wav.writeframes(bytes(seconds * 32_000))
+    return out.getvalue()
+
+
 async def test_the_guard_claims_what_the_file_may_last(passing: Passing) -> None:
     limits = '[guard]\nrequest_cap_usd = "0.001"\n'
-    sound = BytesIO()
-    with wave.open(sound, "wb") as wav:
-        wav.setparams((1, 2, 16_000, 0, "NONE", ""))
-        wav.writeframes(bytes(9 * 32_000))
     async with Gateway(limits + config(passing)) as gateway:
         # Nine seconds, as the file's head says; 288 thousand bytes of anything else may be 288.
-        short = await send(gateway, "/audio/transcriptions", form(MODEL, file=sound.getvalue()))
+        short = await send(gateway, "/audio/transcriptions", form(MODEL, file=sound(9)))
         unknown = form(MODEL, file=bytes(288_000))
         long = await send(gateway, "/audio/transcriptions", unknown)
     assert short.status == 200, short.raw
     assert long.error["code"] == "request_cost_limit_exceeded", long.raw
     assert len(passing.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("at", "lie"), [(28, struct.pack("<I", 6_000_000)), (32, b"\x60\xea"), (20, b"\x55\x00")]
+)
+async def test_a_file_that_lies_about_its_rate_is_not_believed(
+    passing: Passing, at: int, lie: bytes
+) -> None:
+    # Twenty seconds cost twice the cap; by the lie it would be one, or nothing is known.
+    heard = sound(20)
+    false = heard[:at] + lie + heard[at + len(lie) :]
+    async with Gateway('[guard]\nrequest_cap_usd = "0.001"\n' + config(passing)) as gateway:
+        told = await send(gateway, "/audio/transcriptions", form(MODEL, file=false))
+    assert told.error["code"] == "request_cost_limit_exceeded", told.raw
+    assert passing.seen == []
 
 
 TWICE = form(MODEL, ("model", b"m-other"))

@@ -10,11 +10,12 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
-from tests.gateway import USER, lone
+from tests.gateway import QUICK, USER, lone
 from tests.outcomes import HELLO
 from tests.serving import Served
 from tests.upstream import Upstream
@@ -279,6 +280,29 @@ def test_sigterm_lets_open_streams_end_and_takes_no_new_ones(up, tmp_path, fault
         assert got.headers["connection"] == "close"
     else:
         assert b'"code":"shutting_down"' in raw
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_sigterm_tells_a_client_whose_provider_is_silent(tmp_path, stream):
+    with Upstream() as own:
+        own.broken("slow-first-byte", "/a/v1", ms=60_000)
+        config = tmp_path / "p402.toml"
+        patient = QUICK.replace("00\n", "00000\n")
+        text = lone(own, "[server]\ndrain_s = 1\n" + TENANTS)
+        config.write_text(text.replace(QUICK, patient))
+        with Served(config, env=KEYS) as real, ThreadPoolExecutor() as pool:
+            url = f"{real.base_url}/chat/completions"
+            body = {"model": "auto", "messages": USER, "stream": stream}
+            asked = pool.submit(
+                httpx.post, url, json=body, headers=ONE, timeout=30, trust_env=False
+            )
+            own.wait_for(lambda: own.log.of("/a/v1"))
+            assert real.stop() == 0
+            got = asked.result()
+    assert got.status_code == 503
+    assert got.json()["error"]["code"] == "shutting_down"
+    # Its provider may bill what it was sent.
+    assert got.headers["x-should-retry"] == "false"
 
 
 def test_a_client_gone_over_a_real_socket_frees_the_upstream(real, up):

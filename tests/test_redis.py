@@ -101,7 +101,7 @@ async def test_an_emptied_redis_is_seeded_from_the_ledger_within_the_request(up,
         assert left[1] < left[0]
 
 
-async def test_an_outage_is_told_as_what_it_is_and_ends(up, redis):
+async def test_an_outage_is_told_as_what_it_is_and_ends(up, redis, caplog):
     async with Gateway(shared(up, redis, 'outage_policy = "fail_closed"')) as gateway:
         assert (await settled(gateway)).status == 200
         redis.tell(signal.SIGSTOP)
@@ -113,8 +113,10 @@ async def test_an_outage_is_told_as_what_it_is_and_ends(up, redis):
         async with asyncio.timeout(5):
             while (await settled(gateway)).status != 200:  # noqa: ASYNC110  (Redis tells nobody)
                 await asyncio.sleep(0.02)
-        lines = [line for line in gateway.core.events()[0] if line.startswith("the store is")]
-        assert [line.split()[3] for line in lines] == ["away", "back"]
+        # What the log has fetched already, and what is still to be fetched.
+        lines = [*caplog.messages, *gateway.core.events()[0]]
+        states = [line.split()[3] for line in lines if line.startswith("the store is")]
+        assert states == ["away", "back"]
 
 
 async def test_a_gateway_that_fails_open_says_so(up, redis):

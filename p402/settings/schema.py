@@ -156,6 +156,9 @@ class Store(Struct, frozen=True):
     url: str | None = None
     data_dir: str | None = None
     ledger: str | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
     deadline_ms: Annotated[int, Meta(ge=1, le=50)] | UnsetType = UNSET
     seed_deadline_ms: Annotated[int, Meta(ge=1, le=10_000)] | UnsetType = UNSET
     wait_replicas: Annotated[int, Meta(ge=0, le=8)] | UnsetType = UNSET

@@ -17,6 +17,7 @@ from p402.settings.errors import SettingsError
 from p402.settings.guard import GuardCheck
 from p402.settings.parse import Document
 from p402.settings.people import People
+from p402.settings.trust import trusting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,12 +113,14 @@ class _Loader:
     def _store(self) -> schema.Store:
         """The addresses of stores hold passwords: the environment may have them alone."""
         store = self.file.store
-        return msgspec.structs.replace(
+        named = msgspec.structs.replace(
             store,
             url=store.url or self.env.get("P402_STORE_URL") or None,
             ledger=store.ledger or self.env.get("P402_LEDGER_URL") or None,
             data_dir=str(self._named_dir() or "") or None,
         )
+        base = self.path.parent if self.path else Path()
+        return trusting(named, self.doc, base, self.file.cache.redis_url)
 
     def _named_dir(self) -> Path | None:
         """The data directory that somebody named: the file, the environment, systemd."""

@@ -177,6 +177,11 @@ pub struct Store {
     pub url: Option<String>,
     /// `postgres://…`; `None` indexes the ledger in the data directory.
     pub ledger: Option<String>,
+    /// Files of certificates (PEM): by which servers of Redis are believed that speak TLS, and
+    /// this node's own with its key.
+    pub ca: Option<String>,
+    pub cert: Option<String>,
+    pub key: Option<String>,
     /// One budget for everything that a trip to Redis needs.
     pub deadline_ms: u64,
     /// How long a request waits for an account that is seeded from the ledger.
@@ -263,7 +268,16 @@ impl Default for Stream {
 impl Default for Store {
     fn default() -> Self {
         let (deadline_ms, seed_deadline_ms) = (10, 250);
-        Self { url: None, ledger: None, deadline_ms, seed_deadline_ms, wait_replicas: 0 }
+        Self {
+            url: None,
+            ledger: None,
+            ca: None,
+            cert: None,
+            key: None,
+            deadline_ms,
+            seed_deadline_ms,
+            wait_replicas: 0,
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 
 use crate::admission::admit;
 use crate::clock::Clock;
-use crate::dispatch::{self, Dispatched, Whole};
+use crate::company::{Unanswered, accompany};
+use crate::dispatch::{Dispatched, Whole};
 use crate::heads::{guard_headers, headers, refusal, stream_head};
 use crate::hit;
 use crate::home::Home;
@@ -13,7 +14,7 @@ use crate::looked::Looked;
 use crate::lookup::{Found, Question, look};
 use crate::node::Node;
 use crate::outbox::{Head, Outbox};
-use crate::pump::{KEEPALIVE, Pump};
+use crate::pump::Pump;
 use crate::rids::{InUse, Seen};
 use crate::settling::Settling;
 use crate::transport::Transport;
@@ -25,14 +26,11 @@ use p402_core::dialect::openai::{ChatStream, Seal};
 use p402_core::door::Door;
 use p402_core::envelope::{Scan, scan};
 use p402_core::id::RequestId;
-use p402_core::reply::{ApiError, idempotency_conflict, request_in_progress};
+use p402_core::reply::{ApiError, idempotency_conflict, request_in_progress, shutting_down};
 use p402_core::route::{Ask, Options, Plan, Said};
 use p402_core::time::{Now, Ticks};
 use ring::digest::{SHA256, digest};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// One request as a front read it.
 #[derive(Debug)]
@@ -92,6 +90,24 @@ impl Asked {
     }
 }
 
+/// A line dropped half-way, since its lane has stopped, owes its client a reply all the same.
+struct Owed<'a> {
+    outbox: &'a Outbox,
+    id: RequestId,
+    problem: bool,
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        if !self.outbox.ended() {
+            // Nobody knows any more whether something was sent.
+            let error = shutting_down().with_should_retry(false);
+            self.outbox.head(refusal(&error, self.id, self.problem));
+            self.outbox.end();
+        }
+    }
+}
+
 impl Gateway {
     /// `home`: the accounts and the ledger; without one a gateway explains, and serves nothing.
     pub fn new(
@@ -108,6 +124,7 @@ impl Gateway {
         let now = self.node.clock.now();
         let minted = self.node.request_id(now);
         let (problem, tenant) = (call.problem, Arc::clone(&call.tenant));
+        let _owed = Owed { outbox: &outbox, id: minted, problem };
         let (id, in_use) = match self.name(&call, minted, now).await {
             Ok((id, in_use)) => (id, Ok(in_use)),
             Err(error) => (minted, Err(error)),
@@ -146,14 +163,14 @@ impl Gateway {
         let turn = Arc::new(self.turn(asked, (world, plan, looked))?);
         let mut settling = admit(turn).await?;
         settling.shelve = shelve;
-        match self.dispatch(&mut settling, outbox).await {
-            Ok(Some(Dispatched::Whole(whole))) => self.settle(settling, *whole, outbox).await,
-            Ok(Some(Dispatched::Streaming { served, begun, warnings })) => {
+        match accompany(&mut settling, outbox).await {
+            Ok(Dispatched::Whole(whole)) => self.settle(settling, *whole, outbox).await,
+            Ok(Dispatched::Streaming { served, begun, warnings }) => {
                 outbox.head(stream_head(headers(&settling, Some(&served), &warnings, None)));
                 Pump::new(served, begun, settling, Arc::clone(outbox)).run().await;
             }
-            Ok(None) => settling.abandon(self.node.clock.now()),
-            Err(error) => self.give_up(settling, &error, outbox).await,
+            Err(Unanswered::Unheard) => settling.abandon(self.node.clock.now()),
+            Err(Unanswered::Failed(error)) => self.give_up(settling, &error, outbox).await,
         }
         Ok(())
     }
@@ -247,51 +264,6 @@ impl Gateway {
         })
     }
 
-    /// dispatch: walks the plan, keeps a silent stream's client company. What a client that leaves
-    /// has begun is billed all the same: it is heard out, to its usage, by nobody else. `None`
-    /// where as many are being heard out as this node allows, or it takes too long.
-    async fn dispatch(
-        &self,
-        settling: &mut Settling,
-        outbox: &Arc<Outbox>,
-    ) -> Result<Option<Dispatched>, ApiError> {
-        let turn = Arc::clone(&settling.turn);
-        let config = &turn.world.config.stream;
-        let mut comment = turn
-            .scan
-            .stream
-            .then(|| Instant::now() + Duration::from_millis(config.keepalive_first_ms));
-        let early = turn.scan.stream.then(|| headers(settling, None, &[], None));
-        let left = AtomicBool::new(false);
-        let (longest, mut drain) = (Duration::from_millis(config.drain_ms), None);
-        let dispatched = {
-            let walk = dispatch::walk(settling, &left);
-            tokio::pin!(walk);
-            loop {
-                let until = drain.as_ref().map(|(_, until)| *until);
-                tokio::select! {
-                    biased;
-                    dispatched = &mut walk => break dispatched,
-                    () = outbox.until_gone(), if drain.is_none() => {
-                        let Some(permit) = turn.drain() else { return Ok(None) };
-                        left.store(true, Ordering::Release);
-                        comment = None;
-                        drain = Some((permit, Instant::now() + longest));
-                    }
-                    () = at(until), if until.is_some() => return Ok(None),
-                    () = self.node.until_closed(), if until.is_some() => return Ok(None),
-                    () = at(comment), if comment.is_some() => {
-                        outbox.head(stream_head(early.clone().unwrap_or_default()));
-                        outbox.comment(KEEPALIVE);
-                        comment = Some(Instant::now() + Duration::from_millis(config.keepalive_ms));
-                    }
-                }
-            }
-        };
-        settling.disconnected |= left.into_inner();
-        dispatched.map(Some)
-    }
-
     /// settle: the whole answer, priced, with its metadata, in one write.
     async fn settle(&self, mut settling: Settling, whole: Whole, outbox: &Outbox) {
         let Whole { served, answer, warnings } = whole;
@@ -323,7 +295,8 @@ impl Gateway {
     async fn give_up(&self, mut settling: Settling, error: &ApiError, outbox: &Outbox) {
         self.node.traffic.refused(&settling.turn.tenant, error.code);
         let id = settling.turn.id;
-        if let Some(mark) = settling.release(error.status(), self.node.clock.now()) {
+        let now = self.node.clock.now();
+        if let Some(mark) = settling.give_up(error.code.name(), error.status(), now) {
             settling.turn.durable(mark).await;
         }
         if outbox.headed() {
@@ -367,11 +340,4 @@ pub fn key_hash(key: &[u8]) -> u64 {
 fn first_bytes(text: impl AsRef<[u8]>) -> u128 {
     let digest = digest(&SHA256, text.as_ref());
     digest.as_ref().iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte))
-}
-
-async fn at(when: Option<Instant>) {
-    match when {
-        Some(when) => tokio::time::sleep_until(when).await,
-        None => std::future::pending().await,
-    }
 }

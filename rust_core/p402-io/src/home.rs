@@ -10,6 +10,8 @@ use crate::store::answers::{Answers, Record};
 use crate::store::memory::Memory;
 use crate::store::redis::address::Address;
 use crate::store::redis::{self, Notice, Redis};
+use crate::store::usual::Usual;
+use crate::trust::Trust;
 use crate::truth;
 use p402_core::cache::rules::{redis_wait_ms, room};
 use p402_core::config::Config;
@@ -18,7 +20,7 @@ use p402_core::id::RequestId;
 use p402_core::time::Now;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -86,7 +88,8 @@ impl Home {
         }
         let past = LedgerPast::read(Arc::clone(&ledger), limits, (owner, now.utc));
         let past = past.map_err(HomeError::Failed)?;
-        Ok(Self { answers, ..Self::new(Box::new(Memory::new(Box::new(past))), ledger) })
+        let usual = Usual::open(folder).map_err(HomeError::Failed)?;
+        Ok(Self { answers, ..Self::new(Box::new(Memory::new(Box::new(past), usual)), ledger) })
     }
 
     pub fn new(store: Box<dyn Store>, ledger: Arc<Ledger>) -> Self {
@@ -149,7 +152,7 @@ fn elsewhere(
     (ledger, node): (&Arc<Ledger>, u32),
     notices: &Arc<Notices>,
 ) -> Result<Redis, String> {
-    let address = Address::parse(url).map_err(|text| format!("store.url: {text}"))?;
+    let address = address(config, url).map_err(|text| format!("store.url: {text}"))?;
     let truth = Arc::new(truth::Record::of(Arc::clone(ledger))?);
     let kept = Arc::clone(notices);
     let tell: redis::Tell = Arc::new(move |notice| {
@@ -179,8 +182,18 @@ fn answers(config: &Config, folder: &Path) -> Result<Answers, String> {
     let answers = Answers::new(room, Some(folder));
     let Some(url) = &config.cache.redis_url else { return Ok(answers) };
     let wait_ms = redis_wait_ms(&config.cache).map_err(|error| error.to_string())?;
-    let record = Record::new(url, room.bytes, Duration::from_millis(wait_ms));
+    let record = address(config, url)
+        .and_then(|address| Record::new(address, room.bytes, Duration::from_millis(wait_ms)));
     Ok(answers.recorded(record.map_err(|why| format!("cache.redis_url: {why}"))?))
+}
+
+/// A Redis of the settings, believed by their certificates.
+fn address(config: &Config, url: &str) -> Result<Address, String> {
+    let store = &config.store;
+    let path = |text: &'_ Option<String>| text.clone().map(PathBuf::from);
+    let [ca, cert, key] = [&store.ca, &store.cert, &store.key].map(path);
+    let trust = Trust::read(ca.as_deref(), (cert.as_deref(), key.as_deref()))?;
+    Address::parse(url)?.trusting(&trust)
 }
 
 fn durability(config: &Config) -> Result<Durability, String> {

@@ -6,6 +6,7 @@
 // Modules in rank order: a module may name only those above it.
 pub mod clock;
 pub mod histogram;
+pub mod trust;
 
 pub mod exposition;
 
@@ -43,6 +44,7 @@ pub mod world;
 
 pub mod hatch;
 pub mod heir;
+pub mod pooling;
 
 pub mod node;
 
@@ -67,6 +69,8 @@ pub mod hit;
 pub mod inquiry;
 
 pub mod pump;
+
+pub mod company;
 
 pub mod gateway;
 

@@ -12,6 +12,7 @@ use crate::holds::Holds;
 use crate::home::Home;
 use crate::meter::{Meter, count};
 use crate::pace::Pace;
+use crate::pooling::{self, Errand};
 use crate::records::Records;
 use crate::rids::Rids;
 use crate::store::Tenant;
@@ -23,7 +24,7 @@ use crate::world::World;
 use arc_swap::ArcSwap;
 use p402_core::guard::{Fate, Op, RENEW_MAX};
 use p402_core::id::RequestId;
-use p402_core::reply::{ApiError, Code, ledger_unavailable};
+use p402_core::reply::{ApiError, Code, ledger_unavailable, shutting_down};
 use p402_core::route::Router;
 use p402_core::time::{Now, Ticks};
 use parking_lot::Mutex;
@@ -160,7 +161,7 @@ impl Node {
         let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
         let guard = InFlight(Arc::clone(self));
         if self.draining.load(Ordering::Acquire) {
-            return Err(ApiError::new(Code::ShuttingDown, "this gateway is shutting down"));
+            return Err(shutting_down());
         }
         if before >= IN_FLIGHT_MAX {
             let text = "this gateway serves as many requests as it can hold";
@@ -189,6 +190,7 @@ impl Node {
         if let Some(home) = &self.home {
             home.store.begin();
             tokio::spawn(Arc::clone(&self).remember());
+            tokio::spawn(Arc::clone(&self).pool());
             let clock = Arc::clone(&self.clock);
             let now = Arc::new(move || clock.now().utc);
             tokio::spawn(Arc::clone(&home.answers).follow(now));
@@ -235,6 +237,30 @@ impl Node {
         }
     }
 
+    /// Brings what is usual for each tenant to and from whoever else should know it: at once for
+    /// one who comes, else beside the renewals.
+    async fn pool(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(RENEW_EVERY);
+        let mut ticks = 0_u64;
+        loop {
+            let errand = tokio::select! {
+                () = self.watches.newcomers.notified() => Errand::Recall,
+                _ = tick.tick() => {
+                    ticks += 1;
+                    let inherits = ticks.is_multiple_of(ADOPT_EVERY);
+                    if inherits { Errand::Inherit } else { Errand::Exchange }
+                }
+            };
+            self.share_usual(errand).await;
+        }
+    }
+
+    async fn share_usual(&self, errand: Errand) {
+        let Some(home) = &self.home else { return };
+        let (world, now) = (self.world.load_full(), self.clock.now().utc);
+        pooling::share(home, &self.watches, &world, (errand, now)).await;
+    }
+
     async fn renew(&self) {
         let Some(home) = &self.home else { return };
         let now = self.clock.now();
@@ -271,7 +297,10 @@ impl Node {
         }
         if let Some(home) = &self.home {
             // A store that does not answer any more must not hold up the end.
-            let _left = tokio::time::timeout(LEAVE_MAX, home.store.leave()).await;
+            let parting = async {
+                tokio::join!(home.store.leave(), self.share_usual(Errand::Exchange));
+            };
+            let _left = tokio::time::timeout(LEAVE_MAX, parting).await;
             self.save_answers().await;
         }
     }

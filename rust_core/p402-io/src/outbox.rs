@@ -168,6 +168,11 @@ impl Outbox {
         Poll::Pending
     }
 
+    /// The line has said its last.
+    pub fn ended(&self) -> bool {
+        self.state.lock().ended
+    }
+
     /// Bytes are there that nobody has taken, or may still come.
     pub fn has_more(&self) -> bool {
         let state = self.state.lock();

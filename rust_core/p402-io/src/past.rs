@@ -5,7 +5,8 @@ use crate::ledger::{IndexError, Ledger};
 use crate::store::StoreError;
 use crate::store::attic::Attic;
 use crate::store::memory::{EPOCH, Past};
-use p402_core::guard::{Account, Limits, Open, Seed};
+use p402_core::guard::{Account, Limits, Open, Seed, Told};
+use p402_core::id::RequestId;
 use p402_core::ledger::Balance;
 use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
@@ -59,11 +60,17 @@ impl Past for LedgerPast {
         now: Timestamp,
     ) -> Result<Account, StoreError> {
         let today = now.utc_day();
-        let books = self.ledger.books();
-        let found =
-            books.and_then(|mut books| books.seed(tenant, today, limits.period.from(today)));
-        let found = found.map_err(|_| StoreError::Unseeded)?;
-        let open = before.records().iter().map(|record| Open {
+        let rids: Vec<RequestId> = before.records().iter().map(|record| record.rid).collect();
+        // In this order: what ends in between is unknown to the account then, and read once more.
+        let read = self.ledger.books().and_then(|mut books| {
+            let found = books.seed(tenant, today, limits.period.from(today))?;
+            Ok((found, books.told(&rids)?))
+        });
+        let (found, told) = read.map_err(|_| StoreError::Unseeded)?;
+        // What has ended is counted; its own settlement is only on its way.
+        let runs = before.records().iter().zip(told);
+        let runs = runs.filter(|(_, told)| !matches!(told, Told::Ended(_)));
+        let open = runs.map(|(record, _)| Open {
             rid: record.rid,
             amount: Usd::from_nano(record.amount),
             day: Day::from_days(record.day as i32),

@@ -12,7 +12,7 @@ use crate::turn::{Served, Used, name};
 use bytes::Bytes;
 use p402_core::claim::with_fee;
 use p402_core::dialect::openai::{ChatStream, Seal, StreamFault};
-use p402_core::reply::{ApiError, Code, scrub};
+use p402_core::reply::{ApiError, Code, scrub, shutting_down};
 use p402_core::route::Outcome;
 use std::pin::pin;
 use std::sync::Arc;
@@ -385,7 +385,7 @@ impl Stop {
             Self::Idle => (Code::UpstreamStreamCut, "the upstream fell silent"),
             Self::Total => (Code::UpstreamTimeout, "the answer took longer than allowed"),
             Self::Abandoned => (Code::UpstreamStreamCut, "the client left"),
-            Self::ShuttingDown => (Code::ShuttingDown, "this gateway is shutting down"),
+            Self::ShuttingDown => return shutting_down(),
             Self::Exhausted(error) => return (**error).clone(),
         };
         ApiError::new(code, text)

@@ -117,26 +117,28 @@ impl Settling {
         self.settle_as(200, served, used, now)
     }
 
-    /// The client left before an answer, and nobody hears the upstream out: an attempt that was on
-    /// its way is never called free, since its provider may bill it (guard.md § 4). What a whole
-    /// answer came to is unknown, so it costs its hold; of a stream, what was sent is counted.
+    /// The client left before an answer, and nobody hears the upstream out.
     pub fn abandon(&mut self, now: Now) {
         self.disconnected = true;
-        let Some(served) = self.sending.take() else {
-            self.release(CLIENT_CLOSED, now);
-            return;
-        };
+        self.give_up("client_gone", CLIENT_CLOSED, now);
+    }
+
+    /// No answer is delivered. An attempt still on its way is never called free, since its
+    /// provider may bill it (guard.md § 4): what a whole answer came to is unknown, so it costs
+    /// its hold; of a stream, what was sent is counted.
+    pub fn give_up(&mut self, outcome: &'static str, status: u16, now: Now) -> Option<Mark> {
+        let Some(served) = self.sending.take() else { return self.release(status, now) };
         let took_us = now.ticks.since(served.sent.ticks);
         self.provider_us += took_us;
         self.tried.push(Tried {
             offer: served.offer,
-            outcome: "client_gone",
-            status: CLIENT_CLOSED,
+            outcome,
+            status,
             ms: took_us / 1_000,
             provider_request_id: None,
         });
         let used = Used { absurd: !self.turn.scan.stream, ..Used::default() };
-        self.settle_as(CLIENT_CLOSED, &served, &used, now);
+        self.settle_as(status, &served, &used, now).mark
     }
 
     fn settle_as(&mut self, http_status: u16, served: &Served, used: &Used, now: Now) -> Settled {
@@ -165,7 +167,7 @@ impl Settling {
     }
 
     /// Ends the turn without a bill: refused, failed or abandoned before anything was served.
-    pub fn release(&mut self, http_status: u16, now: Now) -> Option<Mark> {
+    fn release(&mut self, http_status: u16, now: Now) -> Option<Mark> {
         self.hold.as_ref()?;
         let row = self.row(RowState::Released, http_status, now);
         let mark = self.close(&row, now);

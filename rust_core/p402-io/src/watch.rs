@@ -1,12 +1,13 @@
 //! Keeps what a node has seen of each tenant: its usual spending, its last balances, its pace.
 //! Does not decide what is unusual (core's guard) and holds no money.
 
-use p402_core::guard::{Anomaly, Code, Flag, Limits, Reply, Seed, SeriesKey};
+use p402_core::guard::{Anomaly, Code, Flag, Limits, Reply, Seed, SeriesKey, Snapshot};
 use p402_core::money::Usd;
 use p402_core::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use tokio::sync::Notify;
 
 const SHARDS: usize = 64;
 /// Tenants remembered in one shard; the one not seen for longest makes room.
@@ -17,12 +18,25 @@ const PACE: i64 = 16;
 const THRESHOLDS: [i64; 3] = [50, 80, 100];
 /// The same alarm is raised again after this.
 const ALARM_EVERY_US: i64 = 300_000_000;
+/// What others see of a tenant is of interest for so long after its last request here.
+const ACTIVE_US: i64 = 60_000_000;
 
 /// What has been seen of all tenants.
 #[derive(Debug)]
 pub struct Watches {
     shards: [Mutex<HashMap<Box<str>, Watched>>; SHARDS],
     hasher: RandomState,
+    /// Told of each tenant that is seen for the first time.
+    pub newcomers: Notify,
+}
+
+/// Whose turn it is to be shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// Those of whom nothing from an earlier life has been asked for yet.
+    Newcomers,
+    /// All of whom there is something to tell; or to hear, if there are others.
+    Everybody { others: bool },
 }
 
 /// What has been seen of one tenant.
@@ -37,6 +51,17 @@ pub struct Watched {
     breaker_told: i32,
     alarmed_us: [i64; 2],
     seen_us: i64,
+    shared: Shared,
+}
+
+/// How far this node's memory of a tenant and what is kept of it elsewhere are one.
+#[derive(Debug, Default)]
+struct Shared {
+    /// What an earlier life has left is in it.
+    recalled: bool,
+    /// As much of it is kept, by `Anomaly::learnt`.
+    kept: u64,
+    tried_us: i64,
 }
 
 /// Which series a flag came from.
@@ -59,7 +84,7 @@ pub struct Noticed {
 impl Default for Watches {
     fn default() -> Self {
         let shards = std::array::from_fn(|_| Mutex::default());
-        Self { shards, hasher: RandomState::new() }
+        Self { shards, hasher: RandomState::new(), newcomers: Notify::new() }
     }
 }
 
@@ -89,11 +114,82 @@ impl Watches {
         }
         let watched = shard.entry(tenant.into()).or_default();
         watched.seen_us = now.micros();
-        run(watched)
+        let ran = run(watched);
+        self.newcomers.notify_one();
+        ran
+    }
+}
+
+impl Watches {
+    /// Runs over one tenant's memory, if there is one; that is no sight of the tenant.
+    pub fn known<T>(&self, tenant: &str, run: impl FnOnce(&mut Watched) -> T) -> Option<T> {
+        let shard = self.hasher.hash_one(tenant) as usize % SHARDS;
+        self.shards[shard].lock().get_mut(tenant).map(run)
+    }
+
+    /// The tenants of a round; whose turn was longest ago first.
+    pub fn to_share(&self, round: Round, now: Timestamp) -> Vec<Box<str>> {
+        let mut due = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let due_here = shard.iter().filter(|(_, watched)| watched.is_due(round, now));
+            due.extend(due_here.map(|(name, watched)| (watched.shared.tried_us, name.clone())));
+        }
+        due.sort_unstable();
+        due.into_iter().map(|(_, name)| name).collect()
     }
 }
 
 impl Watched {
+    /// Its turn to be shared; whether what an earlier life has left is to be asked for first.
+    pub const fn turn(&mut self, now: Timestamp) -> bool {
+        self.shared.tried_us = now.micros();
+        !self.shared.recalled
+    }
+
+    /// What an earlier life of this node has left; bytes that cannot be read are nothing.
+    pub fn recall(&mut self, left: Option<&[u8]>, limits: &Limits) {
+        self.shared.recalled = true;
+        let Some(earlier) = left.and_then(|left| Snapshot::decode(left).ok()) else { return };
+        let untold = self.is_untold();
+        self.anomaly.recall(&earlier, &limits.anomaly);
+        if !untold {
+            // Nothing has come to what is kept already.
+            self.shared.kept = self.anomaly.learnt();
+        }
+    }
+
+    /// What is not kept yet, and up to where it is then.
+    pub fn untold(&self) -> (Option<Vec<u8>>, u64) {
+        let told = self.is_untold().then(|| self.anomaly.snapshot().encode());
+        (told, self.anomaly.learnt())
+    }
+
+    /// It is kept up to here, and this is what the others have seen.
+    pub fn pooled(&mut self, kept: u64, others: &[Snapshot], limits: &Limits) {
+        self.shared.kept = kept;
+        self.anomaly.pool(others, &limits.anomaly);
+    }
+
+    /// What a node has left that is gone for good is this one's from now on.
+    pub fn inherit(&mut self, left: &Snapshot, limits: &Limits) {
+        self.anomaly.recall(left, &limits.anomaly);
+    }
+
+    const fn is_due(&self, round: Round, now: Timestamp) -> bool {
+        match round {
+            Round::Newcomers => !self.shared.recalled && self.shared.tried_us == 0,
+            Round::Everybody { others } => {
+                let active = now.micros() - self.seen_us < ACTIVE_US;
+                (others && active) || self.is_untold()
+            }
+        }
+    }
+
+    const fn is_untold(&self) -> bool {
+        self.anomaly.learnt() > self.shared.kept
+    }
+
     /// Whether a claim is unlike the claims before it; nothing is learnt.
     pub fn judge(&self, key: SeriesKey, claim: Usd, limits: &Limits) -> Option<Flag> {
         self.anomaly.judge(key, claim, &limits.anomaly)

@@ -28,7 +28,12 @@ impl PyGateway {
     }
 
     /// The reply to `GET /models/{id}`: the entry, or 404 `model_not_found` with near names.
-    fn model<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyTuple>> {
+    fn model<'py>(
+        &self,
+        py: Python<'py>,
+        headers: &Bound<'py, PyList>,
+        id: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let world = self.gateway.node.world.load_full();
         let live = |offer: usize| world.table.live(offer);
         if let Some(body) = world.catalog.model_json(id, &live) {
@@ -41,7 +46,7 @@ impl PyGateway {
             format!("no model is called `{id}`; near names: `{near}`")
         };
         let error = ApiError::new(Code::ModelNotFound, text).with_param("model");
-        self.refuse(py, &error, false)
+        self.refuse(py, &error, accepts_problem(headers)?)
     }
 
     /// The reply to `POST /route`: the whole decision, without calling anyone.
@@ -72,13 +77,7 @@ impl PyGateway {
         let call = call(tenant, headers, Bytes::copy_from_slice(body), self.ticks_now())?;
         match self.gateway.count(call) {
             Ok(head) => head_tuple(py, &head),
-            Err(error) => {
-                let id = self.gateway.node.request_id(self.gateway.node.clock.now());
-                let mut head = refusal(&error, id, false);
-                head.body =
-                    head.body.map(|body| Door::Messages.error(head.status, &body).unwrap_or(body));
-                head_tuple(py, &head)
-            }
+            Err(error) => self.refuse_at(py, &error, (Door::Messages, false)),
         }
     }
 
@@ -174,10 +173,7 @@ impl PyGateway {
         let (headers, path) = asked;
         let door = path.as_deref().and_then(Door::at).unwrap_or_default();
         let problem = accepts_problem(&headers)? && !door.words_errors();
-        let id = self.gateway.node.request_id(self.gateway.node.clock.now());
-        let mut head = refusal(&ApiError::new(code, message), id, problem);
-        head.body = head.body.map(|body| door.error(head.status, &body).unwrap_or(body));
-        head_tuple(py, &head)
+        self.refuse_at(py, &ApiError::new(code, message), (door, problem))
     }
 }
 
@@ -198,9 +194,20 @@ impl PyGateway {
         error: &ApiError,
         problem: bool,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let now = self.gateway.node.clock.now();
-        let id: RequestId = self.gateway.node.request_id(now);
-        head_tuple(py, &refusal(error, id, problem))
+        self.refuse_at(py, error, (Door::Chat, problem))
+    }
+
+    /// In the words of a door.
+    fn refuse_at<'py>(
+        &self,
+        py: Python<'py>,
+        error: &ApiError,
+        (door, problem): (Door, bool),
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let id: RequestId = self.gateway.node.request_id(self.gateway.node.clock.now());
+        let mut head = refusal(error, id, problem);
+        head.body = head.body.map(|body| door.error(head.status, &body).unwrap_or(body));
+        head_tuple(py, &head)
     }
 
     fn ticks_now(&self) -> u64 {

@@ -2,7 +2,7 @@
 //! Does not decide: core's rules and io's control do.
 
 use crate::answers::json as whole;
-use crate::gateway::PyGateway;
+use crate::gateway::{PyGateway, accepts_problem};
 use crate::reply::head_tuple;
 use p402_core::cache::rules::{Rules, of_tenant, redis_wait_ms, room};
 use p402_core::cache::shelf::Bounds;
@@ -15,7 +15,7 @@ use p402_io::outbox::Head;
 use p402_io::store::answers::{Answers, Purge};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyList, PyTuple};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tokio::runtime::{Builder, Runtime};
@@ -97,10 +97,15 @@ fn on_file(data_dir: &Path, named: Option<Value>) -> Result<Value, String> {
 #[pymethods]
 impl PyGateway {
     /// The reply to `GET /cache` for this tenant.
-    fn cache_stats<'py>(&self, py: Python<'py>, tenant: &str) -> PyResult<Bound<'py, PyTuple>> {
+    fn cache_stats<'py>(
+        &self,
+        py: Python<'py>,
+        tenant: &str,
+        headers: &Bound<'py, PyList>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         match self.gateway.cache_stats(tenant) {
             Ok(body) => head_tuple(py, &whole(body)),
-            Err(error) => self.refuse(py, &error, false),
+            Err(error) => self.refuse(py, &error, accepts_problem(headers)?),
         }
     }
 
@@ -109,28 +114,29 @@ impl PyGateway {
         &self,
         py: Python<'py>,
         tenant: &str,
+        headers: &Bound<'py, PyList>,
         entry: &str,
     ) -> PyResult<Bound<'py, PyTuple>> {
         match self.wait(py, self.gateway.forget(tenant, entry)) {
             Ok(()) => {
                 head_tuple(py, &Head { status: 204, headers: Vec::new(), body: Some(Vec::new()) })
             }
-            Err(error) => self.refuse(py, &error, false),
+            Err(error) => self.refuse(py, &error, accepts_problem(headers)?),
         }
     }
 
-    /// The reply to `DELETE /cache`.
-    #[pyo3(signature = (tenant, model = None, older_than_s = None))]
+    /// The reply to `DELETE /cache`; what goes is `(model, older_than_s)`.
     fn purge<'py>(
         &self,
         py: Python<'py>,
         tenant: &str,
-        model: Option<String>,
-        older_than_s: Option<u64>,
+        headers: &Bound<'py, PyList>,
+        what: (Option<String>, Option<u64>),
     ) -> PyResult<Bound<'py, PyTuple>> {
+        let (model, older_than_s) = what;
         match self.wait(py, self.gateway.purge(tenant, model, older_than_s)) {
             Ok(gone) => head_tuple(py, &whole(format!("{{\"purged\":{gone}}}").into_bytes())),
-            Err(error) => self.refuse(py, &error, false),
+            Err(error) => self.refuse(py, &error, accepts_problem(headers)?),
         }
     }
 
@@ -139,11 +145,12 @@ impl PyGateway {
         &self,
         py: Python<'py>,
         tenant: &str,
+        headers: &Bound<'py, PyList>,
         body: &[u8],
     ) -> PyResult<Bound<'py, PyTuple>> {
         match self.wait(py, self.gateway.feedback(tenant, body)) {
             Ok(body) => head_tuple(py, &Head { status: 202, ..whole(body) }),
-            Err(error) => self.refuse(py, &error, false),
+            Err(error) => self.refuse(py, &error, accepts_problem(headers)?),
         }
     }
 }

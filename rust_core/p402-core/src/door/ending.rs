@@ -24,6 +24,16 @@ pub(super) struct Ending {
 }
 
 impl Ending {
+    /// What a whole answer says of itself.
+    pub(super) fn of(top: &Object<'_>) -> Self {
+        let mut ending = Self::default();
+        ending.note(top);
+        if let Some(choice) = choice(top) {
+            ending.note_choice(&choice);
+        }
+        ending
+    }
+
     pub(super) fn note(&mut self, top: &Object<'_>) {
         // All chunks of a stream say the same of themselves.
         if self.id.is_empty() {

@@ -1,7 +1,8 @@
 //! Decides layer 4: which costs, and which minutes of spending, are unlike the tenant's own past.
 //! Does not stop anything by itself (block mode is the caller's) and asks no store.
 
-use super::series::{Flag, Series, Watch};
+use super::series::{Flag, Pool, Series, Watch};
+use super::snapshot::Snapshot;
 use crate::money::Usd;
 use crate::time::{Day, Timestamp};
 use siphasher::sip::SipHasher13;
@@ -9,8 +10,6 @@ use std::hash::Hasher;
 
 /// Series kept per tenant; the one not used for longest goes.
 pub const SERIES_MAX: usize = 64;
-/// A series in a snapshot: key, samples, mean, variance.
-const SERIES_BYTES: usize = 32;
 /// The spending rate is seen in parts of this length, four to the minute.
 const PART_US: i64 = 15_000_000;
 const PARTS: usize = 4;
@@ -24,14 +23,14 @@ pub enum Stage {
 
 /// Names a series: planned model × kind of route × stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SeriesKey(u64);
+pub struct SeriesKey(pub(super) u64);
 
 #[derive(Clone, Copy, Debug)]
 struct Kept {
     key: SeriesKey,
     own: Series,
     /// What the other nodes have seen.
-    foreign: Series,
+    foreign: Pool,
     used: u64,
 }
 
@@ -40,6 +39,7 @@ struct Kept {
 pub struct Anomaly {
     series: Vec<Kept>,
     uses: u64,
+    learnt: u64,
     minute: Minute,
 }
 
@@ -53,10 +53,6 @@ struct Minute {
     part: i64,
     parts: [i64; PARTS],
 }
-
-/// Why bytes are not a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SnapshotError;
 
 impl SeriesKey {
     /// The series of spending per minute.
@@ -82,10 +78,7 @@ impl Anomaly {
     /// Judges a cost and takes it in.
     pub fn observe(&mut self, key: SeriesKey, cost: Usd, watch: &Watch) -> Option<Flag> {
         let sample = watch.sample(cost)?;
-        let kept = self.kept(key);
-        let pooled = kept.pooled(watch);
-        kept.own.learn(sample, &pooled, watch);
-        pooled.judge(sample, watch)
+        self.learn(key, sample, watch).judge(sample, watch)
     }
 
     /// Looks at the day's total in a reply of the account: is the last minute's spending unusual?
@@ -99,56 +92,65 @@ impl Anomaly {
         let ended = self.minute.turn(now.micros().div_euclid(PART_US));
         self.minute.add(day, spent.nano());
         if let Some(sample) = ended.and_then(|minute| watch.sample(minute)) {
-            let kept = self.kept(SeriesKey::RATE);
-            let pooled = kept.pooled(watch);
-            kept.own.learn(sample, &pooled, watch);
+            self.learn(SeriesKey::RATE, sample, watch);
         }
         let window = Usd::from_nano(self.minute.parts.iter().sum());
         self.judge(SeriesKey::RATE, window, watch)
     }
 
-    /// What this node itself has seen, least recently used first.
-    pub fn snapshot(&self) -> Vec<u8> {
-        let mut kept: Vec<&Kept> = self.series.iter().filter(|kept| kept.own.samples > 0).collect();
-        kept.sort_unstable_by_key(|kept| kept.used);
-        let mut out = Vec::with_capacity(kept.len() * SERIES_BYTES);
-        for kept in kept {
-            out.extend(kept.key.0.to_le_bytes());
-            out.extend(kept.own.samples.to_le_bytes());
-            out.extend(kept.own.mean.to_le_bytes());
-            out.extend(kept.own.variance.to_le_bytes());
-        }
-        out
+    /// Takes a sample in; what was known before it.
+    fn learn(&mut self, key: SeriesKey, sample: f64, watch: &Watch) -> Series {
+        self.learnt += 1;
+        let kept = self.kept(key);
+        let pooled = kept.pooled(watch);
+        kept.own.learn(sample, &pooled, watch);
+        pooled
     }
 
-    /// A node's memory from its own snapshot.
-    pub fn restored(snapshot: &[u8]) -> Result<Self, SnapshotError> {
-        let mut anomaly = Self::default();
-        for (key, own) in read(snapshot)? {
-            anomaly.kept(key).own = own;
+    /// Grows with everything that makes another snapshot.
+    pub const fn learnt(&self) -> u64 {
+        self.learnt
+    }
+
+    /// What this node itself has seen, least recently used first.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut kept: Vec<&Kept> = self.series.iter().filter(|kept| kept.own.samples > 0).collect();
+        kept.sort_by_key(|kept| kept.used);
+        Snapshot { series: kept.into_iter().map(|kept| (kept.key, kept.own)).collect() }
+    }
+
+    /// Takes in as its own what this node saw in an earlier life, or a node that is gone for good.
+    pub fn recall(&mut self, earlier: &Snapshot, watch: &Watch) {
+        for (key, seen) in &earlier.series {
+            if let Some(kept) = self.if_room(*key) {
+                let (own, seen) = (Pool::of(kept.own, watch), Pool::of(*seen, watch));
+                kept.own = *kept.together(&own, &seen).seen();
+            }
         }
-        Ok(anomaly)
+        self.learnt += u64::from(!earlier.is_empty());
     }
 
     /// Replaces what is known of the other nodes by their snapshots.
-    pub fn pool<'a>(
-        &mut self,
-        others: impl IntoIterator<Item = &'a [u8]>,
-        watch: &Watch,
-    ) -> Result<(), SnapshotError> {
-        let others = others.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    pub fn pool<'a>(&mut self, others: impl IntoIterator<Item = &'a Snapshot>, watch: &Watch) {
         for kept in &mut self.series {
-            kept.foreign = Series::default();
+            kept.foreign = Pool::default();
         }
-        for (key, theirs) in others.into_iter().flatten() {
-            // A full table keeps what this node itself has used.
-            let known = self.series.iter().any(|kept| kept.key == key);
-            if known || self.series.len() < SERIES_MAX {
-                let kept = self.kept(key);
-                kept.foreign = kept.foreign.merged(&theirs, watch);
+        for (key, theirs) in others.into_iter().flat_map(|other| &other.series) {
+            if let Some(kept) = self.if_room(*key) {
+                kept.foreign = kept.together(&kept.foreign, &Pool::of(*theirs, watch));
             }
         }
-        Ok(())
+    }
+
+    /// The series of this name for what others saw: a full table keeps what this node has used.
+    fn if_room(&mut self, key: SeriesKey) -> Option<&mut Kept> {
+        let found = self.series.iter().position(|kept| kept.key == key);
+        let at = match found {
+            None if self.series.len() >= SERIES_MAX => return None,
+            None => self.place(key),
+            Some(at) => at,
+        };
+        self.series.get_mut(at)
     }
 
     /// The series of this name, made if need be in the place of the one not used for longest.
@@ -162,7 +164,7 @@ impl Anomaly {
     }
 
     fn place(&mut self, key: SeriesKey) -> usize {
-        let empty = Kept { key, own: Series::default(), foreign: Series::default(), used: 0 };
+        let empty = Kept { key, own: Series::default(), foreign: Pool::default(), used: 0 };
         if self.series.len() < SERIES_MAX {
             self.series.push(empty);
             return self.series.len() - 1;
@@ -176,7 +178,17 @@ impl Anomaly {
 
 impl Kept {
     fn pooled(&self, watch: &Watch) -> Series {
-        self.own.merged(&self.foreign, watch)
+        *self.together(&Pool::of(self.own, watch), &self.foreign).seen()
+    }
+
+    /// What two memories of this series come to. Minutes of spending are those of all nodes: who
+    /// has seen more of them has seen the same ones.
+    fn together(&self, one: &Pool, other: &Pool) -> Pool {
+        match self.key {
+            SeriesKey::RATE if other.seen().samples > one.seen().samples => *other,
+            SeriesKey::RATE => *one,
+            _ => one.merged(other),
+        }
     }
 }
 
@@ -214,22 +226,4 @@ impl Minute {
             (self.day, self.total) = (day, Some(total));
         }
     }
-}
-
-fn read(snapshot: &[u8]) -> Result<Vec<(SeriesKey, Series)>, SnapshotError> {
-    let chunks = snapshot.chunks_exact(SERIES_BYTES);
-    if !chunks.remainder().is_empty() || chunks.len() > SERIES_MAX {
-        return Err(SnapshotError);
-    }
-    chunks.map(|chunk| series(chunk).ok_or(SnapshotError)).collect()
-}
-
-/// One series of a snapshot, if its numbers can be those of one.
-fn series(chunk: &[u8]) -> Option<(SeriesKey, Series)> {
-    let word = |at: usize| chunk.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
-    let (samples, mean) = (word(8)?, f64::from_bits(word(16)?));
-    let variance = f64::from_bits(word(24)?);
-    // Logarithms of amounts lie below 44.
-    let sane = samples > 0 && mean.abs() <= 64.0 && (0.0..=64.0 * 64.0).contains(&variance);
-    sane.then_some((SeriesKey(word(0)?), Series { samples, mean, variance }))
 }

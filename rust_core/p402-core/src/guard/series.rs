@@ -27,6 +27,13 @@ pub struct Series {
     pub(super) variance: f64,
 }
 
+/// What several nodes have seen of one series, each at the weight of what it still remembers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pool {
+    seen: Series,
+    weight: f64,
+}
+
 /// One unusual sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Flag {
@@ -72,27 +79,37 @@ impl Series {
         self.variance = (1.0 - weight) * (self.variance + weight * off * off);
     }
 
-    /// Both series as one: the parallel form of the variance. A count weighs no more than what
-    /// the forgetting leaves of it.
-    #[must_use]
-    pub fn merged(&self, other: &Self, watch: &Watch) -> Self {
-        if other.samples == 0 {
-            return *self;
-        }
-        let remembered = |series: &Self| (series.samples as f64).min(1.0 / watch.alpha);
-        let (ours, theirs) = (remembered(self), remembered(other));
-        let all = ours + theirs;
-        let (share, apart) = (theirs / all, other.mean - self.mean);
-        Self {
-            samples: self.samples.saturating_add(other.samples),
-            mean: self.mean + apart * share,
-            variance: self.variance * (1.0 - share)
-                + other.variance * share
-                + apart * apart * share * (1.0 - share),
-        }
-    }
-
     fn deviation(&self) -> f64 {
         self.variance.max(VARIANCE_MIN).sqrt()
+    }
+}
+
+impl Pool {
+    /// One node's. A count weighs no more than what the forgetting leaves of it.
+    pub fn of(seen: Series, watch: &Watch) -> Self {
+        Self { seen, weight: (seen.samples as f64).min(1.0 / watch.alpha) }
+    }
+
+    /// Both as one: the parallel form of the variance. In which order nodes come tells nothing.
+    #[must_use]
+    pub fn merged(&self, other: &Self) -> Self {
+        let weight = self.weight + other.weight;
+        if weight <= 0.0 {
+            return *self;
+        }
+        let (ours, theirs) = (&self.seen, &other.seen);
+        let (share, apart) = (other.weight / weight, theirs.mean - ours.mean);
+        let seen = Series {
+            samples: ours.samples.saturating_add(theirs.samples),
+            mean: ours.mean + apart * share,
+            variance: ours.variance * (1.0 - share)
+                + theirs.variance * share
+                + apart * apart * share * (1.0 - share),
+        };
+        Self { seen, weight }
+    }
+
+    pub const fn seen(&self) -> &Series {
+        &self.seen
     }
 }

@@ -165,6 +165,11 @@ pub fn ledger_unavailable() -> ApiError {
         .with_retry_after_ms(LEDGER_RETRY_MS)
 }
 
+/// This process ends; another one may answer.
+pub fn shutting_down() -> ApiError {
+    ApiError::new(Code::ShuttingDown, "this gateway is shutting down")
+}
+
 /// A hold could not grow to what a further attempt, or a longer answer, may cost.
 pub fn reservation_exhausted(held: Usd, needed: Usd) -> ApiError {
     let text =

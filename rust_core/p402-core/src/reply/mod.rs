@@ -17,7 +17,7 @@ pub use booked::booked_json;
 pub use code::{Code, Row, TABLE};
 pub use denial::{
     Denied, guard_unavailable, idempotency_conflict, ledger_unavailable, request_in_progress,
-    reservation_exhausted,
+    reservation_exhausted, shutting_down,
 };
 pub use error::{ApiError, Extra, RETRY_HEADER_MS_MAX, UPSTREAM_ERROR_BYTES_MAX};
 pub use headers::{ReplyHeaders, VALUE_BYTES_MAX, dropped_warning};

@@ -13,22 +13,28 @@ pub(super) fn name_of(row: &Row<'_>) -> Name {
     (rid.bits(), slot, attempt)
 }
 
+/// Its money is in the index's sums once the index has it.
+fn sums(row: &Row<'_>) -> bool {
+    row.kind.closes() || row.kind == Kind::Adjust
+}
+
 impl Page<'_> {
     /// Hands over the rows beyond the index whose sums it does not have: a request that was ended
     /// by hand or by another node may be ended again in this journal.
     pub(super) fn fresh(&mut self, mut each: impl FnMut(&Row<'_>)) -> Result<(), Interrupted> {
-        let mut ends = Vec::new();
+        let (mut ends, mut new) = (Vec::new(), HashSet::new());
         self.tail(|row| {
-            if row.kind.closes() || row.kind == Kind::Adjust {
+            if sums(row) {
                 ends.push(row.rid.bits().to_be_bytes());
+                new.insert(name_of(row));
             }
         })?;
-        let mut known = HashSet::new();
         self.index.names_of(&ends, &mut |name| {
-            known.insert(name);
+            new.remove(&name);
         })?;
+        // What has been appended since was not looked up: it is of the next page.
         self.tail(|row| {
-            if !known.contains(&name_of(row)) {
+            if !sums(row) || new.contains(&name_of(row)) {
                 each(row);
             }
         })

@@ -2,11 +2,13 @@
 //! Does not know a table, and asks for TLS wherever the server is not on this host.
 
 use super::database::{Columns, Database, Each, IndexError, Purpose, Value, Words};
-use rustls::{ClientConfig, RootCertStore};
+use crate::trust::Trust;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::config::{Host, SslMode};
@@ -35,21 +37,11 @@ pub(super) struct Postgres {
 impl Postgres {
     /// `url` as libpq reads it. It may hold a password: no error of ours repeats it.
     pub(super) fn connect(url: &str) -> Result<Self, IndexError> {
-        let mut config: Config =
-            url.parse().map_err(|_| IndexError::new("the index's address is no PostgreSQL URL"))?;
-        if config.get_ssl_mode() == SslMode::Prefer && !config.get_hosts().iter().all(is_here) {
-            config.ssl_mode(SslMode::Require);
-        }
+        let (mut config, trust) = read(url)?;
         config.connect_timeout(CONNECT_MAX);
         let runtime =
             Builder::new_current_thread().enable_all().build().map_err(IndexError::new)?;
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let tls =
-            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .map_err(IndexError::new)?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
+        let tls = trust.client().map_err(IndexError::new)?;
         let connect = config.connect(MakeRustlsConnect::new(tls));
         let (client, connection) = bounded(&runtime, CONNECT_MAX, connect)?;
         // It ends with the client; what went wrong is told by the call that needed it.
@@ -178,6 +170,51 @@ fn bounded<T>(
 /// The server's words where it said something: the error's own display leaves them out.
 fn told(error: &tokio_postgres::Error) -> String {
     error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned())
+}
+
+/// The server, and whom we believe to be it. Where TLS is spoken its certificate and its name are
+/// always looked at, so that libpq's `verify-full` is what `require` means here.
+fn read(url: &str) -> Result<(Config, Trust), IndexError> {
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let [mut ca, mut cert, mut key] = [const { None::<PathBuf> }; 3];
+    let mut kept = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=').unwrap_or((pair, "")) {
+            ("sslmode", "verify-full" | "verify-ca") => kept.push("sslmode=require"),
+            ("sslrootcert", path) => ca = Some(unquoted(path)),
+            ("sslcert", path) => cert = Some(unquoted(path)),
+            ("sslkey", path) => key = Some(unquoted(path)),
+            _ => kept.push(pair),
+        }
+    }
+    let address =
+        if kept.is_empty() { address.into() } else { format!("{address}?{}", kept.join("&")) };
+    let no_url = |_| IndexError::new("the index's address is no PostgreSQL URL");
+    let mut config: Config = address.parse().map_err(no_url)?;
+    let elsewhere = !config.get_hosts().iter().all(is_here);
+    if config.get_ssl_mode() == SslMode::Prefer && (elsewhere || ca.is_some()) {
+        config.ssl_mode(SslMode::Require);
+    }
+    let trust = Trust::read(ca.as_deref(), (cert.as_deref(), key.as_deref()));
+    Ok((config, trust.map_err(IndexError::new)?))
+}
+
+/// A path as it stands in a URL: `%` and two digits are a byte.
+fn unquoted(text: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let byte = tail.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        let byte = byte.and_then(|two| u8::from_str_radix(two, 16).ok());
+        if let Some(byte) = byte.filter(|_| *first == b'%') {
+            bytes.push(byte);
+            rest = &tail[2..];
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    OsString::from_vec(bytes).into()
 }
 
 fn is_here(host: &Host) -> bool {

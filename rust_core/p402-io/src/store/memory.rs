@@ -1,12 +1,15 @@
 //! Keeps accounts in this process, behind sharded locks that are held for arithmetic only.
 //! Does not survive the process: at start an account's past comes from the ledger.
 
-use super::{Answer, Store, StoreError, Tenant, Trip, Vitals};
-use p402_core::guard::{Account, Code, Limits, Op, Seed};
+use super::usual::Usual;
+use super::{Answer, Left, Promised, Store, StoreError, Tenant, Trip, Vitals};
+use p402_core::guard::{Account, Code, Limits, Op, Reply, Seed};
 use p402_core::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use tokio::task::spawn_blocking;
 
 /// Locks that tenants are spread over.
 const SHARDS: usize = 64;
@@ -43,18 +46,20 @@ pub struct Memory {
     hasher: RandomState,
     /// Without one every tenant is new, and none is ever put away.
     past: Option<Box<dyn Past>>,
+    /// What is usual for a tenant outlives the process, if anything does.
+    usual: Option<Arc<Usual>>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
         let shards = std::array::from_fn(|_| Mutex::default());
-        Self { shards, hasher: RandomState::new(), past: None }
+        Self { shards, hasher: RandomState::new(), past: None, usual: None }
     }
 }
 
 impl Memory {
-    pub fn new(past: Box<dyn Past>) -> Self {
-        Self { past: Some(past), ..Self::default() }
+    pub fn new(past: Box<dyn Past>, usual: Usual) -> Self {
+        Self { past: Some(past), usual: Some(Arc::new(usual)), ..Self::default() }
     }
 
     /// One operation, at once.
@@ -65,11 +70,24 @@ impl Memory {
             None => self.bring(&mut accounts, tenant, now)?,
         };
         let reply = account.apply(op, tenant.limits, now);
-        let Some(past) = self.past.as_ref().filter(|_| reply.code == Code::Recover) else {
-            return Ok(reply);
-        };
-        *account = past.again(tenant.id, account, tenant.limits, now)?;
-        Ok(account.apply(op, tenant.limits, now))
+        let Some(past) = &self.past else { return Ok(reply) };
+        let again = |account: &Account| past.again(tenant.id, account, tenant.limits, now);
+        match (reply.code, op) {
+            (Code::Recover, _) => {
+                *account = again(account)?;
+                Ok(account.apply(op, tenant.limits, now))
+            }
+            // It was let go of while its request ran, at its hold or at nothing: what it came to
+            // stands in the ledger. One that does not answer is asked at the next start.
+            (Code::Unknown, Op::Settle { .. }) => {
+                if let Ok(read) = again(account) {
+                    *account = read;
+                }
+                let told = account.apply(Op::Renew(&[]), tenant.limits, now);
+                Ok(Reply { code: Code::Unknown, ..told })
+            }
+            _ => Ok(reply),
+        }
     }
 
     /// Gives a tenant a past, unless it has one here.
@@ -126,6 +144,28 @@ fn make_room(accounts: &mut Shard, past: &dyn Past) {
 impl Store for Memory {
     fn call(&self, tenant: &Tenant<'_>, op: Op<'_>, now: Timestamp) -> Trip {
         Trip::Made(self.apply(tenant, op, now))
+    }
+
+    fn recall(&self, tenant: &str) -> Promised<Option<Option<Vec<u8>>>> {
+        let (usual, tenant) = (self.usual.clone(), tenant.to_owned());
+        Box::pin(async move {
+            let Some(usual) = usual else { return Some(None) };
+            spawn_blocking(move || usual.get(&tenant)).await.ok()?
+        })
+    }
+
+    fn pool(
+        &self,
+        tenant: &str,
+        told: Option<Vec<u8>>,
+        now: Timestamp,
+    ) -> Promised<Option<Vec<Left>>> {
+        let (usual, tenant) = (self.usual.clone(), tenant.to_owned());
+        Box::pin(async move {
+            let (Some(usual), Some(told)) = (usual, told) else { return Some(Vec::new()) };
+            let written = spawn_blocking(move || usual.put(&tenant, &told, now)).await;
+            written.ok()?.then(Vec::new)
+        })
     }
 
     fn vitals(&self) -> Vitals {

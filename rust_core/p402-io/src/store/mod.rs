@@ -5,6 +5,7 @@ pub mod answers;
 pub mod attic;
 pub mod memory;
 pub mod redis;
+pub mod usual;
 
 use p402_core::guard::{Limits, Op, Reply};
 use p402_core::id::RequestId;
@@ -34,7 +35,13 @@ pub struct Former {
 }
 
 /// An account's version, and what it counts too much (or too little).
-pub type Difference = Pin<Box<dyn Future<Output = Option<(i64, Usd)>> + Send>>;
+pub type Difference = Promised<Option<(i64, Usd)>>;
+
+/// An answer of the home's background, under way.
+pub type Promised<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What a node has left of what it saw of a tenant's spending: which node, and its snapshot.
+pub type Left = (u32, Vec<u8>);
 
 /// What came of one trip.
 pub type Answer = Result<Reply, StoreError>;
@@ -44,7 +51,7 @@ pub type Answer = Result<Reply, StoreError>;
 #[must_use = "a trip that nobody waits for may not be made"]
 pub enum Trip {
     Made(Answer),
-    Underway(Pin<Box<dyn Future<Output = Answer> + Send>>),
+    Underway(Promised<Answer>),
 }
 
 /// Why a home gave no answer. The account may or may not have been asked: every operation may be
@@ -91,7 +98,7 @@ pub trait Store: Send + Sync {
 
     /// Settles what a former life of this node still holds; `false` where the home did not answer
     /// and has to be asked again.
-    fn take_up(&self, _former: Former) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+    fn take_up(&self, _former: Former) -> Promised<bool> {
         Box::pin(std::future::ready(true))
     }
 
@@ -116,7 +123,7 @@ pub trait Store: Send + Sync {
     }
 
     /// Gives back what this node has leased, and says what it still owes.
-    fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn leave(&self) -> Promised<()> {
         Box::pin(std::future::ready(()))
     }
 
@@ -138,6 +145,27 @@ pub trait Store: Send + Sync {
     /// How the home fares, for whoever watches over it.
     fn vitals(&self) -> Vitals {
         Vitals::default()
+    }
+
+    /// What this node left of a tenant when it was last here; `None` where the home did not answer.
+    fn recall(&self, _tenant: &str) -> Promised<Option<Option<Vec<u8>>>> {
+        Box::pin(std::future::ready(Some(None)))
+    }
+
+    /// Leaves what this node has seen of a tenant, if there is something new, and brings what the
+    /// other nodes have left; `None` where the home did not answer.
+    fn pool(
+        &self,
+        _tenant: &str,
+        _told: Option<Vec<u8>>,
+        _now: Timestamp,
+    ) -> Promised<Option<Vec<Left>>> {
+        Box::pin(std::future::ready(Some(Vec::new())))
+    }
+
+    /// Takes what a node has left that is gone; whether this one did, and not another.
+    fn inherit(&self, _tenant: &str, _node: u32) -> Promised<bool> {
+        Box::pin(std::future::ready(false))
     }
 
     /// Read as soon as a claim is admitted and again once its dispatch is journalled: where it has

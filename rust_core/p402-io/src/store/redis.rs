@@ -15,9 +15,10 @@ mod recovery;
 mod seats;
 mod server;
 mod slices;
+mod usual;
 pub mod wire;
 
-use super::{Difference, Former, Store, Tenant, Trip, Vitals};
+use super::{Difference, Former, Left, Promised, Store, Tenant, Trip, Vitals};
 use address::{Address, Tag};
 use home::{Asked, Home};
 use p402_core::guard::{Op, Open, Slice, Told};
@@ -157,7 +158,7 @@ impl Store for Redis {
         self.home.begin();
     }
 
-    fn take_up(&self, former: Former) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+    fn take_up(&self, former: Former) -> Promised<bool> {
         let home = self.home.clone();
         Box::pin(async move { home.take_up(&former).await })
     }
@@ -180,7 +181,7 @@ impl Store for Redis {
         self.home.peers.hears(node)
     }
 
-    fn leave(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn leave(&self) -> Promised<()> {
         let home = self.home.clone();
         Box::pin(async move { home.leave().await })
     }
@@ -217,6 +218,26 @@ impl Store for Redis {
             // The accounts are far away: nobody reads them all for a number.
             suspense: None,
         }
+    }
+
+    fn recall(&self, tenant: &str) -> Promised<Option<Option<Vec<u8>>>> {
+        let (home, tenant) = (self.home.clone(), tenant.to_owned());
+        Box::pin(async move { home.recall(&tenant).await })
+    }
+
+    fn pool(
+        &self,
+        tenant: &str,
+        told: Option<Vec<u8>>,
+        _now: Timestamp,
+    ) -> Promised<Option<Vec<Left>>> {
+        let (home, tenant) = (self.home.clone(), tenant.to_owned());
+        Box::pin(async move { home.pool(&tenant, told).await })
+    }
+
+    fn inherit(&self, tenant: &str, node: u32) -> Promised<bool> {
+        let (home, tenant) = (self.home.clone(), tenant.to_owned());
+        Box::pin(async move { home.inherit(&tenant, node).await })
     }
 
     fn generation(&self, tenant: &Tenant<'_>) -> u64 {

@@ -19,10 +19,40 @@ pub(crate) struct Cluster {
     folder: TempDir,
     programs: PathBuf,
     server: Option<Child>,
+    /// Settings beside those that every one has.
+    settings: Vec<String>,
 }
 
 impl Cluster {
     pub(crate) fn start() -> Self {
+        let mut made = Self::initialised();
+        made.resume();
+        made
+    }
+
+    /// One that lets nobody in but by TLS, on this port, with a certificate of the user's own.
+    pub(crate) fn guarded(port: u16, papers: [(&str, PathBuf); 3]) -> Self {
+        let mut made = Self::initialised();
+        let db = made.folder.path().join("db");
+        made.settings = vec![format!("port={port}"), "listen_addresses=127.0.0.1".to_owned()];
+        made.settings.push("ssl=on".to_owned());
+        for (setting, from) in papers {
+            // The server reads a key that is its own and nobody else's.
+            let to = db.join(setting);
+            std::fs::copy(from, &to).expect("a certificate");
+            std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600)).expect("private");
+            if geteuid().is_root() {
+                chown(&to, Some(NOBODY), Some(NOBODY)).expect("a file of nobody's");
+            }
+            made.settings.push(format!("{setting}={setting}"));
+        }
+        let whom = "hostssl all p402 127.0.0.1/32 cert\n";
+        std::fs::write(db.join("pg_hba.conf"), whom).expect("who may come");
+        made.resume();
+        made
+    }
+
+    fn initialised() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         if geteuid().is_root() {
             chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("a folder of nobody's");
@@ -30,11 +60,10 @@ impl Cluster {
             let private = std::fs::Permissions::from_mode(0o700);
             std::fs::set_permissions(folder.path(), private).expect("a private folder");
         }
-        let mut made = Self { folder, programs: programs(), server: None };
+        let made = Self { folder, programs: programs(), server: None, settings: Vec::new() };
         let args = ["--auth=trust", "--username=p402", "--encoding=UTF8", "--no-sync", "-D", "db"];
         let status = made.command("initdb").args(args).status().expect("initdb");
         assert!(status.success(), "initdb: {status}");
-        made.resume();
         made
     }
 
@@ -46,8 +75,11 @@ impl Cluster {
     pub(crate) fn resume(&mut self) {
         let sockets = format!("unix_socket_directories={}", self.folder.path().display());
         let settings = ["-D", "db", "-c", &sockets, "-c", "listen_addresses=", "-c", "fsync=off"];
-        self.server = Some(self.command("postgres").args(settings).spawn().expect("postgres"));
-        let socket = self.folder.path().join(".s.PGSQL.5432");
+        let more = self.settings.iter().flat_map(|setting| ["-c", setting]);
+        let mut command = self.command("postgres");
+        self.server = Some(command.args(settings).args(more).spawn().expect("postgres"));
+        let port = self.settings.iter().find_map(|setting| setting.strip_prefix("port="));
+        let socket = self.folder.path().join(format!(".s.PGSQL.{}", port.unwrap_or("5432")));
         super::until("the server listens", || {
             std::os::unix::net::UnixStream::connect(&socket).is_ok()
         });

@@ -12,6 +12,7 @@ use p402_core::time::Timestamp;
 use p402_io::clock::{Clock, SystemClock};
 use p402_io::embed::Hashed;
 use p402_io::store::answers::{Answers, Brought, Purge, Record};
+use p402_io::store::redis::address::Address;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -63,10 +64,13 @@ fn memory() -> Arc<Answers> {
     Arc::new(Answers::new(ROOMY, None))
 }
 
+fn record(url: &str, bytes: usize) -> Record {
+    Record::new(Address::parse(url).unwrap(), bytes, WAIT).unwrap()
+}
+
 fn node(server: &Server, bytes: usize) -> Arc<Answers> {
     let url = format!("redis://127.0.0.1:{}", server.port());
-    let record = Record::new(&url, bytes, WAIT).unwrap();
-    let answers = Arc::new(Answers::new(ROOMY, None).recorded(record));
+    let answers = Arc::new(Answers::new(ROOMY, None).recorded(record(&url, bytes)));
     tokio::spawn(Arc::clone(&answers).follow(Arc::new(now)));
     answers
 }
@@ -141,7 +145,7 @@ async fn both_homes_live_the_same_life() {
     assert!(expected.iter().flatten().count() > 20);
     // Without a follower: what this node does is seen by it at once.
     let url = format!("redis://127.0.0.1:{}", server.port());
-    let alone = Answers::new(ROOMY, None).recorded(Record::new(&url, 1 << 30, WAIT).unwrap());
+    let alone = Answers::new(ROOMY, None).recorded(record(&url, 1 << 30));
     assert_eq!(live(&alone).await, expected);
 }
 

@@ -5,12 +5,19 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot set up must fail")]
 
 mod answers;
+mod failover;
 mod faults;
 mod heirs;
 mod nodes;
+#[path = "../papers/mod.rs"]
+mod papers;
 mod rig;
 mod rolling;
 mod server;
+#[path = "../stage/mod.rs"]
+mod stage;
 mod store;
+mod tls;
 mod topology;
 mod twin;
+mod usual;

@@ -7,6 +7,7 @@ use p402_core::guard::{Account, Code, Limits};
 use p402_core::money::Usd;
 use p402_io::store::Store;
 use p402_io::store::redis::address::Tag;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -41,7 +42,7 @@ async fn settled_in(world: &World, server: &Server, limits: Limits) -> Vec<Node>
     }
 }
 
-fn account(server: &Server) -> Account {
+pub(crate) fn account(server: &Server) -> Account {
     let key = Tag::of(super::rig::TENANT).key("acct");
     let stored: Vec<u8> = redis::cmd("GET").arg(key).query(&mut server.connect()).unwrap();
     Account::decode(&stored).unwrap()
@@ -94,6 +95,67 @@ async fn a_slice_lasts_as_long_as_the_outage() {
         sleep(Duration::from_millis(100)).await;
     }
     server.signal("-CONT");
+}
+
+/// Two nodes that know of each other; of three requests only the first one knows.
+async fn one_that_knows_more(world: &World, server: &Server) -> (Node, Node) {
+    let knows = world.node(&url(server), 1, capped(1_000_000)).await;
+    let other = world.node(&url(server), 2, capped(1_000_000)).await;
+    let end = Instant::now() + Duration::from_secs(20);
+    while knows.store.nodes() < 2 || other.store.nodes() < 2 {
+        assert!(Instant::now() < end, "two nodes");
+        sleep(Duration::from_millis(50)).await;
+    }
+    for _ in 0..3 {
+        assert_eq!(knows.request(PRICE).await.0, End::Served);
+    }
+    (knows, other)
+}
+
+/// The store forgets, and this node has the account read back.
+async fn forget(server: &Server, node: &Node) {
+    redis::cmd("FLUSHALL").exec(&mut server.connect()).unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while node.request(PRICE).await.0 != End::Served {
+        assert!(Instant::now() < end, "no recovery");
+    }
+}
+
+async fn until_all_is_counted(world: &World, server: &Server) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while account(server).header().day_spent != world.billed() {
+        let counted = account(server).header().day_spent;
+        assert!(Instant::now() < end, "{counted} of {}", world.billed());
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A frozen node hears of a recovery when it is over: it must not think that it took part.
+#[tokio::test]
+async fn who_answers_a_barrier_too_late_has_the_account_read_again() {
+    let (server, world) = (Server::start(), World::patient());
+    let (frozen, other) = one_that_knows_more(&world, &server).await;
+    let still = frozen.journal.gate.lock().await;
+    forget(&server, &other).await;
+    assert_eq!(account(&server).header().day_spent, PRICE, "nobody knows of the three yet");
+    drop(still);
+    assert_eq!(frozen.request(PRICE).await.0, End::Served);
+    until_all_is_counted(&world, &server).await;
+}
+
+/// An answer says that what the node knew is in the ledger.
+#[tokio::test]
+async fn who_cannot_write_down_what_it_knows_does_not_answer_a_barrier() {
+    let (server, world) = (Server::start(), World::patient());
+    let (shut, other) = one_that_knows_more(&world, &server).await;
+    shut.journal.shut.store(true, Ordering::SeqCst);
+    forget(&server, &other).await;
+    let key = Tag::of(super::rig::TENANT).key("barrier:*");
+    let marks: Vec<String> = redis::cmd("KEYS").arg(key).query(&mut server.connect()).unwrap();
+    assert_eq!(marks, Vec::<String>::new(), "it has answered");
+    assert_eq!(account(&server).header().day_spent, PRICE);
+    shut.journal.shut.store(false, Ordering::SeqCst);
+    until_all_is_counted(&world, &server).await;
 }
 
 /// Each late call carries its own deadline: the server itself must turn it away.

@@ -7,11 +7,14 @@ use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
 use p402_io::clock::{Clock, SystemClock};
 use p402_io::store::redis::address::Address;
-use p402_io::store::redis::{Balances, DEADLINE_MAX, Notice, Options, Promise, Redis, Truth};
+use p402_io::store::redis::{
+    Balances, DEADLINE_MAX, Notice, Options, Promise, Redis, Truth, Unread,
+};
 use p402_io::store::{Answer, Store, StoreError, Tenant};
+use p402_io::trust::Trust;
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -53,6 +56,10 @@ pub(crate) struct Journal {
     node: u32,
     ledger: Arc<Ledger>,
     tail: Mutex<Vec<Row>>,
+    /// Whoever has it holds up the node's flushes: as if it were frozen there.
+    pub(crate) gate: tokio::sync::Mutex<()>,
+    /// The shared ledger does not take this node's rows.
+    pub(crate) shut: AtomicBool,
 }
 
 /// The provider's own bill.
@@ -89,13 +96,14 @@ pub(crate) struct World {
     pub(crate) bill: Arc<Bill>,
     pub(crate) wait_replicas: u32,
     pub(crate) deadline: Duration,
+    pub(crate) trust: Trust,
 }
 
 impl World {
     /// With the deadline of the product.
     pub(crate) fn new() -> Self {
         let (ledger, bill) = (Arc::default(), Arc::default());
-        Self { ledger, bill, wait_replicas: 0, deadline: DEADLINE }
+        Self { ledger, bill, wait_replicas: 0, deadline: DEADLINE, trust: Trust::default() }
     }
 
     /// With the longest deadline: what is decided, not how fast, is under test.
@@ -105,11 +113,12 @@ impl World {
 
     pub(crate) async fn node(&self, url: &str, number: u32, limits: Limits) -> Node {
         let (ledger, tail) = (self.ledger.clone(), Mutex::default());
-        let journal = Arc::new(Journal { node: number, ledger, tail });
+        let (gate, shut) = (tokio::sync::Mutex::default(), AtomicBool::default());
+        let journal = Arc::new(Journal { node: number, ledger, tail, gate, shut });
         let notices = Arc::new(Mutex::new(Vec::new()));
         let heard = notices.clone();
         let options = Options {
-            address: Address::parse(url).unwrap(),
+            address: Address::parse(url).unwrap().trusting(&self.trust).unwrap(),
             node: number,
             deadline: self.deadline,
             seed_deadline: Duration::from_millis(250),
@@ -236,6 +245,10 @@ impl Truth for Journal {
 
     fn flush(&self) -> Promise<'_, ()> {
         Box::pin(async {
+            let _open = self.gate.lock().await;
+            if self.shut.load(Ordering::SeqCst) {
+                return Err(Unread);
+            }
             let rows = std::mem::take(&mut *self.tail.lock().unwrap());
             self.ledger.rows.lock().unwrap().extend(rows);
             Ok(())

@@ -1,9 +1,10 @@
-//! Decides whether the store is found where it is: behind sentinels, in a cluster, under an ACL.
-//! Does not break it (faults do).
+//! Decides whether the store is found where it is: in a cluster, with replicas, under an ACL.
+//! Does not break it (faults and failover do).
 
 use super::rig::{End, TENANT, World, capped};
 use super::server::{Server, free_port};
-use p402_core::guard::{Code, Limits, Op, OutagePolicy};
+use p402_core::guard::{Claim, Code, Kind, Limits, Op, OutagePolicy};
+use p402_core::money::Usd;
 use p402_io::store::redis::address::{Address, Tag};
 use p402_io::store::{Store, Tenant};
 use std::time::{Duration, Instant};
@@ -23,19 +24,26 @@ fn id(server: &Server) -> String {
 
 /// Two servers, half of the slots each.
 fn cluster() -> [Server; 2] {
+    clustered(["0 8191", "8192 16383"])
+}
+
+/// Servers that have these slots.
+fn clustered<const N: usize>(slots: [&str; N]) -> [Server; N] {
     let node = || {
         let bus = free_port().to_string();
         Server::with(&["--cluster-enabled", "yes", "--cluster-port", &bus])
     };
-    let servers = [node(), node()];
-    tell(&servers[0], &["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
-    tell(&servers[1], &["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
-    let (port, bus) = (servers[1].port().to_string(), servers[1].setting("cluster-port"));
-    tell(&servers[0], &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+    let servers = slots.map(|_| node());
+    for (server, slots) in servers.iter().zip(slots) {
+        let (first, last) = slots.split_once(' ').unwrap();
+        tell(server, &["CLUSTER", "ADDSLOTSRANGE", first, last]);
+        let (port, bus) = (server.port().to_string(), server.setting("cluster-port"));
+        tell(&servers[0], &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+    }
     let end = Instant::now() + Duration::from_secs(20);
     let whole = |server: &Server| {
         let told: String = redis::cmd("CLUSTER").arg("INFO").query(&mut server.connect()).unwrap();
-        told.contains("cluster_state:ok") && told.contains("cluster_known_nodes:2")
+        told.contains("cluster_state:ok") && told.contains(&format!("cluster_known_nodes:{N}"))
     };
     while !servers.iter().all(whole) {
         assert!(Instant::now() < end, "the cluster does not come up");
@@ -59,6 +67,45 @@ async fn a_cluster_is_entered_anywhere_and_tells_where_an_account_lies() {
         let there: bool =
             redis::cmd("EXISTS").arg(key).query(&mut servers[owner].connect()).unwrap();
         assert!(there, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn three_servers_hold_many_tenants_and_each_wholly_in_its_slot() {
+    const TENANTS: usize = 120;
+    let servers = clustered(["0 5460", "5461 10922", "10923 16383"]);
+    let url = format!("redis-cluster://127.0.0.1:{}", servers[2].port());
+    let node = World::patient().node(&url, 1, plain()).await;
+    let ids: Vec<String> = (0..TENANTS).map(|number| format!("tenant-{number}")).collect();
+    for id in &ids {
+        let tenant = Tenant { id, limits: &node.limits };
+        let (rid, amount) = (node.rid(), Usd::from_nano(1_000));
+        let claim = Claim { rid, amount, owner: 1, kind: Kind::Request };
+        let ask = async |op| node.store.call(&tenant, op, node.now()).answer().await.unwrap();
+        let held = ask(Op::Admit(claim)).await;
+        assert_eq!((held.code, held.held), (Code::Done, amount), "{id}");
+        let settled = ask(Op::Settle { rid, owner: 1, actual: Usd::from_nano(700) }).await;
+        assert_eq!((settled.code, settled.held), (Code::Done, Usd::ZERO), "{id}");
+        assert_eq!(settled.day_spent, Usd::from_nano(700), "{id}");
+        assert_eq!(node.store.pool(id, Some(vec![1]), node.now()).await, Some(Vec::new()));
+    }
+    let mut seen = 0;
+    for server in &servers {
+        let keys: Vec<String> =
+            redis::cmd("KEYS").arg("p402:*").query(&mut server.connect()).unwrap();
+        let own = keys.iter().filter(|key| key.ends_with(":acct") || key.ends_with(":z")).count();
+        assert!(own > TENANTS / 3, "{own} of {TENANTS} accounts and what is beside them");
+        seen += own;
+    }
+    assert_eq!(seen, 2 * TENANTS);
+    let slot = |key: String| {
+        let mut asked = redis::cmd("CLUSTER");
+        asked.arg("KEYSLOT").arg(key).query::<u16>(&mut servers[0].connect()).unwrap()
+    };
+    for tag in ids.iter().map(|id| Tag::of(id)) {
+        for what in ["acct", "z", "barrier:1", "probe"] {
+            assert_eq!(slot(tag.key(what)), tag.slot());
+        }
     }
 }
 
@@ -94,31 +141,6 @@ async fn f19_a_slot_that_moves_under_an_account_is_followed() {
 }
 
 #[tokio::test]
-async fn sentinels_name_the_primary() {
-    let primary = Server::start();
-    let folder = tempfile::tempdir().unwrap();
-    let (file, port) = (folder.path().join("sentinel.conf"), free_port());
-    let watched = format!("port {port}\nsentinel monitor main 127.0.0.1 {} 1\n", primary.port());
-    std::fs::write(&file, watched).unwrap();
-    let mut sentinel = std::process::Command::new("redis-server")
-        .args([file.as_os_str(), "--sentinel".as_ref()])
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let end = Instant::now() + Duration::from_secs(10);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < end);
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    // The first sentinel of the list is not there.
-    let url = format!("redis-sentinel://127.0.0.1:{},127.0.0.1:{port}/main", free_port());
-    let node = World::patient().node(&url, 1, plain()).await;
-    assert_eq!(node.request(1_000).await.0, End::Served);
-    sentinel.kill().unwrap();
-    sentinel.wait().unwrap();
-}
-
-#[tokio::test]
 async fn an_admission_counts_once_a_replica_has_it() {
     let primary = Server::start();
     let port = primary.port().to_string();
@@ -141,8 +163,8 @@ async fn an_admission_counts_once_a_replica_has_it() {
 async fn a_user_with_nothing_but_what_is_needed_is_enough() {
     let server = Server::start();
     let rules = "on >word ~p402:* &p402:* +fcall +function|load +function|list +info +time +ping \
-                 +get +set +del +hset +hgetall +pexpire +zadd +zrangebyscore +zremrangebyscore \
-                 +publish +subscribe +hello +auth +wait";
+                 +get +set +del +hset +hget +hgetall +hrandfield +hdel +pexpire +zadd \
+                 +zrangebyscore +zremrangebyscore +publish +subscribe +hello +auth +wait";
     let words: Vec<&str> =
         ["ACL", "SETUSER", "p402"].into_iter().chain(rules.split_whitespace()).collect();
     tell(&server, &words);
@@ -150,6 +172,10 @@ async fn a_user_with_nothing_but_what_is_needed_is_enough() {
     let node = World::patient().node(&url, 1, plain()).await;
     assert_eq!(node.request(1_000).await.0, End::Served);
     assert!(node.lines().is_empty(), "{:?}", node.lines());
+    let told = node.store.pool(TENANT, Some(vec![1]), node.now()).await;
+    assert_eq!(told, Some(Vec::new()));
+    assert_eq!(node.store.recall(TENANT).await, Some(Some(vec![1])));
+    assert!(node.store.inherit(TENANT, 1).await);
 }
 
 #[test]

@@ -3,19 +3,14 @@
 
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::{Object, array};
-use crate::door::ending::{Ending, choice};
+use crate::door::ending::Ending;
 use crate::door::gathered::{Call, Gathered};
 use crate::usage::Usage;
 
 /// The whole answer.
 pub(super) fn whole(completion: &[u8], shows_thoughts: bool) -> Vec<u8> {
     let top = Object::parse(completion).unwrap_or_default();
-    let mut ending = Ending::default();
-    ending.note(&top);
-    if let Some(choice) = choice(&top) {
-        ending.note_choice(&choice);
-    }
-    let gathered = Gathered::of(&top);
+    let (ending, gathered) = (Ending::of(&top), Gathered::of(&top));
     let mut parts: Vec<Vec<u8>> = Vec::new();
     if shows_thoughts && !gathered.reasoning.is_empty() {
         parts.push(text(&quoted(&gathered.reasoning), true));

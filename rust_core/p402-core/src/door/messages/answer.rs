@@ -4,19 +4,14 @@
 use super::marks::marked;
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::{Object, array};
-use crate::door::ending::{Ending, choice};
+use crate::door::ending::Ending;
 use crate::door::gathered::{Call, Gathered};
 use crate::usage::Usage;
 
 /// The whole answer.
 pub(super) fn message(completion: &[u8]) -> Vec<u8> {
     let top = Object::parse(completion).unwrap_or_default();
-    let mut ending = Ending::default();
-    ending.note(&top);
-    if let Some(choice) = choice(&top) {
-        ending.note_choice(&choice);
-    }
-    let gathered = Gathered::of(&top);
+    let (ending, gathered) = (Ending::of(&top), Gathered::of(&top));
     let mut blocks: Vec<Vec<u8>> =
         gathered.thoughts.iter().filter_map(|json| thought(json)).collect();
     if blocks.is_empty() && !gathered.reasoning.is_empty() {

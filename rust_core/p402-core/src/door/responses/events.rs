@@ -226,12 +226,10 @@ impl Tell for Events {
     /// A whole answer is told as a stream of one chunk, of which only the last word is kept.
     fn whole(&self, completion: &[u8]) -> Vec<u8> {
         let top = Object::parse(completion).unwrap_or_default();
-        let mut ending = Ending::default();
-        ending.note(&top);
+        let ending = Ending::of(&top);
         let mut events = Self::new(self.echo.clone());
         events.stem = ending.named("");
         let choice = choice(&top).unwrap_or_default();
-        ending.note_choice(&choice);
         if let Some(message) = choice.get("message").and_then(Object::parse) {
             read_out(&message, &mut events);
         }

@@ -48,9 +48,8 @@ impl std::fmt::Debug for Record {
 
 impl Record {
     /// # Errors
-    /// A sentence that repeats nothing of the address.
-    pub fn new(url: &str, bytes_max: usize, wait: Duration) -> Result<Self, String> {
-        let address = Address::parse(url)?;
+    /// A sentence: not every kind of address will do.
+    pub fn new(address: Address, bytes_max: usize, wait: Duration) -> Result<Self, String> {
         if matches!(address, Address::Cluster(_)) {
             return Err("a cluster is not supported: name one server, or sentinels".to_owned());
         }

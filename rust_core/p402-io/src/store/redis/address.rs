@@ -1,7 +1,9 @@
 //! Decides where the store is: the forms of its URL, and the names of the keys it holds.
 //! Does not connect; a password is part of a URL and appears in no message.
 
-use ::redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use crate::trust::Trust;
+use ::redis::{Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use ::redis::{ProtocolVersion, TlsCertificates};
 use ring::digest::{SHA256, digest};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ pub enum Address {
     /// One server: `redis://`, `rediss://`, `unix://`.
     Server(ConnectionInfo),
     /// Whoever the sentinels say is the primary of `service`:
-    /// `redis-sentinel://[user:password@]host,host/service[/db]`.
+    /// `redis-sentinel://[user:password@]host,host/service[/db]`; `rediss-` is TLS with them all.
     Sentinel { sentinels: Vec<ConnectionInfo>, service: String, primary: ConnectionInfo },
     /// A cluster, entered at any of these: `redis-cluster://[user:password@]host,host`.
     Cluster(Vec<ConnectionInfo>),
@@ -57,6 +59,38 @@ impl Address {
             )),
         }
     }
+
+    /// The same servers, believed by these certificates wherever TLS is spoken.
+    ///
+    /// # Errors
+    /// A sentence: the certificates cannot be read.
+    pub fn trusting(mut self, trust: &Trust) -> Result<Self, String> {
+        let all: Vec<&mut ConnectionInfo> = match &mut self {
+            Self::Server(info) => vec![info],
+            Self::Sentinel { sentinels, primary, .. } => {
+                sentinels.iter_mut().chain([primary]).collect()
+            }
+            Self::Cluster(seeds) => seeds.iter_mut().collect(),
+        };
+        for info in all {
+            if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+                *info = believed(info, trust)?;
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn believed(info: &ConnectionInfo, trust: &Trust) -> Result<ConnectionInfo, String> {
+    let own = trust.own.clone();
+    let certificates = TlsCertificates {
+        client_tls: own
+            .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key }),
+        root_cert: trust.roots.clone(),
+    };
+    let client = Client::build_with_tls(info.clone(), certificates);
+    let client = client.map_err(|_| "the store's certificates cannot be read")?;
+    Ok(client.get_connection_info().clone())
 }
 
 impl<'a> Parts<'a> {
@@ -77,8 +111,8 @@ impl<'a> Parts<'a> {
             return Err("a redis-sentinel URL ends with the name of its service".to_owned());
         }
         let at = |host: &&str| match host.rsplit_once(':') {
-            Some(_) => info(&format!("redis://{host}")),
-            None => info(&format!("redis://{host}:{SENTINEL_PORT}")),
+            Some(_) => info(&format!("{}://{host}", self.scheme)),
+            None => info(&format!("{}://{host}:{SENTINEL_PORT}", self.scheme)),
         };
         Ok(Address::Sentinel {
             sentinels: self.hosts.iter().map(at).collect::<Result<_, _>>()?,

@@ -26,7 +26,7 @@ pub(super) const LOOK_BEATS: u64 = 60;
 const GONE_MS: i64 = 3_000;
 const FORGOTTEN_MS: i64 = 60_000;
 /// Answers to a barrier stay readable for so long.
-const MARKS_MS: u64 = 10_000;
+pub(super) const MARKS_MS: u64 = 10_000;
 
 /// What one node says to all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,25 +144,54 @@ impl Home {
     }
 
     async fn obey(self: &Arc<Self>, words: Vec<Word>) {
-        let mut marks = Vec::new();
+        let mut barriers = Vec::new();
         for word in words {
             match word {
                 Word::CallIn(tag) => self.give_back(&tag).await,
                 Word::Barrier(_, id) if id >> 32 == u64::from(self.node) => {}
-                // First the generation, then the flush: see `Store::generation`.
-                Word::Barrier(tag, id) => marks.push((self.bar(&tag), tag, id)),
+                Word::Barrier(tag, id) => {
+                    let again = barriers.iter().any(|(_, _, known)| *known == id);
+                    if !again && !self.seats.has_heard(&tag, id) {
+                        // First the generation, then the flush: see `Store::generation`.
+                        barriers.push((self.bar(&tag), tag, id));
+                    }
+                }
             }
         }
-        if marks.is_empty() || self.truth.flush().await.is_err() {
+        if barriers.is_empty() {
             return;
         }
-        for ((tat_us, version), tag, id) in marks {
-            let key = tag.key(&format!("barrier:{id}"));
-            let mut mark = pipe();
-            mark.cmd("HSET").arg(&key).arg(self.node).arg(format!("{tat_us} {version}"));
-            mark.cmd("PEXPIRE").arg(&key).arg(MARKS_MS);
-            // The one who asked asks again until its time is over.
-            let _ = self.on::<i64>(&tag, mark).await;
+        let flushed = self.truth.flush().await.is_ok();
+        for (seen, tag, id) in barriers {
+            // Who has not written down what it knows does not answer: it is called again.
+            let marked = if flushed { self.mark(&tag, id, seen).await } else { Ok(None) };
+            match marked {
+                Ok(Some(version)) => self.seats.hear(&tag, id, version),
+                // This node stood still, or its ledger does: the account may have been read
+                // without its last rows.
+                _ => self.seats.doubt(&tag),
+            }
         }
     }
+
+    /// Answers a barrier; the version of the account to come if that was in time.
+    async fn mark(
+        self: &Arc<Self>,
+        tag: &Tag,
+        id: u64,
+        (tat_us, version): (i64, i64),
+    ) -> Result<Option<i64>, Failure> {
+        let [marks, open] = barrier_keys(tag, id);
+        let mut mark = pipe();
+        mark.cmd("HSET").arg(&marks).arg(self.node).arg(format!("{tat_us} {version}"));
+        mark.cmd("PEXPIRE").arg(&marks).arg(MARKS_MS);
+        mark.cmd("GET").arg(&open);
+        self.on(tag, mark).await
+    }
+}
+
+/// Where the nodes' answers are, and what is there for as long as they still count: the instant at
+/// which the account will begin.
+pub(super) fn barrier_keys(tag: &Tag, id: u64) -> [String; 2] {
+    [tag.key(&format!("barrier:{id}")), tag.key(&format!("barrier:{id}:open"))]
 }

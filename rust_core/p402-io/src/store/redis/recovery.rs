@@ -5,7 +5,7 @@ use super::Unread;
 use super::address::Tag;
 use super::home::{Asked, Home};
 use super::link::Failure;
-use super::peers::Word;
+use super::peers::{MARKS_MS, Word, barrier_keys};
 use super::server::Question;
 use super::wire::{self, Call};
 use ::redis::{Value, pipe};
@@ -137,7 +137,8 @@ impl Home {
 
     /// Whether the account was written; `false` where what was found is there no more.
     async fn reseed(self: &Arc<Self>, found: &Found, asked: &Asked) -> Result<bool, Failure> {
-        let (tat_us, version) = self.barrier(&asked.tag).await;
+        let id = (u64::from(self.node) << 32) | (self.count() & 0xffff_ffff);
+        let (tat_us, version) = self.barrier(&asked.tag, id, found.now).await?;
         let unread = |_: Unread| Failure::Unfit("LEDGER".to_owned());
         self.truth.flush().await.map_err(unread)?;
         let day = found.now.utc_day();
@@ -155,17 +156,18 @@ impl Home {
             budget_spent: read.budget_spent,
             open: read.open,
         };
-        self.write(&seed, found, asked).await
+        self.write(&seed, found, (asked, id)).await
     }
 
     async fn write(
         self: &Arc<Self>,
         seed: &Seed,
         found: &Found,
-        asked: &Asked,
+        (asked, id): (&Asked, u64),
     ) -> Result<bool, Failure> {
         let limits: &Limits = &asked.limits;
         let account = Account::seeded(seed, limits, found.now);
+        self.seats.hear(&asked.tag, id, account.header().version);
         let call = Call::recover(None, &found.value, &account);
         let mut question = Question::new(asked.tag.clone(), call);
         let reply = self.ask(&mut question, Instant::now() + self.ways.deadline).await?;
@@ -173,11 +175,33 @@ impl Home {
     }
 
     /// All live nodes make their undispatched reservations void and write down what they know;
-    /// the greatest arrival time and version that any of them has seen.
-    async fn barrier(self: &Arc<Self>, tag: &Tag) -> (i64, i64) {
-        let mut greatest = self.bar(tag);
+    /// the greatest arrival time and version that any of them has seen. It is over before the
+    /// ledger is read: who answers later knows that it was late, and has the account read again.
+    async fn barrier(
+        self: &Arc<Self>,
+        tag: &Tag,
+        id: u64,
+        begins: Timestamp,
+    ) -> Result<(i64, i64), Failure> {
+        let own = self.bar(tag);
+        let [_, open] = barrier_keys(tag, id);
+        let mut begin = pipe();
+        begin.cmd("SET").arg(&open).arg(begins.micros()).arg("PX").arg(MARKS_MS);
+        self.on::<Value>(tag, begin).await?;
+        let answered = self.until_marked(tag, id, own).await;
+        let mut end = pipe();
+        end.cmd("DEL").arg(&open);
+        self.on::<Value>(tag, end).await?;
+        Ok(answered)
+    }
+
+    async fn until_marked(
+        self: &Arc<Self>,
+        tag: &Tag,
+        id: u64,
+        mut greatest: (i64, i64),
+    ) -> (i64, i64) {
         let others = self.peers.others(self.node);
-        let id = (u64::from(self.node) << 32) | (self.count() & 0xffff_ffff);
         let until = Instant::now() + BARRIER;
         let mut missing = others.len();
         let mut called = Instant::now() - AGAIN;
@@ -210,7 +234,7 @@ impl Home {
         id: u64,
     ) -> Result<HashMap<u32, (i64, i64)>, Failure> {
         let mut read = pipe();
-        read.cmd("HGETALL").arg(tag.key(&format!("barrier:{id}")));
+        read.cmd("HGETALL").arg(&barrier_keys(tag, id)[0]);
         let told: HashMap<u32, String> = self.on(tag, read).await?;
         let pair = |text: &str| {
             let (tat_us, version) = text.split_once(' ')?;

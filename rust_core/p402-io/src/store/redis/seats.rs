@@ -27,8 +27,9 @@ pub(super) struct Seat {
     pub(super) slice: Option<Leased>,
     /// Rises with every recovery: reservations of an earlier one are void until dispatched.
     pub(super) generation: u64,
-    /// A recovery that this node takes part in has not shown in a version yet.
-    expects_seed: bool,
+    /// A recovery in whose time this node has written down all it knew: which one, and the version
+    /// that its account begins at.
+    heard: Option<(u64, i64)>,
     /// Its account does not know what the ledger knows.
     pub(super) doubted: bool,
 }
@@ -71,7 +72,7 @@ impl Seats {
                 last,
                 slice,
                 generation,
-                expects_seed: false,
+                heard: None,
                 doubted: false,
             };
             seats.insert(tag.clone(), seat);
@@ -86,7 +87,8 @@ impl Seats {
             if before <= reply.version {
                 if is_reseeded(before, reply.version) {
                     // Without this node, its last rows may not have been read.
-                    seat.doubted |= !std::mem::take(&mut seat.expects_seed);
+                    let in_time = seat.heard.is_some_and(|(_, at)| !is_reseeded(at, reply.version));
+                    seat.doubted |= !in_time;
                 }
                 seat.last = Some(Reply { fates: Vec::new(), ..reply.clone() });
             }
@@ -98,8 +100,7 @@ impl Seats {
     pub(super) fn bar(&self, tag: &Tag) -> Barred {
         let seen = self.with(tag, |seat| {
             seat.generation += 1;
-            seat.expects_seed = true;
-            // What is in the ledger by now will be in the account.
+            // What is in the ledger by now will be in the account, if this node is in time.
             seat.doubted = false;
             let slice = seat.slice.take().map(|leased| (seat.tenant.clone(), leased.slice));
             let seen = seat.last.as_ref().map_or((0, 0), |last| (last.tat_us, last.version));
@@ -109,6 +110,18 @@ impl Seats {
             self.unseated.fetch_add(1, Ordering::AcqRel);
             Barred::default()
         })
+    }
+
+    /// What this node knew was in the ledger before that recovery read it, for an account that
+    /// begins at this version.
+    pub(super) fn hear(&self, tag: &Tag, recovery: u64, version: i64) {
+        self.with(tag, |seat| seat.heard = Some((recovery, version)));
+    }
+
+    /// This node has been in time for that recovery: its call is no news.
+    pub(super) fn has_heard(&self, tag: &Tag, recovery: u64) -> bool {
+        let heard = self.with(tag, |seat| seat.heard.is_some_and(|(id, _)| id == recovery));
+        heard.unwrap_or(false)
     }
 
     pub(super) fn generation(&self, tag: &Tag) -> u64 {
