@@ -2,14 +2,15 @@
 //! Does not change what is said: equal roles in a row become one message, and nothing is left out.
 
 use super::edits::{Edits, elements, inner};
-use super::types::{Scan, Span};
+use super::types::Scan;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Stands where a client has lost the thoughts that led to a call.
-const LOST: &[u8] = b"\"reasoning_content\":\"\",";
+/// Stands for thoughts that the client has lost: vendors that ask for them take `""` for nothing.
+const LOST: &[u8] = b"\" \"";
+const ASSISTANT: &[u8] = b"\"assistant\",\"reasoning_content\":";
 
-/// A message that two in a row can become.
+/// A message that two in a row can become: one with a name or calls is itself.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Plain<'a> {
@@ -18,15 +19,20 @@ struct Plain<'a> {
     content: &'a RawValue,
 }
 
-/// Every call goes back with the thoughts before it, though they be lost.
+/// From the first call on, what the assistant said goes back with thoughts, though they be lost.
 pub(super) fn echo(body: &[u8], scan: &Scan, edits: &mut Edits<'_>) {
     let messages = scan.field("messages").map(|field| elements(body, field.value.start));
-    for at in messages.unwrap_or_default() {
-        let calls = inner(body, at, "tool_calls").is_some();
-        if calls && inner(body, at, "reasoning_content").is_none() {
-            let inside = Span { start: at + 1, end: at + 1 };
-            edits.replace(inside, LOST);
-        }
+    let turns = messages.unwrap_or_default().into_iter();
+    for at in turns.skip_while(|at| inner(body, *at, "tool_calls").is_none()) {
+        let role = inner(body, at, "role").map(|role| role.value);
+        let Some(role) = role.filter(|role| role.of(body) == b"\"assistant\"") else { continue };
+        let thoughts = inner(body, at, "reasoning_content").map(|thoughts| thoughts.value);
+        match thoughts.map(|said| (said, said.of(body))) {
+            Some((said, b"null" | b"\"\"")) => edits.replace(said, LOST),
+            Some(_) => continue,
+            // In the role's own place, where no other edit cuts.
+            None => edits.replace(role, [ASSISTANT, LOST].concat()),
+        };
     }
 }
 
@@ -37,49 +43,66 @@ pub(super) fn alternate(body: Vec<u8>) -> Vec<u8> {
     let Ok(messages) = serde_json::from_slice::<Vec<&RawValue>>(list.of(&body)) else {
         return body;
     };
-    let mut merged: Vec<String> = Vec::with_capacity(messages.len());
-    for message in &messages {
-        let next = message.get();
-        match merged.last().and_then(|last| joined(last, next)) {
-            Some(both) => {
-                merged.pop();
-                merged.push(both);
-            }
-            None => merged.push(next.to_owned()),
-        }
+    let plain = messages.iter().map(|raw| serde_json::from_str(raw.get()).ok());
+    let plain: Vec<Option<Plain<'_>>> = plain.collect();
+    let mut written: Vec<String> = Vec::with_capacity(messages.len());
+    let mut at = 0;
+    while let Some(message) = messages.get(at) {
+        let run = run(plain.get(at..).unwrap_or_default());
+        written.push(joined(&run).unwrap_or_else(|| message.get().to_owned()));
+        at += run.len().max(1);
     }
-    if merged.len() == messages.len() {
+    if written.len() == messages.len() {
         return body;
     }
-    let written = format!("[{}]", merged.join(","));
     let (head, tail) = (body.get(..list.start), body.get(list.end..));
-    [head.unwrap_or_default(), written.as_bytes(), tail.unwrap_or_default()].concat()
+    let list = format!("[{}]", written.join(","));
+    [head.unwrap_or_default(), list.as_bytes(), tail.unwrap_or_default()].concat()
 }
 
-/// Both in one message; `None` where one has more than a role and what is said, or they differ.
-fn joined(last: &str, next: &str) -> Option<String> {
-    let [last, next]: [Plain<'_>; 2] =
-        [serde_json::from_str(last).ok()?, serde_json::from_str(next).ok()?];
-    let alike = last.role == next.role && matches!(last.role, "user" | "assistant" | "system");
-    let content = together(last.content.get(), next.content.get()).filter(|_| alike)?;
-    Some(format!("{{\"role\":\"{}\",\"content\":{content}}}", last.role))
+/// The messages at the front that are of one role and can be told as one.
+fn run<'a, 'b>(messages: &'b [Option<Plain<'a>>]) -> Vec<&'b Plain<'a>> {
+    let alike = |first: &Plain<'_>, next: &Plain<'_>| first.role == next.role && next.is_said();
+    let known = messages.iter().map_while(Option::as_ref);
+    let Some(first) = known.clone().next().filter(|first| first.is_said()) else {
+        return Vec::new();
+    };
+    known.take_while(|next| alike(first, next)).collect()
 }
 
-/// Two texts are one with a blank line between; of two lists, or one, a list.
-fn together(last: &str, next: &str) -> Option<String> {
-    if let (Some(head), Some(tail)) = (last.strip_suffix('"'), next.strip_prefix('"')) {
-        return Some(format!("{head}\\n\\n{tail}"));
+/// Several messages in one; `None` where there is nothing to join.
+fn joined(run: &[&Plain<'_>]) -> Option<String> {
+    let first = run.first().filter(|_| run.len() > 1)?;
+    let texts: Option<Vec<&str>> = run.iter().map(|message| message.text()).collect();
+    let content = if let Some(texts) = texts {
+        format!("\"{}\"", texts.join("\\n\\n"))
+    } else {
+        let parts = run.iter().map(|message| message.parts());
+        let said: Vec<String> = parts.filter(|parts| !parts.is_empty()).collect();
+        format!("[{}]", said.join(","))
+    };
+    Some(format!("{{\"role\":\"{}\",\"content\":{content}}}", first.role))
+}
+
+impl Plain<'_> {
+    /// A text or parts, of somebody who may say them together.
+    fn is_said(&self) -> bool {
+        let whole = self.content.get().starts_with(['"', '[']);
+        whole && matches!(self.role, "user" | "assistant" | "system")
     }
-    let parts = [parts(last)?, parts(next)?];
-    let said: Vec<String> = parts.into_iter().filter(|parts| !parts.is_empty()).collect();
-    Some(format!("[{}]", said.join(",")))
-}
 
-/// What stands between the brackets of a list of parts.
-fn parts(content: &str) -> Option<String> {
-    if content.starts_with('"') {
-        return Some(format!("{{\"type\":\"text\",\"text\":{content}}}"));
+    /// What stands between the quotes of a text.
+    fn text(&self) -> Option<&str> {
+        self.content.get().strip_prefix('"')?.strip_suffix('"')
     }
-    let inside = content.strip_prefix('[')?.strip_suffix(']')?;
-    Some(inside.trim().to_owned())
+
+    /// What stands between the brackets of a list of parts; a text is one part.
+    fn parts(&self) -> String {
+        let content = self.content.get();
+        let list = content.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        match list {
+            Some(inside) => inside.trim().to_owned(),
+            None => format!("{{\"type\":\"text\",\"text\":{content}}}"),
+        }
+    }
 }
