@@ -170,17 +170,12 @@ fn trips(connection: &mut redis::Connection, keys: &[String]) {
     spread.tell("store/redis trip").unwrap();
 }
 
-/// A function that reads an account and writes it back, and decides nothing.
+/// A function that asks for the time, reads an account and writes it back as it was.
 const FLOOR: &str = "#!lua name=floor
 local function floor(keys, args)
-  local time, form = redis.call('TIME'), '<dddddddddddddddd'
-  local value = redis.call('GET', keys[1])
-  local numbers = { struct.unpack(form, value) }
-  local asked = { struct.unpack('<ddddddddddddd', args[1]) }
-  numbers[2] = numbers[2] + asked[2] * time[1]
-  local header = struct.pack(form, unpack(numbers, 1, 16))
-  redis.call('SET', keys[1], header .. string.sub(value, 129), 'KEEPTTL')
-  return header
+  redis.call('TIME')
+  redis.call('SET', keys[1], redis.call('GET', keys[1]), 'KEEPTTL')
+  return args[1]
 end
 redis.register_function('floor', floor)
 ";
@@ -205,7 +200,7 @@ fn yardstick(connection: &mut redis::Connection, keys: &[String]) {
     }
     let each_us = (cpu_s(connection) - cpu) * 1e6 / count as f64;
     println!(
-        "floor, 5 holds, 64 on the way: {each_us:5.1} µs CPU for two calls that decide nothing"
+        "floor, 5 holds, 64 on the way: {each_us:5.1} µs CPU for two calls that read and write back"
     );
 }
 

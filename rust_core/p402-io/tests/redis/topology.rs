@@ -163,8 +163,8 @@ async fn an_admission_counts_once_a_replica_has_it() {
 async fn a_user_with_nothing_but_what_is_needed_is_enough() {
     let server = Server::start();
     let rules = "on >word ~p402:* &p402:* +fcall +function|load +function|list +info +time +ping \
-                 +get +set +del +hset +hget +hgetall +hrandfield +hdel +pexpire +zadd \
-                 +zrangebyscore +zremrangebyscore +publish +subscribe +hello +auth +wait";
+                 +get +set +setrange +append +del +hset +hget +hgetall +hrandfield +hdel +pexpire \
+                 +zadd +zrangebyscore +zremrangebyscore +publish +subscribe +hello +auth +wait";
     let words: Vec<&str> =
         ["ACL", "SETUSER", "p402"].into_iter().chain(rules.split_whitespace()).collect();
     tell(&server, &words);

@@ -1,8 +1,8 @@
 -- Decides every admission and settlement inside the store: the twin of p402-core's `Account`.
 -- Does not differ from it in one byte (tests/twin.rs); what a rule is for is said there, in Rust.
 --
--- Arguments are packed, little-endian: 13 doubles (the places below, in order), then the verb's
--- own: admit rid 16 · amount d · owner u32 · kind d; settle rid 16 · amount d · owner u32;
+-- Arguments are packed, little-endian: 13 doubles (`read_call` names them), then the verb's own:
+-- admit rid 16 · amount d · owner u32 · kind d; settle rid 16 · amount d · owner u32;
 -- extend rid 16 · amount d; renew n × rid 16; adjust day d · nano d; recover length u32 and head
 -- of the value as it was seen, then the new value. A reply is core's `Reply`. Nothing global is
 -- named while this text loads: Redis 7.0 gives a library no globals at that time.
@@ -32,18 +32,28 @@ local ON_EXPIRY_SUSPENSE, ON_EXPIRY_CHARGE = 0, 1
 local FATE_UNKNOWN, FATE_RENEWED, FATE_RETAKEN = 0, 1, 2
 
 local ARGUMENTS = '<ddddddddddddd'
+local FENCE = '<ddd'
+local CLAIM = '<c16dI4d'
+local SETTLEMENT = '<c16dI4'
+local EXTENSION = '<c16d'
+local ADJUSTMENT = '<dd'
+local ONE = '<d'
 local SIXTEEN = '<dddddddddddddddd'
-local RECORD = '<dddI4I4'
-local NOTHING = {}
+local RECORD = '<c16dddI4I4'
+local RECORD_TAIL = '<dddI4I4'
+-- Where the ninth number of a call is (is its budget for all time), and its verb's own arguments.
+local TOTAL_AT, REST = 65, 105
 
--- Places of an account's numbers in its header, and of its records after it.
-local EPOCH, VERSION, TAT_US, DAY, DAY_SPENT, DAY_HELD = 1, 2, 3, 4, 5, 6
-local PREV_DAY, PREV_SPENT, PREV_HELD, BUDGET_FROM, BUDGET_SPENT = 7, 8, 9, 10, 11
-local HELD, SUSPENSE, NEXT_MS, IN_FLIGHT, LAYOUT_AT, RECORDS = 12, 13, 14, 15, 16, 17
--- Places of a call's numbers, and of where the verb's own arguments begin.
-local FENCE_EPOCH, FENCE_VERSION, DEADLINE, INTERVAL_US, TOLERANCE_US, CAP = 1, 2, 3, 4, 5, 6
-local SLOTS, BUDGET_MAX, TOTAL, HOLD_LEASE_MS, SLOT_LEASE_MS = 7, 8, 9, 10, 11
-local ON_EXPIRY, SUSPENSE_MS, REST = 12, 13, 14
+-- The account of this call and the call itself. They are variables of the text, not of a table: one
+-- call runs at a time and reads them all anew, and what a function costs here is what it looks up
+-- by name and what it makes. A string is hashed whole when it is made, so none is made twice.
+local epoch, version, tat_us, day, day_spent, day_held, prev_day, prev_spent, prev_held
+local budget_from, budget_spent, held, suspense, next_ms, in_flight, layout
+-- The records: a text, the place in it where they begin, and what comes after it.
+local records, first, after
+local now, now_ms
+local fence_epoch, fence_version, deadline, interval_us, tolerance_us, cap, slots, budget_max, total
+local hold_lease_ms, slot_lease_ms, on_expiry, suspense_ms
 
 -- The server's clock, read once per call; a caller's clock never enters.
 local function clock()
@@ -51,106 +61,116 @@ local function clock()
   return time[1] * 1e6 + time[2]
 end
 
--- Arrays, not records with named fields: these two are most of what a call makes.
-local function arguments(packed)
-  return { struct.unpack(ARGUMENTS, packed) }
+local function in_ms(us)
+  return (us - us % 1000) / 1000
 end
 
 local function decode(value)
-  local s = { struct.unpack(SIXTEEN, value) }
-  s[RECORDS] = string.sub(value, HEADER_BYTES + 1)
-  return s
+  epoch, version, tat_us, day, day_spent, day_held, prev_day, prev_spent, prev_held, budget_from,
+    budget_spent, held, suspense, next_ms, in_flight, layout = struct.unpack(SIXTEEN, value)
+  records, first, after = value, HEADER_BYTES + 1, ''
 end
 
--- The lease of the key is renewed with the day: an account in use never loses it.
-local function store(key, s, day)
-  local value = struct.pack(SIXTEEN, unpack(s, 1, LAYOUT_AT)) .. s[RECORDS]
-  if s[DAY] == day then
+-- The lease of the key is renewed with the day: an account in use never loses it. Records that
+-- stayed as they were are left alone: a new one goes behind them.
+local function store(key, same_day)
+  local header = struct.pack(SIXTEEN, epoch, version, tat_us, day, day_spent, day_held, prev_day,
+    prev_spent, prev_held, budget_from, budget_spent, held, suspense, next_ms, in_flight, layout)
+  if first > 1 and same_day then
+    redis.call('SETRANGE', key, '0', header)
+    if after ~= '' then
+      redis.call('APPEND', key, after)
+    end
+    return
+  end
+  local value = header .. (first == 1 and records or string.sub(records, first)) .. after
+  if same_day then
     redis.call('SET', key, value, 'KEEPTTL')
   else
     redis.call('SET', key, value, 'EX', KEPT_S)
   end
 end
 
--- `admitted`: the day of the request in question, if it is not today's. `extra`: what is not zero.
-local function reply(s, code, now, admitted, extra)
-  extra = extra or NOTHING
-  return struct.pack(SIXTEEN, code, extra.replayed or 0, extra.late or 0, extra.retry_ms or 0,
-    s[IN_FLIGHT], s[DAY], admitted or s[DAY], s[DAY_SPENT], s[DAY_HELD], s[BUDGET_SPENT], s[HELD],
-    s[SUSPENSE], extra.parked or 0, s[TAT_US], s[VERSION], now)
+-- `admitted`: the day of the request in question, if it is not today's. The rest is mostly zero.
+local function reply(code, admitted, replayed, late, retry_ms, parked)
+  return struct.pack(SIXTEEN, code, replayed or 0, late or 0, retry_ms or 0, in_flight, day,
+    admitted or day, day_spent, day_held, budget_spent, held, suspense, parked or 0, tat_us,
+    version, now)
 end
 
 -- A reply about an account that is not there, or not one that this text can read.
-local function without(code, now)
+local function without(code)
   return struct.pack(SIXTEEN, code, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, now)
 end
 
-local function first_of_month(day)
-  local shifted = day + 719468
+local function first_of_month(of_day)
+  local shifted = of_day + 719468
   local of_era = shifted % 146097
   local year = math.floor((of_era - math.floor(of_era / 1460) + math.floor(of_era / 36524)
     - math.floor(of_era / 146096)) / 365)
   local of_year = of_era - (365 * year + math.floor(year / 4) - math.floor(year / 100))
   local month = math.floor((5 * of_year + 2) / 153)
-  return day - (of_year - math.floor((153 * month + 2) / 5))
+  return of_day - (of_year - math.floor((153 * month + 2) / 5))
 end
 
-local function begin_day(s, a, now)
-  local day = math.floor(now / DAY_US)
-  if day <= s[DAY] then
+local function begin_day()
+  if now < (day + 1) * DAY_US then
     return false
   end
-  s[PREV_DAY], s[PREV_SPENT], s[PREV_HELD] = s[DAY], s[DAY_SPENT], s[DAY_HELD]
-  s[DAY], s[DAY_SPENT], s[DAY_HELD] = day, 0, 0
-  local from = a[TOTAL] == 1 and 0 or first_of_month(day)
-  if from > s[BUDGET_FROM] then
-    s[BUDGET_FROM], s[BUDGET_SPENT] = from, 0
+  prev_day, prev_spent, prev_held = day, day_spent, day_held
+  day, day_spent, day_held = math.floor(now / DAY_US), 0, 0
+  local from = total == 1 and 0 or first_of_month(day)
+  if from > budget_from then
+    budget_from, budget_spent = from, 0
   end
   return true
 end
 
-local function grown(sum, nano)
-  return math.max(0, math.min(AMOUNT_MAX, sum + nano))
+local function counted(amount)
+  if amount < 0 then
+    return 0
+  end
+  return amount < AMOUNT_MAX and amount or AMOUNT_MAX
 end
 
-local function book(s, day, nano)
-  if day == s[DAY] then
-    s[DAY_SPENT] = grown(s[DAY_SPENT], nano)
-  elseif day == s[PREV_DAY] then
-    s[PREV_SPENT] = grown(s[PREV_SPENT], nano)
+local function book(of_day, nano)
+  if of_day == day then
+    day_spent = counted(day_spent + nano)
+  elseif of_day == prev_day then
+    prev_spent = counted(prev_spent + nano)
   end
-  if day >= s[BUDGET_FROM] then
-    s[BUDGET_SPENT] = grown(s[BUDGET_SPENT], nano)
+  if of_day >= budget_from then
+    budget_spent = counted(budget_spent + nano)
   end
 end
 
-local function hold(s, day, nano)
-  if day == s[DAY] then
-    s[DAY_HELD] = s[DAY_HELD] + nano
-  elseif day == s[PREV_DAY] then
-    s[PREV_HELD] = s[PREV_HELD] + nano
+local function hold(of_day, nano)
+  if of_day == day then
+    day_held = day_held + nano
+  elseif of_day == prev_day then
+    prev_held = prev_held + nano
   end
-  s[HELD] = s[HELD] + nano
+  held = held + nano
 end
 
-local function fits_day(s, day, nano, a)
+local function fits_day(of_day, nano)
   local taken = AMOUNT_MAX
-  if day == s[DAY] then
-    taken = s[DAY_SPENT] + s[DAY_HELD]
-  elseif day == s[PREV_DAY] then
-    taken = s[PREV_SPENT] + s[PREV_HELD]
+  if of_day == day then
+    taken = day_spent + day_held
+  elseif of_day == prev_day then
+    taken = prev_spent + prev_held
   end
-  return nano == 0 or taken + nano <= a[CAP]
+  return nano == 0 or taken + nano <= cap
 end
 
-local function fits_budget(s, nano, a)
+local function fits_budget(nano)
   if nano == 0 then
     return true
   end
-  if a[BUDGET_MAX] < 0 then
-    return s[HELD] + nano <= AMOUNT_MAX
+  if budget_max < 0 then
+    return held + nano <= AMOUNT_MAX
   end
-  return s[BUDGET_SPENT] + s[HELD] + nano <= a[BUDGET_MAX]
+  return budget_spent + held + nano <= budget_max
 end
 
 local function bounded(amount)
@@ -160,125 +180,115 @@ local function bounded(amount)
   return AMOUNT_MAX + 1
 end
 
-local function counted(amount)
-  return math.max(0, math.min(AMOUNT_MAX, amount))
-end
-
--- The request that a verb is about.
-local function rid_of(a, packed)
-  return string.sub(packed, a[REST], a[REST] + 15)
-end
-
 -- Where the record of `rid` begins, or nothing.
-local function find(records, rid)
-  local at = string.find(records, rid, 1, true)
-  while at and (at - 1) % RECORD_BYTES ~= 0 do
+local function find(rid)
+  local at = string.find(records, rid, first, true)
+  while at and (at - first) % RECORD_BYTES ~= 0 do
     at = string.find(records, rid, at + 1, true)
   end
   return at
 end
 
-local function read(records, at)
-  local r = { slot_ms = 0, money_ms = 0, amount = 0, day = 0, owner = 0, rid = 0 }
-  r.slot_ms, r.money_ms, r.amount, r.day, r.owner = struct.unpack(RECORD, records, at + 16)
-  r.rid = string.sub(records, at, at + 15)
+local function read(at)
+  local r = { rid = 0, slot_ms = 0, money_ms = 0, amount = 0, day = 0, owner = 0 }
+  r.rid, r.slot_ms, r.money_ms, r.amount, r.day, r.owner = struct.unpack(RECORD, records, at)
   return r
 end
 
 local function write(r)
-  return r.rid .. struct.pack(RECORD, r.slot_ms, r.money_ms, r.amount, r.day, r.owner)
+  return struct.pack(RECORD, r.rid, r.slot_ms, r.money_ms, r.amount, r.day, r.owner)
 end
 
-local function is_suspended(r)
-  return r.owner % SLICE >= SUSPENDED
+local function is_suspended(owner)
+  return owner % SLICE >= SUSPENDED
 end
 
 -- The next look comes no later than the first of these leases ends.
-local function look_at(s, slot_ms, money_ms)
+local function look_at(slot_ms, money_ms)
   if slot_ms > 0 and slot_ms < money_ms then
     money_ms = slot_ms
   end
-  if money_ms < s[NEXT_MS] then
-    s[NEXT_MS] = money_ms
+  if money_ms < next_ms then
+    next_ms = money_ms
   end
 end
 
-local function let_go(s, r)
-  hold(s, r.day, -r.amount)
-  if r.slot_ms > 0 then
-    s[IN_FLIGHT] = s[IN_FLIGHT] - 1
+local function let_go(slot_ms, amount, of_day, owner)
+  hold(of_day, -amount)
+  if slot_ms > 0 then
+    in_flight = in_flight - 1
   end
-  if is_suspended(r) then
-    s[SUSPENSE] = s[SUSPENSE] - r.amount
+  if is_suspended(owner) then
+    suspense = suspense - amount
   end
 end
 
-local function lapse_slot(s, r, now_ms, a)
+local function lapse_slot(r)
   if r.slot_ms == 0 then
     return
   end
-  r.slot_ms = math.min(r.slot_ms, now_ms + a[SLOT_LEASE_MS])
+  r.slot_ms = math.min(r.slot_ms, now_ms + slot_lease_ms)
   if r.slot_ms <= now_ms then
     r.slot_ms = 0
-    s[IN_FLIGHT] = s[IN_FLIGHT] - 1
+    in_flight = in_flight - 1
   end
 end
 
 -- A money lease has ended; whether the record stays.
-local function lapse_money(s, r, a)
-  local charge = is_suspended(r) or a[ON_EXPIRY] == ON_EXPIRY_CHARGE
-  if not charge and a[ON_EXPIRY] == ON_EXPIRY_SUSPENSE then
+local function lapse_money(r)
+  local charge = is_suspended(r.owner) or on_expiry == ON_EXPIRY_CHARGE
+  if not charge and on_expiry == ON_EXPIRY_SUSPENSE then
     r.owner = r.owner + SUSPENDED
-    r.money_ms = math.min(r.money_ms + a[SUSPENSE_MS], INSTANT_MAX)
-    s[SUSPENSE] = s[SUSPENSE] + r.amount
+    r.money_ms = math.min(r.money_ms + suspense_ms, INSTANT_MAX)
+    suspense = suspense + r.amount
     return true
   end
-  let_go(s, r)
+  let_go(r.slot_ms, r.amount, r.day, r.owner)
   if charge then
-    book(s, r.day, r.amount)
+    book(r.day, r.amount)
   end
   return false
 end
 
-local function lapse(s, now_ms, a)
-  s[NEXT_MS] = NEVER_MS
+local function lapse()
+  next_ms = NEVER_MS
   local kept = {}
-  for at = 1, #s[RECORDS], RECORD_BYTES do
-    local r = read(s[RECORDS], at)
-    lapse_slot(s, r, now_ms, a)
-    local stays = r.money_ms > now_ms or lapse_money(s, r, a)
-    if stays and (r.money_ms > now_ms or lapse_money(s, r, a)) then
-      look_at(s, r.slot_ms, r.money_ms)
+  for at = first, #records, RECORD_BYTES do
+    local r = read(at)
+    lapse_slot(r)
+    local stays = r.money_ms > now_ms or lapse_money(r)
+    if stays and (r.money_ms > now_ms or lapse_money(r)) then
+      look_at(r.slot_ms, r.money_ms)
       kept[#kept + 1] = write(r)
     end
   end
-  s[RECORDS] = table.concat(kept)
+  records, first = table.concat(kept), 1
 end
 
-local function pass_time(s, a, now)
-  local began = begin_day(s, a, now)
-  local now_ms = math.floor(now / 1000)
-  local tat_us = math.min(s[TAT_US], now + a[TOLERANCE_US])
-  local changed = began or tat_us ~= s[TAT_US]
-  s[TAT_US] = tat_us
-  local set_back = s[IN_FLIGHT] > 0 and s[NEXT_MS] > now_ms + a[SLOT_LEASE_MS]
-  if s[NEXT_MS] > now_ms and not set_back then
+local function pass_time()
+  local began, latest_us = begin_day(), now + tolerance_us
+  local changed = began or tat_us > latest_us
+  if tat_us > latest_us then
+    tat_us = latest_us
+  end
+  local set_back = in_flight > 0 and next_ms > now_ms + slot_lease_ms
+  if next_ms > now_ms and not set_back then
     return changed
   end
-  lapse(s, now_ms, a)
+  lapse()
   return true
 end
 
--- The sum of the slices that can be called in, and what the account holds of their days without.
-local function parked(s)
+-- The sum of the slices that can be called in, and what the account holds of their days.
+local function slices()
   local sum, of_day, of_prev = 0, 0, 0
-  for at = 1, #s[RECORDS], RECORD_BYTES do
-    local _, _, amount, day, owner = struct.unpack(RECORD, s[RECORDS], at + 16)
+  for at = first, #records, RECORD_BYTES do
+    local _, _, amount, its_day, owner = struct.unpack(RECORD_TAIL, records, at + 16)
     if owner >= SLICE and owner < SLICE + SUSPENDED then
       sum = sum + amount
-      if day == s[DAY] then
+      if its_day == day then
         of_day = of_day + amount
-      elseif day == s[PREV_DAY] then
+      elseif its_day == prev_day then
         of_prev = of_prev + amount
       end
     end
@@ -286,267 +296,279 @@ local function parked(s)
   return sum, of_day, of_prev
 end
 
-local function refusal(s, refused, a, now)
-  local extra = { retry_ms = math.floor((refused.wait_us + 999) / 1000), parked = 0 }
-  if refused.code == DAILY_CAP or refused.code == BUDGET then
-    local sum, of_day, of_prev = parked(s)
-    extra.parked = sum
-    local free = { unpack(s) }
-    free[DAY_HELD] = free[DAY_HELD] - of_day
-    free[PREV_HELD] = free[PREV_HELD] - of_prev
-    free[HELD] = free[HELD] - sum
+-- `nano`, and the day it is for: what would have fitted if no slice were parked waits for one.
+local function refusal(code, wait_us, of_day, nano)
+  local retry_ms, parked = in_ms(wait_us + 999), 0
+  if code == DAILY_CAP or code == BUDGET then
+    local of_today, of_prev
+    parked, of_today, of_prev = slices()
+    day_held, prev_held, held = day_held - of_today, prev_held - of_prev, held - parked
     local fits
-    if refused.code == BUDGET then
-      fits = fits_budget(free, refused.nano, a)
+    if code == BUDGET then
+      fits = fits_budget(nano)
     else
-      fits = fits_day(free, refused.day, refused.nano, a)
+      fits = fits_day(of_day, nano)
     end
+    day_held, prev_held, held = day_held + of_today, prev_held + of_prev, held + parked
     if fits then
-      extra.retry_ms = PARKED_RETRY_MS
+      retry_ms = PARKED_RETRY_MS
     end
   end
-  return reply(s, refused.code, now, nil, extra)
+  return reply(code, nil, 0, 0, retry_ms, parked)
 end
 
-local function day_left_us(s, now)
-  return math.max(0, (s[DAY] + 1) * DAY_US - now)
+local function day_left_us()
+  return math.max(0, (day + 1) * DAY_US - now)
 end
 
 -- Layers 1, 2, 3, 6: the arrival time after this request, or who refuses it and for how long.
-local function admissible(s, claim, a, now)
-  local nano = claim.kind == CLOSED and 0 or bounded(claim.amount)
-  local runs = claim.kind ~= KIND_SLICE
-  local tat_us = s[TAT_US]
+local function admissible(nano, kind)
+  local runs, arrival_us = kind ~= KIND_SLICE, tat_us
   if runs then
-    tat_us = math.max(tat_us, now) + a[INTERVAL_US]
-    local wait_us = tat_us - a[TOLERANCE_US] - now
+    arrival_us = (tat_us > now and tat_us or now) + interval_us
+    local wait_us = arrival_us - tolerance_us - now
     if wait_us > 0 then
       return nil, RATE, wait_us
     end
   end
-  if not fits_day(s, s[DAY], nano, a) then
-    return nil, DAILY_CAP, day_left_us(s, now)
+  if not fits_day(day, nano) then
+    return nil, DAILY_CAP, day_left_us()
   end
-  local full = claim.kind ~= CLOSED and #s[RECORDS] >= RECORDS_MAX * RECORD_BYTES
-  if full or (runs and s[IN_FLIGHT] >= a[SLOTS]) then
+  local full = kind ~= CLOSED and #records - first + 1 >= RECORDS_MAX * RECORD_BYTES
+  if full or (runs and in_flight >= slots) then
     return nil, CONCURRENCY, 0
   end
-  if not fits_budget(s, nano, a) then
+  if not fits_budget(nano) then
     return nil, BUDGET, 0
   end
-  return tat_us
+  return arrival_us
 end
 
-local function keep(s, claim, a, now)
-  local now_ms = math.floor(now / 1000)
-  local owner, slot_ms = claim.owner % NODES_MAX, now_ms + a[SLOT_LEASE_MS]
-  if claim.kind == KIND_SLICE then
+local function keep(rid, amount, owner, kind)
+  local slot_ms, money_ms = now_ms + slot_lease_ms, now_ms + hold_lease_ms
+  owner = owner % NODES_MAX
+  if kind == KIND_SLICE then
     owner, slot_ms = owner + SLICE, 0
   else
-    s[IN_FLIGHT] = s[IN_FLIGHT] + 1
+    in_flight = in_flight + 1
   end
-  local money_ms, amount = now_ms + a[HOLD_LEASE_MS], bounded(claim.amount)
-  look_at(s, slot_ms, money_ms)
-  hold(s, s[DAY], amount)
-  s[RECORDS] = s[RECORDS] .. claim.rid
-    .. struct.pack(RECORD, slot_ms, money_ms, amount, s[DAY], owner)
+  look_at(slot_ms, money_ms)
+  hold(day, amount)
+  after = struct.pack(RECORD, rid, slot_ms, money_ms, amount, day, owner)
 end
 
-local function admit(s, a, now, packed)
-  local claim = { rid = rid_of(a, packed), amount = 0, owner = 0, kind = 0 }
-  claim.amount, claim.owner, claim.kind = struct.unpack('<dI4d', packed, a[REST] + 16)
-  local passed = pass_time(s, a, now)
-  local known = claim.kind ~= CLOSED and find(s[RECORDS], claim.rid)
+local function admit(packed)
+  local rid, amount, owner, kind = struct.unpack(CLAIM, packed, REST)
+  local passed = pass_time()
+  local known = kind ~= CLOSED and find(rid)
   if known then
-    local r = read(s[RECORDS], known)
-    local ours = r.owner % NODES_MAX == claim.owner
-    s[VERSION] = s[VERSION] + (passed and 1 or 0)
-    return reply(s, ours and DONE or TAKEN, now, r.day, { replayed = ours and 1 or 0 })
+    local _, _, _, its_day, its_owner = struct.unpack(RECORD_TAIL, records, known + 16)
+    local ours = its_owner % NODES_MAX == owner
+    version = version + (passed and 1 or 0)
+    return reply(ours and DONE or TAKEN, its_day, ours and 1 or 0)
   end
-  local tat_us, code, wait_us = admissible(s, claim, a, now)
+  local nano = kind == CLOSED and 0 or bounded(amount)
+  local arrival_us, code, wait_us = admissible(nano, kind)
   if code then
-    s[VERSION] = s[VERSION] + (passed and 1 or 0)
-    local nano = claim.kind == CLOSED and 0 or bounded(claim.amount)
-    return refusal(s, { code = code, wait_us = wait_us, day = s[DAY], nano = nano }, a, now)
+    version = version + (passed and 1 or 0)
+    return refusal(code, wait_us, day, nano)
   end
-  s[VERSION] = s[VERSION] + 1
-  s[TAT_US] = tat_us
-  if claim.kind ~= CLOSED then
-    keep(s, claim, a, now)
+  version, tat_us = version + 1, arrival_us
+  local parked = 0
+  if kind == KIND_SLICE then
+    parked = slices() + nano
   end
-  if claim.kind == KIND_SLICE then
-    return reply(s, DONE, now, nil, { parked = parked(s) })
+  if kind ~= CLOSED then
+    keep(rid, nano, owner, kind)
   end
-  return reply(s, DONE, now)
+  return reply(DONE, nil, 0, 0, 0, parked)
 end
 
 -- Both leases of one record anew; its fate.
-local function renew_record(s, r, now_ms, a)
+local function renew_record(r)
   local is_slice = r.owner >= SLICE
   local lapsed = not is_slice and r.slot_ms <= now_ms
   if not is_slice and r.slot_ms == 0 then
-    s[IN_FLIGHT] = s[IN_FLIGHT] + 1
+    in_flight = in_flight + 1
   end
-  if is_suspended(r) then
-    s[SUSPENSE] = s[SUSPENSE] - r.amount
+  if is_suspended(r.owner) then
+    suspense = suspense - r.amount
     r.owner = r.owner - SUSPENDED
   end
-  r.slot_ms = is_slice and 0 or now_ms + a[SLOT_LEASE_MS]
-  r.money_ms = now_ms + a[HOLD_LEASE_MS]
-  look_at(s, r.slot_ms, r.money_ms)
+  r.slot_ms = is_slice and 0 or now_ms + slot_lease_ms
+  r.money_ms = now_ms + hold_lease_ms
+  look_at(r.slot_ms, r.money_ms)
   return lapsed and FATE_RETAKEN or FATE_RENEWED
 end
 
-local function replace(records, at, with)
-  return string.sub(records, 1, at - 1) .. with .. string.sub(records, at + RECORD_BYTES)
+local function replace(at, with)
+  after = with .. string.sub(records, at + RECORD_BYTES)
+  records, first = string.sub(records, first, at - 1), 1
 end
 
-local function extend(s, a, now, packed)
-  local passed = pass_time(s, a, now)
-  s[VERSION] = s[VERSION] + (passed and 1 or 0)
-  local at = find(s[RECORDS], rid_of(a, packed))
+local function extend(packed)
+  local passed = pass_time()
+  version = version + (passed and 1 or 0)
+  local rid, amount = struct.unpack(EXTENSION, packed, REST)
+  local at = find(rid)
   if not at then
-    return reply(s, UNKNOWN, now)
+    return reply(UNKNOWN)
   end
-  local r = read(s[RECORDS], at)
-  local nano = math.max(0, bounded((struct.unpack('<d', packed, a[REST] + 16))) - r.amount)
-  if not fits_day(s, r.day, nano, a) then
-    local wait_us = day_left_us(s, now)
-    return refusal(s, { code = DAILY_CAP, wait_us = wait_us, day = r.day, nano = nano }, a, now)
+  local r = read(at)
+  local nano = math.max(0, bounded(amount) - r.amount)
+  if not fits_day(r.day, nano) then
+    return refusal(DAILY_CAP, day_left_us(), r.day, nano)
   end
-  if not fits_budget(s, nano, a) then
-    return refusal(s, { code = BUDGET, wait_us = 0, day = r.day, nano = nano }, a, now)
+  if not fits_budget(nano) then
+    return refusal(BUDGET, 0, r.day, nano)
   end
-  renew_record(s, r, math.floor(now / 1000), a)
+  renew_record(r)
   r.amount = r.amount + nano
-  s[RECORDS] = replace(s[RECORDS], at, write(r))
-  hold(s, r.day, nano)
-  s[VERSION] = s[VERSION] + (passed and 0 or 1)
-  return reply(s, DONE, now, r.day, { replayed = nano == 0 and 1 or 0 })
+  replace(at, write(r))
+  hold(r.day, nano)
+  version = version + (passed and 0 or 1)
+  return reply(DONE, r.day, nano == 0 and 1 or 0)
 end
 
-local function renew(s, a, now, packed)
-  local now_ms = math.floor(now / 1000)
-  local last = math.min(#packed, a[REST] + RENEW_MAX * 16 - 1)
+local function renew(packed)
+  local last = math.min(#packed, REST + RENEW_MAX * 16 - 1)
   local fates, changed, any = {}, {}, false
-  for from = a[REST], last, 16 do
-    local at = find(s[RECORDS], string.sub(packed, from, from + 15))
+  for from = REST, last, 16 do
+    local at = find(string.sub(packed, from, from + 15))
     local fate = FATE_UNKNOWN
     if at then
-      changed[at] = changed[at] or read(s[RECORDS], at)
-      fate = renew_record(s, changed[at], now_ms, a)
+      changed[at] = changed[at] or read(at)
+      fate = renew_record(changed[at])
       any = true
     end
     fates[#fates + 1] = string.char(fate)
   end
   if any then
     local kept = {}
-    for at = 1, #s[RECORDS], RECORD_BYTES do
+    for at = first, #records, RECORD_BYTES do
       local r = changed[at]
-      kept[#kept + 1] = r and write(r) or string.sub(s[RECORDS], at, at + RECORD_BYTES - 1)
+      kept[#kept + 1] = r and write(r) or string.sub(records, at, at + RECORD_BYTES - 1)
     end
-    s[RECORDS] = table.concat(kept)
-    s[VERSION] = s[VERSION] + 1
+    records, first = table.concat(kept), 1
+    version = version + 1
   end
-  return reply(s, DONE, now, nil, { parked = parked(s) }) .. table.concat(fates)
+  return reply(DONE, nil, 0, 0, 0, (slices())) .. table.concat(fates)
 end
 
-local function settle(s, a, now, packed)
-  local at = find(s[RECORDS], rid_of(a, packed))
+local function settle(packed)
+  local rid, actual, owner = struct.unpack(SETTLEMENT, packed, REST)
+  local at = find(rid)
   if not at then
-    return reply(s, UNKNOWN, now)
+    return reply(UNKNOWN)
   end
-  local r = read(s[RECORDS], at)
-  local actual, owner = struct.unpack('<dI4', packed, a[REST] + 16)
-  if r.owner ~= owner and r.owner % NODES_MAX ~= owner then
-    return reply(s, UNKNOWN, now)
+  local slot_ms, money_ms, amount, its_day, its_owner =
+    struct.unpack(RECORD_TAIL, records, at + 16)
+  if its_owner ~= owner and its_owner % NODES_MAX ~= owner then
+    return reply(UNKNOWN)
   end
-  s[RECORDS] = replace(s[RECORDS], at, '')
-  let_go(s, r)
-  book(s, r.day, counted(actual))
-  s[VERSION] = s[VERSION] + 1
-  local late = is_suspended(r) or r.money_ms <= math.floor(now / 1000)
-  return reply(s, DONE, now, r.day, late and { late = 1 })
+  replace(at, '')
+  let_go(slot_ms, amount, its_day, its_owner)
+  book(its_day, counted(actual))
+  version = version + 1
+  local late = is_suspended(its_owner) or money_ms <= now_ms
+  return reply(DONE, its_day, 0, late and 1 or 0)
 end
 
-local function adjust(s, a, now, packed)
-  local passed = pass_time(s, a, now)
-  local day, nano = struct.unpack('<dd', packed, a[REST])
-  if day > s[DAY] then
-    s[VERSION] = s[VERSION] + (passed and 1 or 0)
-    return reply(s, UNKNOWN, now)
+local function adjust(packed)
+  local passed = pass_time()
+  local of_day, nano = struct.unpack(ADJUSTMENT, packed, REST)
+  if of_day > day then
+    version = version + (passed and 1 or 0)
+    return reply(UNKNOWN)
   end
-  s[VERSION] = s[VERSION] + 1
-  book(s, day, math.max(-AMOUNT_MAX, math.min(AMOUNT_MAX, nano)))
-  return reply(s, DONE, now)
+  version = version + 1
+  book(of_day, math.max(-AMOUNT_MAX, math.min(AMOUNT_MAX, nano)))
+  return reply(DONE)
+end
+
+-- What a call is told; a settlement is bound by no limit, so it reads none.
+local function read_call(packed, with_limits)
+  if with_limits then
+    fence_epoch, fence_version, deadline, interval_us, tolerance_us, cap, slots, budget_max, total,
+      hold_lease_ms, slot_lease_ms, on_expiry, suspense_ms = struct.unpack(ARGUMENTS, packed)
+  else
+    fence_epoch, fence_version, deadline = struct.unpack(FENCE, packed)
+    total = struct.unpack(ONE, packed, TOTAL_AT)
+  end
 end
 
 -- One call: the fence first, then the verb; what did not change is not written.
-local function call(verb, keys, args)
-  local now = clock(args)
-  local value = redis.call('GET', keys[1])
+local function call(verb, with_limits, keys, args)
+  now = clock(args)
+  now_ms = in_ms(now)
+  local key, packed = keys[1], args[1]
+  local value = redis.call('GET', key)
   if not value then
-    return without(COLD, now)
+    return without(COLD)
   end
   local length = #value - HEADER_BYTES
-  local s = length >= 0 and length % RECORD_BYTES == 0 and decode(value)
-  if not s or s[LAYOUT_AT] ~= LAYOUT then
-    return without(RECOVER, now)
+  if length < 0 or length % RECORD_BYTES ~= 0 then
+    return without(RECOVER)
   end
-  local a = arguments(args[1])
-  local version, day = s[VERSION], s[DAY]
-  if a[FENCE_EPOCH] ~= s[EPOCH] or a[FENCE_VERSION] > version then
-    return reply(s, RECOVER, now)
+  decode(value)
+  if layout ~= LAYOUT then
+    return without(RECOVER)
   end
-  if a[DEADLINE] > 0 and now > a[DEADLINE] then
-    return reply(s, LATE, now)
+  read_call(packed, with_limits)
+  if fence_epoch ~= epoch or fence_version > version then
+    return reply(RECOVER)
   end
-  if (s[BUDGET_FROM] == 0) ~= (a[TOTAL] == 1) then
-    return reply(s, RECOVER, now)
+  if deadline > 0 and now > deadline then
+    return reply(LATE)
   end
-  local answer = verb(s, a, now, args[1])
-  if s[VERSION] ~= version then
-    store(keys[1], s, day)
+  if (budget_from == 0) ~= (total == 1) then
+    return reply(RECOVER)
+  end
+  local version_before, day_before = version, day
+  local answer = verb(packed)
+  if version ~= version_before then
+    store(key, day == day_before)
   end
   return answer
 end
 
 -- Writes an account that was read from the ledger, if what is there is still what was seen.
 local function recover(keys, args)
-  local now = clock(args)
-  local a = arguments(args[1])
-  if a[DEADLINE] > 0 and now > a[DEADLINE] then
-    return without(LATE, now)
+  now = clock(args)
+  local packed = args[1]
+  read_call(packed, true)
+  if deadline > 0 and now > deadline then
+    return without(LATE)
   end
-  local length = struct.unpack('<I4', args[1], a[REST])
-  local seen = string.sub(args[1], a[REST] + 4, a[REST] + 3 + length)
+  local length = struct.unpack('<I4', packed, REST)
+  local seen = string.sub(packed, REST + 4, REST + 3 + length)
   local there = redis.call('GET', keys[1]) or ''
   if string.sub(there, 1, HEAD_BYTES) ~= seen then
-    return without(RECOVER, now)
+    return without(RECOVER)
   end
-  redis.call('SET', keys[1], string.sub(args[1], a[REST] + 4 + length), 'EX', KEPT_S)
-  return without(DONE, now)
+  redis.call('SET', keys[1], string.sub(packed, REST + 4 + length), 'EX', KEPT_S)
+  return without(DONE)
 end
 
 -- The clock, then the value as it is; it changes nothing, not even what time alone would.
 local function peek(keys, args)
-  return struct.pack('<d', clock(args)) .. (redis.call('GET', keys[1]) or '')
+  return struct.pack(ONE, clock(args)) .. (redis.call('GET', keys[1]) or '')
 end
 
-local function verb(which)
+local function verb(which, with_limits)
   return function(keys, args)
-    return call(which, keys, args)
+    return call(which, with_limits, keys, args)
   end
 end
 
 -- What this text offers: name, body, flags. Two releases live side by side: the version is in the
 -- name.
 local EXPORTS = {
-  { 'p402_admit_v1', verb(admit), {} },
-  { 'p402_extend_v1', verb(extend), {} },
-  { 'p402_renew_v1', verb(renew), {} },
-  { 'p402_settle_v1', verb(settle), {} },
-  { 'p402_adjust_v1', verb(adjust), {} },
+  { 'p402_admit_v1', verb(admit, true), {} },
+  { 'p402_extend_v1', verb(extend, true), {} },
+  { 'p402_renew_v1', verb(renew, true), {} },
+  { 'p402_settle_v1', verb(settle, false), {} },
+  { 'p402_adjust_v1', verb(adjust, true), {} },
   { 'p402_recover_v1', recover, {} },
   { 'p402_peek_v1', peek, { 'no-writes' } },
 }
