@@ -194,6 +194,12 @@ def test_errors_make_a_row_void(instruments: Instruments, mock: Upstream) -> Non
         instruments.run(plan(mock, "mock-503-p10"))
 
 
+def test_a_refusal_leaves_its_connection(instruments: Instruments, mock: Upstream) -> None:
+    asked = plan(mock, "mock-429", requests=20, connections=2, tolerate=True)
+    (one,) = instruments.attempt(asked)["targets"]
+    assert (one["errors"], one["connections"]) == ({"status 429": 20}, 2)
+
+
 def test_a_wrong_content_is_caught_by_the_probe(instruments: Instruments, mock: Upstream) -> None:
     for stream in (False, True):
         wrong = plan(mock, stream=stream)
