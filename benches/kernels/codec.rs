@@ -1,6 +1,6 @@
 //! Decides what another language costs: a request of 1 KB and one streamed event, there and back.
-//! Deliberately with the cut a socket gives, one event a read; `benches/rows.py` holds the bars. The
-//! tests are tests/codec.rs and tests/door.rs.
+//! Deliberately with the cut a socket gives, one event a read; `benches/rows.py` holds the bars.
+//! The tests are tests/codec.rs and tests/door.rs.
 
 #![expect(clippy::expect_used, reason = "a bench whose set-up is wrong must stop")]
 
