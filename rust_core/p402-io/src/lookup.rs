@@ -155,7 +155,10 @@ impl Search<'_> {
 
     /// The same bytes, or the same question in another spelling.
     async fn same(&self) -> Option<(Tier, Fit)> {
-        let (tier, id) = self.answers.find(self.key, self.now())?;
+        let (tier, id) = match self.answers.find(self.key, self.now()) {
+            Some(found) => found,
+            None => self.answers.recall(self.question.ask.tenant, self.key).await?,
+        };
         let entries = self.fetch(&[id]).await.ok()?;
         Some((tier, self.fit(entries.into_iter().next()?)?))
     }
