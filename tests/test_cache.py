@@ -371,6 +371,8 @@ async def test_the_counters_tell_of_the_cache(upstream: Upstream):
     ("text", "key", "says"),
     [
         ("[cache]\nthreshold = 0.95\n", "cache.threshold", "encoder"),
+        ("[cache]\ndelta = 0.5\n", "cache.delta", "0.005"),
+        ('[cache]\nshadow_daily_usd = "much"\n', "cache.shadow_daily_usd", "dollars"),
         ('[cache]\nshare = "all"\n', "cache.share", "tenant, user, session"),
         ("[cache]\nttl_s = 100000\n", "cache.ttl_s", "ttl_max_s"),
         ("[cache]\nbytes_max = 10\n", "cache.bytes_max", "1 MiB"),

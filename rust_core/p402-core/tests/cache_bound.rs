@@ -1,4 +1,4 @@
-//! Shows that a promise of few wrong hits is kept: by its arithmetic, and over streams of questions.
+//! Shows that a promise of few wrong hits is kept: by its arithmetic, and over streams of hits.
 //! Does not check any answer (p402-io's tests/shadow.rs).
 
 use p402_core::cache::bound::{

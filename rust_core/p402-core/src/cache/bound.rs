@@ -129,7 +129,7 @@ impl Checked {
     /// Whether so many errors would be a rare chance if the promise held.
     fn breaks(self, delta: f64) -> bool {
         let fewer = self.wrong.checked_sub(1).map(|fewer| at_most(fewer, self.checks, delta));
-        fewer.is_some_and(|fewer| 1.0 - fewer < TAIL)
+        fewer.is_some_and(|fewer| 1.0 - fewer < TAIL / 2.0)
     }
 
     /// The two-sided Clopper–Pearson interval at 95 %.
