@@ -50,6 +50,7 @@ def rows(results: Results) -> list[Row]:
         *_money(results),
         *_cache(results),
         *_footprint(results),
+        _languages(results),
     ]
     return sorted(every, key=lambda row: row.number)
 
@@ -205,3 +206,28 @@ def _footprint(results: Results) -> list[Row]:
         Row(14, "memory per process", tuple(memory)),
         Row(16, "start to first reply", (Bar("from exec", start, 1.5, "s"),)),
     ]
+
+
+# How many events one pass of the kernel `codec` streams.
+CODEC_EVENTS = 200
+
+
+def _languages(results: Results) -> Row:
+    """What a provider of another language, or a client of another door, costs beside bytes."""
+
+    def told(name: str) -> float | None:
+        return median(results, "kernels", name)
+
+    passing = told("codec request/openai (bytes pass)")
+    bars = []
+    for name in ("anthropic", "gemini", "bedrock"):
+        added = less(told(f"codec request/{name}"), passing)
+        bars.append(Bar(f"{name}: a request of 1 KB, over passing bytes", added, 60, "µs"))
+        event = ratio(told(f"codec event/{name}"), CODEC_EVENTS)
+        bars.append(Bar(f"{name}: an event", event, 4, "µs"))
+    for name in ("messages", "responses", "generate"):
+        entered = told(f"codec request/{name}, inbound")
+        bars.append(Bar(f"/{name}: a request of 1 KB", entered, 60, "µs"))
+        event = ratio(told(f"codec event/{name}, outbound"), CODEC_EVENTS)
+        bars.append(Bar(f"/{name}: an event", event, 4, "µs"))
+    return Row(18, "another language, at a provider or at a door", tuple(bars))

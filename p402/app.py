@@ -203,6 +203,9 @@ class App:
             return found or await self._whole(
                 request, self.gateway.booked_request(tenant, headers, asked)
             )
+        if method == "POST":
+            # Whoever tries what an API may have goes on with the same connection.
+            await self._bodies.skip(request.receive)
         raise Refused("unknown_url", f"no such URL: {method} {shown(scope['path'])}")
 
     async def _usage(self, request: _Request, tenant: str | None) -> Answer | None:

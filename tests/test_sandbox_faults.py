@@ -273,6 +273,15 @@ USAGE = {
     "usage-bad-total": lambda u: u["total_tokens"] != u["prompt_tokens"] + u["completion_tokens"],
     "usage-zero": lambda u: u["total_tokens"] == 0,
     "usage-cost": lambda u: u["cost"] == 0.5,
+    "usage-beside": lambda u: (
+        u["total_tokens"]
+        == u["prompt_tokens"]
+        + u["completion_tokens"]
+        + u["completion_tokens_details"]["reasoning_tokens"]
+    ),
+    "usage-split": lambda u: (
+        u["prompt_cache_hit_tokens"] + u["prompt_cache_miss_tokens"] == u["prompt_tokens"]
+    ),
 }
 
 

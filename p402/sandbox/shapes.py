@@ -97,6 +97,17 @@ def _with_cost(counts: Body) -> None:
     counts.update(cost=0.5, is_byok=False, cost_details={"upstream_inference_cost": 0.5})
 
 
+def _reasoning_beside(counts: Body) -> None:
+    counts["completion_tokens_details"]["reasoning_tokens"] = 50
+    counts["total_tokens"] += 50
+
+
+def _hit_and_miss(counts: Body) -> None:
+    hit = counts["prompt_tokens"] // 2
+    counts["prompt_cache_hit_tokens"] = hit
+    counts["prompt_cache_miss_tokens"] = counts["prompt_tokens"] - hit
+
+
 def _reasoning_above_output(counts: Body) -> None:
     counts["completion_tokens_details"]["reasoning_tokens"] = counts["completion_tokens"] + 50
 
@@ -291,6 +302,8 @@ SHAPES: dict[str, FaultKind] = {
     "usage-bad-total": _of_usage("total is not the sum", _bad_total),
     "usage-zero": _of_usage("all counts zero", _zero),
     "usage-cost": _of_usage("OpenRouter's cost, cost_details, is_byok", _with_cost),
+    "usage-beside": _of_usage("reasoning beside the completion, as xAI", _reasoning_beside),
+    "usage-split": _of_usage("cached tokens as hit and miss, as DeepSeek", _hit_and_miss),
     "usage-missing": _shape("no usage although asked", _without_usage_body, _without_usage),
     "usage-on-finish": _stream_only("usage on the finish chunk", chunks=_usage_on_finish),
     "usage-on-every-chunk": _stream_only("running usage on every chunk", chunks=_usage_everywhere),

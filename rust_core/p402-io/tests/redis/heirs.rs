@@ -6,10 +6,11 @@ mod books;
 #[path = "../books/cluster.rs"]
 mod cluster;
 
+use super::nodes::{account, stored};
 use super::rig::{End, Node, TENANT, World, capped};
 use super::server::Server;
 use books::until;
-use p402_core::guard::{Account, Claim, Code, Kind, Limits, Op};
+use p402_core::guard::{Claim, Code, Kind, Limits, Op};
 use p402_core::id::RequestId;
 use p402_core::ledger::{self, Flags, Row};
 use p402_core::money::Usd;
@@ -19,7 +20,7 @@ use p402_io::heir;
 use p402_io::home::Home;
 use p402_io::ledger::{IndexAt, Ledger, Options};
 use p402_io::meter::Meter;
-use p402_io::store::redis::address::{Address, Tag};
+use p402_io::store::redis::address::Address;
 use p402_io::store::redis::{self as home, DEADLINE_MAX, Redis};
 use p402_io::store::{Former, Store, Tenant};
 use p402_io::truth::Record;
@@ -34,12 +35,6 @@ const PRICE: i64 = 1_000;
 
 fn url(server: &Server) -> String {
     format!("redis://127.0.0.1:{}", server.port())
-}
-
-fn account(server: &Server) -> Account {
-    let key = Tag::of(TENANT).key("acct");
-    let stored: Vec<u8> = redis::cmd("GET").arg(key).query(&mut server.connect()).unwrap();
-    Account::decode(&stored).unwrap()
 }
 
 fn held(server: &Server) -> Vec<RequestId> {
@@ -184,7 +179,7 @@ async fn what_a_node_left_for_good_is_ended_at_its_hold_by_another_after_a_day()
     heir::take_up(&heir, &world, &meter, now()).await;
     assert_eq!(meter.mismatched.load(Ordering::Relaxed), 1);
     let end = Instant::now() + Duration::from_secs(10);
-    while account(&server).header().day_spent != amount.nano() {
+    while stored(&server).is_none_or(|account| account.header().day_spent != amount.nano()) {
         assert!(Instant::now() < end);
         sleep(Duration::from_millis(50)).await;
     }
