@@ -42,15 +42,17 @@ class Row:
 
 def rows(results: Results) -> list[Row]:
     """Every row of this release, measured or not."""
-    return [
+    every = [
         _row_1(results),
         _row_2(results),
         *_streams(results),
         *_prompts(results),
         *_money(results),
+        *_cache(results),
         *_footprint(results),
         _languages(results),
     ]
+    return sorted(every, key=lambda row: row.number)
 
 
 def median(results: Results, *path: str) -> float | None:
@@ -160,6 +162,32 @@ def _money(results: Results) -> list[Row]:
             (
                 Bar("p50", told("ledger/append p50"), 2, "µs"),
                 Bar("p99", told("ledger/append p99"), 15, "µs"),
+            ),
+        ),
+    ]
+
+
+def _cache(results: Results) -> list[Row]:
+    """The ladder of `benches.cached`: one client in turn, which waits for nobody else."""
+
+    def told(rung: str, measure: str) -> float | None:
+        return median(results, "cache", rung, measure)
+
+    return [
+        Row(
+            11,
+            "cache hit, the same question",
+            (
+                Bar("the gateway's share, p50", told("hit, exact", "own_p50_ms"), 0.3, "ms"),
+                Bar("p99", told("hit, exact", "own_p99_ms"), 1, "ms"),
+            ),
+        ),
+        Row(
+            12,
+            "cache hit by meaning, the encoder included",
+            (
+                Bar("client to client, p50", told("hit, semantic", "p50_ms"), 10, "ms"),
+                Bar("p99", told("hit, semantic", "p99_ms"), 20, "ms"),
             ),
         ),
     ]

@@ -340,7 +340,7 @@ class App:
             if scope["method"] == "OPTIONS":
                 asked = dict(scope["headers"]).get(b"access-control-request-headers", b"")
                 headers.append((b"access-control-allow-headers", asked))
-                headers.append((b"access-control-allow-methods", b"GET, POST"))
+                headers.append((b"access-control-allow-methods", b"GET, POST, DELETE"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         shown = b"" if scope["method"] == "HEAD" else body or b""
         await send({"type": "http.response.body", "body": shown})

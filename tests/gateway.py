@@ -207,6 +207,7 @@ class Gateway:
         env: dict[str, str] | None = None,
         whole: bool = False,
         bounds: Bounds | None = None,
+        embedder: str | Path = "hashed",
     ) -> None:
         if "[cache]" not in text:
             text += "\n[cache]\ncost_mode_default = false\n"  # equal requests are all to be sent
@@ -218,7 +219,7 @@ class Gateway:
                 chosen.core_config(),
                 catalog=layers if whole else [HEADER, *layers[1:]],
                 data_dir=self.folder.name,
-                embedder="hashed",
+                embedder=embedder,
             )
         except ValueError:
             self.folder.cleanup()

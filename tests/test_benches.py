@@ -314,7 +314,8 @@ def results(p402_us: float) -> Results:
 
 
 def test_a_promise_is_kept_missed_or_not_measured() -> None:
-    assert [row.number for row in rows(results(100.0))] == [1, 2, 5, 6, 7, 8, 9, 10, 13, 14, 16, 18]
+    numbers = [row.number for row in rows(results(100.0))]
+    assert numbers == [1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18]
     kept, unmeasured = rows(results(120.0))[:2]
     assert (kept.verdict, unmeasured.verdict) == ("pass", "not measured")
     assert rows(results(131.0))[0].verdict == "miss"
@@ -326,6 +327,13 @@ def test_what_kernels_tell_is_judged_in_the_unit_of_its_promise() -> None:
     by_number = {row.number: row for row in rows(results(1.0) | {"kernels": told})}
     assert [bar.kept for bar in by_number[9].bars] == [True, False]
     assert [(bar.value, bar.kept) for bar in by_number[10].bars] == [(0.06, True), (None, None)]
+
+
+def test_hits_are_judged_by_their_own_rungs() -> None:
+    ladder = {"hit, exact": {"own_p50_ms": 0.2, "own_p99_ms": 1.5}, "hit, semantic": {"p50_ms": 4}}
+    by_number = {row.number: row for row in rows(results(1.0) | {"cache": ladder})}
+    assert [bar.kept for bar in by_number[11].bars] == [True, False]
+    assert [bar.kept for bar in by_number[12].bars] == [True, None]
 
 
 def test_a_language_is_judged_by_what_it_adds_and_by_its_events() -> None:

@@ -1,4 +1,4 @@
-//! Decides what a ledger row costs: encoding, one append, recovery and indexing per row.
+//! Decides what a ledger row costs: encoding, one append, recovery, indexing; and one question.
 //! Deliberately on the file system of the temporary folder: say which one beside the figures.
 
 #![expect(clippy::expect_used, reason = "a bench whose set-up is wrong must stop")]
@@ -6,7 +6,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use p402_benches::figures;
 use p402_core::id::RequestId;
-use p402_core::ledger::{Kind, ROW_BYTES, Row, Seq};
+use p402_core::ledger::{Asker, GroupBy, Kind, Question, ROW_BYTES, Row, Seq, session_hash};
 use p402_core::money::Usd;
 use p402_core::route::Mode;
 use p402_core::time::{Day, Now, Ticks, Timestamp};
@@ -22,6 +22,13 @@ const DAY: Day = Day::from_days(20_785);
 const APPENDS: u128 = 1_000_000;
 /// Rows that recovery and the index work through; `P402_ROWS=10000000` adds one long recovery.
 const ROWS: u64 = 200_000;
+
+/// Rows that a question is asked over: one tenant's month.
+const ASKED_ROWS: u128 = 1_000_000;
+/// Days, models and conversations of that month.
+const DAYS: i32 = 30;
+const MODELS: [&str; 3] = ["claude-haiku-4-5", "gpt-5-mini", "gemini-2.5-flash"];
+const SESSIONS: u128 = 50_000;
 
 fn row(kind: Kind, n: u128) -> Row<'static> {
     let at = Timestamp::from_micros(DAY.start().micros() + n as i64);
@@ -165,5 +172,42 @@ fn index(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, encode, append, recover, index);
+/// A month of one tenant's requests, and what `GET /usage` asks the ledger about it.
+fn usage(c: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ledger = open(folder.path());
+    for n in 0..ASKED_ROWS / 2 {
+        let day = Day::from_days(DAY.days() + (n % DAYS as u128) as i32);
+        let at = Timestamp::from_micros(day.start().micros() + n as i64);
+        for kind in [Kind::Dispatch, Kind::Settle] {
+            let one = Row {
+                tenant: TENANTS[0],
+                rid: RequestId::new(at, n),
+                day,
+                at,
+                model: MODELS[(n % 3) as usize],
+                session: session_hash(&format!("sess_{}", n % SESSIONS)),
+                ..row(kind, n)
+            };
+            ledger.append(&one).map(drop).expect("a row");
+        }
+    }
+    until_indexed(&ledger, ASKED_ROWS as u64);
+    let mut books = ledger.books().expect("books");
+    let days = (DAY, Day::from_days(DAY.days() + DAYS - 1));
+    let mut group = c.benchmark_group(format!("ledger/usage over {ASKED_ROWS} rows"));
+    group.sample_size(10);
+    for by in [GroupBy::Day, GroupBy::Model, GroupBy::Session] {
+        let asked = Question::of(Asker::Tenant(TENANTS[0]), days, by);
+        group.bench_function(by.name(), |b| b.iter(|| books.usage(&asked).expect("an answer")));
+    }
+    let mut asked = Question::of(Asker::Tenant(TENANTS[0]), days, GroupBy::Model);
+    asked.only.session = Some(session_hash("sess_7"));
+    group.bench_function("of one session", |b| {
+        b.iter(|| books.usage(&asked).expect("an answer"));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, encode, append, recover, index, usage);
 criterion_main!(benches);

@@ -187,7 +187,7 @@ impl Settling {
         (bill.cost, bill.direct) = (Usd::ZERO, Usd::ZERO);
         let mut row = self.row(RowState::Released, 200, now);
         (row.provider, row.model) = name(&self.turn.world.catalog, served.offer);
-        (row.flags, row.bill) = (row.flags.with(Flags::ESTIMATED), bill);
+        row.bill = bill;
         let mark = self.close(&row, now);
         let metadata = self.metadata(&row);
         self.turn.node.records.lock().put(row);
@@ -337,7 +337,10 @@ impl Settling {
             attempts,
             retry_count: turn.retry_count,
             told: None,
-            flags: facts.with(Flags::DISCONNECTED.when(self.disconnected)),
+            flags: facts
+                .with(Flags::DISCONNECTED.when(self.disconnected))
+                // What failed has told no usage: its provider may bill output it never sent.
+                .with(Flags::ESTIMATED.when(self.wasted > Usd::ZERO)),
         }
     }
 }

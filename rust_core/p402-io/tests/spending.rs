@@ -117,12 +117,28 @@ async fn an_attempt_that_may_be_billed_is_booked_as_wasted_and_covered_before_th
     let kinds = [Kind::Dispatch, Kind::Dispatch, Kind::Extend, Kind::Dispatch, Kind::Settle];
     assert_eq!(stage.kinds(), kinds);
     let settled = rows.last().unwrap();
-    assert!(settled.wasted > Usd::ZERO);
+    assert!(settled.wasted > Usd::ZERO && settled.flags.has(Flags::ESTIMATED));
     assert_eq!(rows[2].held, rows[3].held);
     assert_eq!(rows[2].held.saturating_sub(rows[0].held), settled.wasted);
     assert_eq!(at_rest(&stage), settled.cost.saturating_add(settled.wasted));
     let told = look_up(&stage, &headers);
     assert_ne!(told["p402_metadata"]["cost_details"]["wasted_upstream_usd"], json!(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_that_time_out_after_they_were_written_are_booked_and_marked_as_our_own_count() {
+    let silent = json!({"steps": [{"wait_ms": 3_600_000}, {"chunk": HELLO}]});
+    for stream in [false, true] {
+        let stage = gateway(json!([silent]), &json!({}));
+        let (status, _, _) = answer(&stage, &cost_ask(stream)).await;
+        assert_eq!(status, 504);
+        let rows = stage.rows();
+        let last = rows.last().unwrap();
+        assert_eq!((last.kind, last.cost), (Kind::Release, Usd::ZERO));
+        assert!(last.wasted > Usd::ZERO, "their input may be billed, and output that never came");
+        assert!(last.flags.has(Flags::ESTIMATED), "{:?}", last.flags);
+        assert_eq!(at_rest(&stage), last.wasted);
+    }
 }
 
 #[tokio::test]

@@ -92,13 +92,13 @@ impl Partition {
         }
         if let Some(chunk) = self.chunks.last_mut().map(Arc::make_mut) {
             if chunk.marks.len().is_multiple_of(LANES) {
-                chunk.first.push(Block::default());
-                chunk.rest.push(Block::default());
+                push(&mut chunk.first, Block::default());
+                push(&mut chunk.rest, Block::default());
             }
             chunk.sign(chunk.marks.len(), &vector.signs);
-            chunk.values.push(vector.values);
-            chunk.lengths.push(vector.length());
-            chunk.marks.push(mark);
+            push(&mut chunk.values, vector.values);
+            push(&mut chunk.lengths, vector.length());
+            push(&mut chunk.marks, mark);
             self.places.insert(mark.id, place);
         }
     }
@@ -156,6 +156,14 @@ impl Chunk {
             (*length, *mark) = rest;
         }
     }
+}
+
+/// Most scopes hold one question: room is made for one, then for twice as many.
+fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len().max(1));
+    }
+    list.push(item);
 }
 
 impl View {
