@@ -150,3 +150,14 @@ def test_a_refusal_is_as_documented(client, path, body, status, code):
     assert reply.status_code == status, reply.text
     holds("Error", reply.json())
     assert code is None or reply.json()["error"]["code"] == code
+
+
+@pytest.mark.parametrize("name", ["generateContent", "streamGenerateContent"])
+def test_googles_clients_are_refused_as_documented(client, name):
+    path = f"/models/{{model}}:{name}"
+    schema = responses(path, "post")["400"]["$ref"].rpartition("/")[2]
+    told = DOCUMENT["components"]["responses"][schema]["content"]["application/json"]["schema"]
+    reply = client.post(f"/models/auto:{name}?alt=sse", json={"contents": []})
+    assert reply.status_code == 400, reply.text
+    holds(told["$ref"].rpartition("/")[2], reply.json())
+    assert reply.json()["error"]["details"][0]["reason"] == "missing_required_parameter"

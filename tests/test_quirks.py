@@ -200,12 +200,16 @@ async def test_some_flags_say_what_is_done_for_everybody(
 
 
 # The shape, a provider that counts so, and what the sandbox's 11 + 5 tokens then cost at a dollar
-# a million, of which cached ones cost a tenth.
+# a million, of which cached ones cost a tenth to read and a quarter more to write.
 SHAPES = [
     ("openai", "usage-beside", (11, 55, 66_000)),
     ("xai_excl_reasoning", "usage-beside", (11, 55, 66_000)),
     ("openai", "usage-split", (11, 5, 16_000)),
     ("deepseek_hit_miss", "usage-split", (11, 5, 11_500)),
+    ("anthropic_excl_cache", "usage-beside-caches", (11, 5, 12_900)),
+    ("gemini_excl_thoughts", "usage-beside-thoughts", (11, 55, 62_400)),
+    ("openrouter_cost", "usage-writes", (11, 5, 12_900)),
+    ("openai", "usage-writes", (11, 5, 12_400)),
 ]
 
 
@@ -216,7 +220,8 @@ async def test_usage_is_read_in_the_shape_its_provider_speaks(
 ) -> None:
     up.broken(fault, "/a/v1")
     text = flagged(up, f"usage_shape={shape}")
-    text = text.replace("context =", 'cache_read_usd_per_mtok = "0.1"\ncontext =')
+    cached = 'cache_read_usd_per_mtok = "0.1"\ncache_write_usd_per_mtok = "1.25"\n'
+    text = text.replace("context =", f"{cached}context =")
     async with Gateway(text) as gateway:
         row = await gateway.row(await gateway.chat(ask(stream=stream, max_tokens=100)))
     up.faults.clear()

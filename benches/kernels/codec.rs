@@ -1,6 +1,6 @@
 //! Decides what another language costs: a request of 1 KB and one streamed event, there and back.
-//! Deliberately with the cut a socket gives, one event a read; `benches/rows.py` holds the bars. The
-//! tests are tests/codec.rs and tests/door.rs.
+//! Deliberately with the cut a socket gives, one event a read; `benches/rows.py` holds the bars.
+//! The tests are tests/codec.rs and tests/door.rs.
 
 #![expect(clippy::expect_used, reason = "a bench whose set-up is wrong must stop")]
 
@@ -151,8 +151,11 @@ fn frame(word: &str) -> Vec<u8> {
     }
 }
 
+/// A language's name, its dialect where its bytes do not pass, and how a text begins and goes on.
+type Told = (&'static str, Option<DialectName>, Vec<u8>, Vec<u8>);
+
 /// How a text begins and goes on in each language, as it is read from the wire.
-fn streams() -> [(&'static str, Option<DialectName>, Vec<u8>, Vec<u8>); 4] {
+fn streams() -> [Told; 4] {
     let start = concat!(
         "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",",
         "\"model\":\"m\",\"usage\":{\"input_tokens\":10,\"output_tokens\":1}}}\n\n",

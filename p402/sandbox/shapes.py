@@ -108,6 +108,24 @@ def _hit_and_miss(counts: Body) -> None:
     counts["prompt_cache_miss_tokens"] = counts["prompt_tokens"] - hit
 
 
+def _beside_caches(counts: Body) -> None:
+    prompt, output = counts["prompt_tokens"], counts["completion_tokens"]
+    counts.clear()
+    counts.update(input_tokens=prompt - 6, output_tokens=output)
+    counts.update(cache_read_input_tokens=4, cache_creation_input_tokens=2)
+
+
+def _beside_thoughts(counts: Body) -> None:
+    prompt, output = counts["prompt_tokens"], counts["completion_tokens"]
+    counts.clear()
+    counts.update(promptTokenCount=prompt, cachedContentTokenCount=4)
+    counts.update(candidatesTokenCount=output, thoughtsTokenCount=50)
+
+
+def _with_writes(counts: Body) -> None:
+    counts["prompt_tokens_details"].update(cached_tokens=4, cache_write_tokens=2)
+
+
 def _reasoning_above_output(counts: Body) -> None:
     counts["completion_tokens_details"]["reasoning_tokens"] = counts["completion_tokens"] + 50
 
@@ -303,6 +321,9 @@ SHAPES: dict[str, FaultKind] = {
     "usage-zero": _of_usage("all counts zero", _zero),
     "usage-cost": _of_usage("OpenRouter's cost, cost_details, is_byok", _with_cost),
     "usage-beside": _of_usage("reasoning beside the completion, as xAI", _reasoning_beside),
+    "usage-beside-caches": _of_usage("caches beside the input, as Anthropic", _beside_caches),
+    "usage-beside-thoughts": _of_usage("thoughts beside the answer, as Gemini", _beside_thoughts),
+    "usage-writes": _of_usage("cache writes inside the prompt, as OpenRouter", _with_writes),
     "usage-split": _of_usage("cached tokens as hit and miss, as DeepSeek", _hit_and_miss),
     "usage-missing": _shape("no usage although asked", _without_usage_body, _without_usage),
     "usage-on-finish": _stream_only("usage on the finish chunk", chunks=_usage_on_finish),

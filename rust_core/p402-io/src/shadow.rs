@@ -91,12 +91,9 @@ impl Gateway {
         let head = poll_fn(|context| outbox.poll_head(context)).await;
         let id = head.headers.iter().find(|(name, _)| *name == "x-p402-request-id");
         if let Some(id) = id.and_then(|(_, id)| RequestId::parse(id)) {
-            let records = self.node.records.lock();
-            checks.spend(
-                tenant,
-                records.get(id, tenant).map_or(Usd::ZERO, |row| row.bill.cost),
-                today,
-            );
+            let row = self.node.records.lock().get(id, tenant).map(|row| row.bill.clone());
+            let cost = row.map_or(Usd::ZERO, |bill| bill.cost.saturating_add(bill.wasted));
+            checks.spend(tenant, cost, today);
         }
         let body = head.body.filter(|_| head.status == 200)?;
         plain(&body).ok().map(|answer| answer.content)
