@@ -315,7 +315,8 @@ impl Gateway {
         }
         let mut head = refusal(error, id, settling.turn.problem);
         let own = headers(&settling, None, &[], None);
-        head.headers.extend(own.into_iter().filter(|(name, _)| *name == "x-p402-attempts"));
+        let told = ["x-p402-attempts", "x-p402-cache"];
+        head.headers.extend(own.into_iter().filter(|(name, _)| told.contains(name)));
         guard_headers(&settling, &mut head.headers);
         outbox.head(head);
     }
