@@ -24,6 +24,7 @@ _MENDS = {
     "shadow_rate": "0.05 has five hits of a hundred checked",
     "shadow_daily_usd": 'write an amount such as "1.00"',
     "timing": "accepted: quick, original",
+    "confirm": "accepted: off, second_user",
 }
 
 

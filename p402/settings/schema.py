@@ -143,6 +143,7 @@ class Cache(Struct, frozen=True, omit_defaults=True):
     temperature_max: float | None = None
     stores_per_hour: Annotated[int, Meta(ge=0, le=1 << 32)] | None = None
     timing: str | None = None
+    confirm: str | None = None
     keep_pairs: bool | None = None
     delta: float | None = None
     shadow_rate: float | None = None

@@ -158,6 +158,8 @@ pub struct Cache {
     pub stores_per_hour: Option<u32>,
     /// `original`: a hit takes as long as the answer once took, so that time tells nothing.
     pub timing: Option<String>,
+    /// `second_user`: an answer is told to others once two users were given it.
+    pub confirm: Option<String>,
     /// Pairs of questions that feedback calls wrong are kept, for whoever trains.
     pub keep_pairs: Option<bool>,
     /// Wrong hits per hit by meaning that are promised, as an upper bound; checked by asking again.

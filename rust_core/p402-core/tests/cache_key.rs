@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail loudly")]
 
-use p402_core::cache::key::{Around, Class, Digest, Key, Parts, Share, key};
+use p402_core::cache::key::{Around, Class, Digest, Key, Parts, Share, asker, key};
 use p402_core::envelope::scan;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -239,4 +239,13 @@ fn a_million_neighbouring_scopes_do_not_collide() {
         };
         assert_ne!(sum(&parts), sum(&other));
     }
+}
+
+#[test]
+fn an_asker_is_a_user_where_one_is_named_and_a_key_where_none_is() {
+    assert_eq!(asker(Some("ann"), 1), asker(Some("ann"), 2));
+    let eight = std::str::from_utf8(&[7; 8]).unwrap();
+    let all = [asker(Some("ann"), 1), asker(Some("bob"), 1), asker(None, 1), asker(None, 2)];
+    let named = [asker(Some(eight), 0), asker(None, u64::from_le_bytes([7; 8]))];
+    assert_eq!(all.into_iter().chain(named).collect::<HashSet<u64>>().len(), 6);
 }

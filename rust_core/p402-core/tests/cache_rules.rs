@@ -79,6 +79,7 @@ fn a_rule_that_is_none_is_named_by_its_key() {
         (r#"{"shadow_daily_usd":"-1"}"#, "shadow_daily_usd"),
         (r#"{"judge":""}"#, "judge"),
         (r#"{"timing":"slow"}"#, "timing"),
+        (r#"{"confirm":"third_user"}"#, "confirm"),
     ] {
         assert_eq!(Rules::default().with(&written(json)).unwrap_err().key, key, "{json}");
     }

@@ -227,7 +227,8 @@ impl Gateway {
     async fn lookup(&self, asked: &Asked) -> Result<(Arc<World>, Found), ApiError> {
         let (node, wish, now) = (&self.node, &asked.wish, asked.now);
         let world = node.world.load_full();
-        let found = look(&Question { node, world: &world, ask: asked.ask(), wish, now }).await?;
+        let (ask, api_key) = (asked.ask(), asked.call.key);
+        let found = look(&Question { node, world: &world, ask, api_key, wish, now }).await?;
         Ok((world, found))
     }
 

@@ -78,7 +78,9 @@ async fn store(
     let told = plain(&delivered.bytes).map_err(|_| Unstored::Cut)?;
     storable(&facts(&told, delivered))?;
     let (provider, model) = name(&turn.world.catalog, offer);
+    let confirmed = shelve.unconfirmed.as_ref().is_some_and(|other| other.agrees(&told.content));
     let kept = Kept {
+        asker: (!confirmed).then_some(shelve.asker),
         provider: provider.to_string(),
         model: model.to_string(),
         named: told.model,
@@ -89,7 +91,7 @@ async fn store(
         took_ms: delivered.took_ms,
     };
     let (now, rules) = (turn.node.clock.now().utc, &turn.rules().cache);
-    let Shelve { key, ttl_s, leader } = shelve;
+    let Shelve { key, ttl_s, leader, .. } = shelve;
     let question = key.asked.as_ref().map_or("", |(text, _)| text);
     let ttl_s = policy::ttl_s(question, Some(ttl_s), rules.ttl_max_s);
     let life_us = i64::try_from(ttl_s).unwrap_or(i64::MAX).saturating_mul(SECOND_US);

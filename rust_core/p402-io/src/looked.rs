@@ -2,6 +2,7 @@
 //! Does not look anything up (lookup.rs) and does not store (keeping.rs).
 
 use crate::flights::Leader;
+use p402_core::cache::kept::Kept;
 use p402_core::cache::key::Key;
 use p402_core::cache::verdict::Miss;
 use serde_json::json;
@@ -23,6 +24,9 @@ pub struct Shelve {
     pub ttl_s: u64,
     /// Equal requests wait for this one's answer.
     pub leader: Option<Leader>,
+    pub asker: u64,
+    /// What another asker was given to it: an answer that agrees is anyone's from then on.
+    pub unconfirmed: Option<Box<Kept>>,
 }
 
 impl Looked {

@@ -13,7 +13,7 @@ use p402_core::cache::bound;
 use p402_core::cache::index::{Candidate, Wish as Nearest};
 use p402_core::cache::judge::{judge, versions};
 use p402_core::cache::kept::Kept;
-use p402_core::cache::key::{Around, Class, Key, Share, key};
+use p402_core::cache::key::{Around, Class, Key, Share, asker, key};
 use p402_core::cache::rules::{Asking, Terms, Use};
 use p402_core::cache::shelf::Entry;
 use p402_core::cache::verdict::{Miss, Tier};
@@ -23,7 +23,7 @@ use p402_core::envelope::Scan;
 use p402_core::reply::ApiError;
 use p402_core::route::{Ask, Mode, Plan, Sought, words_of};
 use p402_core::time::{Now, Timestamp};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The whole of a lookup by meaning.
@@ -37,6 +37,8 @@ pub struct Question<'a> {
     pub node: &'a Node,
     pub world: &'a World,
     pub ask: Ask<'a>,
+    /// Hash of the API key.
+    pub api_key: u64,
     pub wish: &'a Wish,
     pub now: Now,
 }
@@ -78,6 +80,9 @@ struct Search<'a> {
     key: &'a Key,
     terms: Terms<'a>,
     sought: &'a Sought<'a>,
+    asker: u64,
+    /// What fits and was given to another asker alone: the first that was met.
+    unconfirmed: OnceLock<Box<Kept>>,
 }
 
 impl Found {
@@ -103,8 +108,12 @@ pub async fn look(question: &Question<'_>) -> Result<Found, ApiError> {
         return Ok(Found::OFF);
     };
     let Some(key) = key_of(question, &sought, terms.share) else { return Ok(Found::BARRED) };
-    let search = Search { question, answers: &home.answers, key: &key, terms, sought: &sought };
-    let (hit, looked, leader) = search.run().await;
+    let asker = asker(user.as_deref(), question.api_key);
+    let (answers, unconfirmed) = (&home.answers, OnceLock::new());
+    let search =
+        Search { question, answers, key: &key, terms, sought: &sought, asker, unconfirmed };
+    let (hit, mut looked, leader) = search.run().await;
+    let unconfirmed = search.unconfirmed.into_inner();
     let meter = &home.answers.meter;
     meter.took(question.node.clock.now().ticks.since(question.now.ticks));
     if let Some((tier, (entry, kept, offer), by)) = hit {
@@ -117,11 +126,14 @@ pub async fn look(question: &Question<'_>) -> Result<Found, ApiError> {
         let hit = Hit { tier, entry, kept, asked, offer, near, doubt };
         return Ok(Found::Hit(Box::new(hit), Box::new(sought.into_plan())));
     }
+    if unconfirmed.is_some() {
+        looked.miss = Some(Miss::Unconfirmed);
+    }
     if let Some(miss) = looked.miss {
         meter.miss(miss);
     }
     let ttl_s = terms.ttl_s.unwrap_or(tenant.cache.ttl_s);
-    let shelve = terms.keep.then_some(Shelve { key, ttl_s, leader });
+    let shelve = terms.keep.then_some(Shelve { key, ttl_s, leader, asker, unconfirmed });
     Ok(Found::Missed(looked, shelve))
 }
 
@@ -168,7 +180,8 @@ impl Search<'_> {
             None => self.answers.recall(self.question.ask.tenant, self.key).await?,
         };
         let entries = self.fetch(&[id]).await.ok()?;
-        Some((tier, self.fit(entries.into_iter().next()?)?))
+        let fit = self.fit(entries.into_iter().next()?)?;
+        self.may_tell(&fit.1).then_some((tier, fit))
     }
 
     /// The same meaning: near enough, and nothing speaks against it.
@@ -209,6 +222,8 @@ impl Search<'_> {
             let Some(fit) = entry.and_then(|entry| self.fit(entry.clone())) else { continue };
             let Some((kept, _)) = &fit.0.asked else { continue };
             match judge(&asked, &Reading::of(kept), candidate.cosine) {
+                // Why not, `look` says.
+                Ok(_) if !self.may_tell(&fit.1) => {}
                 Ok(passed) => {
                     let near = Near { similarity: candidate.cosine, score: passed.score };
                     match self.promised(text, &fit, near) {
@@ -268,6 +283,16 @@ impl Search<'_> {
         let kept = Kept::unpack(&entry.answer)?;
         let offer = self.question.world.offer(&kept.provider, &kept.model)?;
         self.sought.takes(offer).then_some((entry, kept, offer))
+    }
+
+    /// Whether it may be told to whoever asks: where an answer needs two, one of them asked before.
+    fn may_tell(&self, kept: &Kept) -> bool {
+        let tenant = self.question.world.tenant(self.question.ask.tenant);
+        let told = !tenant.cache.confirms || kept.is_confirmed_to(self.asker);
+        if !told {
+            self.unconfirmed.get_or_init(|| Box::new(kept.clone()));
+        }
+        told
     }
 
     /// Taken anew: who has waited for a leader is later than it was.

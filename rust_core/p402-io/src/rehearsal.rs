@@ -28,7 +28,8 @@ impl Gateway {
         let mut router = self.node.router.lock();
         let world = self.node.world.load_full();
         let routing = world.routing(&call.tenant);
-        let question = Question { node: &self.node, world: &world, ask, wish: &wish, now };
+        let (node, api_key) = (&*self.node, call.key);
+        let question = Question { node, world: &world, ask, api_key, wish: &wish, now };
         let looks = would_look(&question)?;
         Ok(router.explain(&routing, &ask, now, (all, looks))?.to_json())
     }

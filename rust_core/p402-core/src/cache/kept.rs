@@ -1,11 +1,12 @@
 //! Decides what is kept of an answer, and how it lies in a home: text, counts, who gave it.
 //! Does not decide whether it may be kept (policy.rs) or how it is replayed (dialect/).
 
+use super::canon::canonical;
 use crate::usage::Usage;
 use serde::{Deserialize, Serialize};
 
 /// Raised when a field changes its meaning: other forms read as nothing.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// An answer without anything of the request that it was given to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Kept {
     pub service_tier: Option<String>,
     /// How long it once took.
     pub took_ms: u64,
+    /// Who asked, as long as nobody else was given an answer that agrees.
+    pub asker: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -36,9 +39,20 @@ struct Stored {
     counts: [u64; 6],
     service_tier: Option<String>,
     took_ms: u64,
+    asker: Option<u64>,
 }
 
 impl Kept {
+    /// Whether it may be told to this asker, where an answer needs two who were given it.
+    pub fn is_confirmed_to(&self, asker: u64) -> bool {
+        self.asker.is_none_or(|first| first == asker)
+    }
+
+    /// Whether another answer says the same, but for spelling.
+    pub fn agrees(&self, content: &str) -> bool {
+        canonical(&self.content) == canonical(content)
+    }
+
     /// The bytes a home keeps.
     pub fn pack(&self) -> Vec<u8> {
         let usage = &self.usage;
@@ -59,6 +73,7 @@ impl Kept {
             ],
             service_tier: self.service_tier.clone(),
             took_ms: self.took_ms,
+            asker: self.asker,
         };
         serde_json::to_vec(&stored).unwrap_or_default()
     }
@@ -77,6 +92,7 @@ impl Kept {
             usage,
             service_tier: stored.service_tier,
             took_ms: stored.took_ms,
+            asker: stored.asker,
         })
     }
 }

@@ -98,6 +98,17 @@ impl Parts {
     }
 }
 
+/// Who asks, as a number: a user where one is named, else the API key's hash.
+pub fn asker(user: Option<&str>, key: u64) -> u64 {
+    let parts = Parts::new("asker");
+    let parts = match user {
+        Some(user) => parts.with("user", user.as_bytes()),
+        None => parts.with("key", &key.to_le_bytes()),
+    };
+    let Digest(sum) = parts.sum();
+    sum.first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight))
+}
+
 impl Digest {
     /// The first twelve hex digits: an id for people.
     pub fn short(&self) -> String {

@@ -34,6 +34,8 @@ pub struct Rules {
     pub slow_as_original: bool,
     /// What feedback calls wrong is kept with its words.
     pub keep_pairs: bool,
+    /// An answer is told to others once two were given it.
+    pub confirms: bool,
     pub promise: Promise,
 }
 
@@ -89,6 +91,7 @@ impl Default for Rules {
             stores_per_hour: STORES_PER_HOUR,
             slow_as_original: false,
             keep_pairs: false,
+            confirms: false,
             promise: Promise::default(),
         }
     }
@@ -133,6 +136,12 @@ impl Rules {
         put(&mut self.stores_per_hour, written.stores_per_hour);
         put(&mut self.keep_pairs, written.keep_pairs);
         self.promise = self.promise.with(written).map_err(|(key, why)| wrong(key, why))?;
+        match written.confirm.as_deref() {
+            None => {}
+            Some("off") => self.confirms = false,
+            Some("second_user") => self.confirms = true,
+            Some(_) => return Err(wrong("confirm", "is not one of off, second_user")),
+        }
         match written.timing.as_deref() {
             None => {}
             Some("quick") => self.slow_as_original = false,

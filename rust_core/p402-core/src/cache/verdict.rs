@@ -25,6 +25,8 @@ pub enum Miss {
     Similarity,
     Veto(Veto),
     Verifier,
+    /// What is stored was given to one asker alone, who is another one.
+    Unconfirmed,
     /// The request, or the stored answer, is not for this.
     Policy,
     Deadline,
@@ -57,11 +59,12 @@ impl Tier {
 
 impl Miss {
     /// All reasons, every veto as one.
-    pub const NAMES: [&'static str; 9] = [
+    pub const NAMES: [&'static str; 10] = [
         "empty",
         "similarity",
         "veto",
         "verifier",
+        "unconfirmed",
         "policy",
         "deadline",
         "overflow",
@@ -76,6 +79,7 @@ impl Miss {
             Self::Similarity => "similarity",
             Self::Veto(_) => "veto",
             Self::Verifier => "verifier",
+            Self::Unconfirmed => "unconfirmed",
             Self::Policy => "policy",
             Self::Deadline => "deadline",
             Self::Overflow => "overflow",
