@@ -207,6 +207,7 @@ class Gateway:
         env: dict[str, str] | None = None,
         whole: bool = False,
         bounds: Bounds | None = None,
+        clock: _core.ManualClock | None = None,
     ) -> None:
         if "[cache]" not in text:
             text += "\n[cache]\ncost_mode_default = false\n"  # equal requests are all to be sent
@@ -218,6 +219,7 @@ class Gateway:
                 chosen.core_config(),
                 catalog=layers if whole else [HEADER, *layers[1:]],
                 data_dir=self.folder.name,
+                clock=clock,
                 embedder="hashed",
             )
         except ValueError:
