@@ -116,8 +116,12 @@ bench-peers: build $(STAMPS)/tests ## install other gateways into benches/peers/
 
 DATA ?= p402/verifier/pairs/dev/*.jsonl
 .PHONY: cache-eval
-cache-eval: $(ENCODER) ## judge pairs of questions as the cache would: DATA=pairs.jsonl
-	cargo run --quiet --release -p p402-benches --example cache_eval -- $(DATA)
+cache-eval: $(ENCODER) ## judge pairs of questions as the cache would: DATA=pairs.jsonl, HOW=--stream
+	cargo run --quiet --release -p p402-benches --example cache_eval -- $(HOW) $(DATA)
+
+.PHONY: cache-million
+cache-million: ## a million neighbouring scopes in both homes, a million stores: no leak, no overflow
+	cargo run --quiet --release -p p402-benches --example cache_million
 
 .PHONY: verifier
 verifier: $(ENCODER) $(STAMPS)/runtime ## grow the trees that judge a pair of questions, from our own pairs

@@ -6,12 +6,12 @@ Deliberately one client in turn, client to client: rows of one run are compared,
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -22,6 +22,8 @@ from benches.instruments import Cores, Instruments, upstream
 
 QUESTIONS = 200
 LEAD_S = 5.0
+# So many replies must be of the kind that the rung is about.
+WORD_MIN = 0.95
 # The same question in other words, again and again: a semantic hit is not stored as a new entry.
 ASKED = "How do I sort a long list of customer names by their second letter in Python"
 REWORDED = (
@@ -56,52 +58,76 @@ class Caller:
         return took, own, told.headers["x-p402-cache"]
 
 
-def row(name: str, count: int, one: Callable[[int], tuple[float, float, str]], word: str) -> None:
-    """Asks so often and prints what it took; a reply of another kind voids the row."""
-    told = [one(number) for number in range(count)]
-    good = [(took, own) for took, own, said in told if said == word]
-    if len(good) < count * 0.95:
-        print(f"{name:<22} void: {len(good)} of {count} were {word}")
-        return
-    figures = []
-    for column in zip(*good, strict=True):
-        spread = statistics.quantiles(column, n=100)
-        figures.append(f"{statistics.median(column):9.2f}{spread[98]:9.2f}")
-    print(f"{name:<22}{''.join(figures)}   {word}, {len(good)} of {count}")
+@dataclass(frozen=True)
+class Rung:
+    """One kind of question: how it is asked, and the word that its reply must carry."""
+
+    name: str
+    word: str
+    ask: Callable[[Caller, int], tuple[float, float, str]]
+
+
+UNHEARD = {"no_store": True, "threshold": 1}
+KEPT = {"no_store": True}
+RUNGS = (
+    Rung("cache off", "off", lambda caller, _: caller.ask(ASKED, cache=False)),
+    Rung("miss, by bytes", "miss", lambda caller, n: caller.ask(f"Nr {n}?", UNHEARD)),
+    Rung("miss, by meaning", "miss", lambda caller, n: caller.ask(f"What is {n}?", KEPT)),
+    Rung("hit, exact", "exact", lambda caller, _: caller.ask(ASKED, KEPT)),
+    Rung(
+        "hit, semantic",
+        "semantic",
+        lambda caller, n: caller.ask(REWORDED[n % len(REWORDED)], KEPT),
+    ),
+)
+
+
+def ladder(contender: Contender, questions: int = QUESTIONS) -> dict[str, dict[str, float]]:
+    """Percentiles of each rung in milliseconds; a rung whose replies were of another kind is void
+    and left out."""
+    caller = Caller(contender)
+    caller.ask(ASKED, cache=True)
+    until = time.monotonic() + LEAD_S
+    while caller.ask(REWORDED[0], KEPT)[2] != "semantic":
+        if time.monotonic() > until:
+            break  # the rungs below say so
+    return {rung.name: told for rung in RUNGS if (told := _climb(caller, rung, questions))}
+
+
+def _climb(caller: Caller, rung: Rung, questions: int) -> dict[str, float] | None:
+    told = [rung.ask(caller, number) for number in range(questions)]
+    good = [(took, own) for took, own, said in told if said == rung.word]
+    if len(good) < questions * WORD_MIN:
+        print(f"{rung.name:<18} void: {len(good)} of {questions} were {rung.word}")
+        return None
+    took, own = zip(*good, strict=True)
+    figures = {
+        "p50_ms": statistics.median(took),
+        "p99_ms": statistics.quantiles(took, n=100)[98],
+        "own_p50_ms": statistics.median(own),
+        "own_p99_ms": statistics.quantiles(own, n=100)[98],
+    }
+    columns = "".join(f"{figure:9.2f}" for figure in figures.values())
+    print(f"{rung.name:<18}{columns}   {rung.word}, {len(good)} of {questions}", flush=True)
+    return figures
 
 
 def main() -> int:
-    """The ladder."""
+    """The ladder by itself."""
     parser = argparse.ArgumentParser(description="Latency of hits and misses.")
     parser.add_argument("--questions", type=int, default=QUESTIONS)
-    count = parser.parse_args().questions
+    questions = parser.parse_args().questions
     if why := peers.OURS.absent():
         print(why, file=sys.stderr)
         return 1
     instruments, cores = Instruments.build(), Cores.split()
-    with contextlib.ExitStack() as stack:
-        mock = stack.enter_context(upstream(instruments, cores))
-        caller = Caller(stack.enter_context(started(peers.OURS, mock, BASE, cores)))
-        caller.ask(ASKED, cache=True)
-        until = time.monotonic() + LEAD_S
-        while caller.ask(REWORDED[0], {"no_store": True})[2] != "semantic":
-            if time.monotonic() > until:
-                break  # the rows below say so
-        print(f"{'ms':<22}{'p50':>9}{'p99':>9}{'own p50':>9}{'own p99':>9}")
-        row("cache off", count, lambda _: caller.ask(ASKED, cache=False), "off")
-        unheard = {"no_store": True, "threshold": 1}
-        row("cache miss, by bytes", count, lambda n: caller.ask(f"Nr {n}?", unheard), "miss")
-        kept = {"no_store": True}
-        row("cache miss, by meaning", count, lambda n: caller.ask(f"What is {n}?", kept), "miss")
-        row("cache hit, exact", count, lambda _: caller.ask(ASKED, kept), "exact")
-        words = len(REWORDED)
-        row(
-            "cache hit, semantic",
-            count,
-            lambda n: caller.ask(REWORDED[n % words], kept),
-            "semantic",
-        )
-    return 0
+    with (
+        upstream(instruments, cores) as mock,
+        started(peers.OURS, mock, BASE, cores) as contender,
+    ):
+        print(f"{'ms':<18}{'p50':>9}{'p99':>9}{'own p50':>9}{'own p99':>9}")
+        rungs = ladder(contender, questions)
+    return 0 if len(rungs) == len(RUNGS) else 1
 
 
 if __name__ == "__main__":

@@ -42,14 +42,17 @@ class Row:
 
 def rows(results: Results) -> list[Row]:
     """Every row of this release, measured or not."""
-    return [
+    every = [
         _row_1(results),
         _row_2(results),
         *_streams(results),
         *_prompts(results),
         *_money(results),
+        *_cache(results),
         *_footprint(results),
+        _languages(results),
     ]
+    return sorted(every, key=lambda row: row.number)
 
 
 def median(results: Results, *path: str) -> float | None:
@@ -164,6 +167,32 @@ def _money(results: Results) -> list[Row]:
     ]
 
 
+def _cache(results: Results) -> list[Row]:
+    """The ladder of `benches.cached`: one client in turn, which waits for nobody else."""
+
+    def told(rung: str, measure: str) -> float | None:
+        return median(results, "cache", rung, measure)
+
+    return [
+        Row(
+            11,
+            "cache hit, the same question",
+            (
+                Bar("the gateway's share, p50", told("hit, exact", "own_p50_ms"), 0.3, "ms"),
+                Bar("p99", told("hit, exact", "own_p99_ms"), 1, "ms"),
+            ),
+        ),
+        Row(
+            12,
+            "cache hit by meaning, the encoder included",
+            (
+                Bar("client to client, p50", told("hit, semantic", "p50_ms"), 10, "ms"),
+                Bar("p99", told("hit, semantic", "p99_ms"), 20, "ms"),
+            ),
+        ),
+    ]
+
+
 def _footprint(results: Results) -> list[Row]:
     idle = median(results, "rss", "p402", "idle_mb")
     loaded = median(results, "cpu", "base", "128", "p402", "rss_largest_mb")
@@ -177,3 +206,28 @@ def _footprint(results: Results) -> list[Row]:
         Row(14, "memory per process", tuple(memory)),
         Row(16, "start to first reply", (Bar("from exec", start, 1.5, "s"),)),
     ]
+
+
+# How many events one pass of the kernel `codec` streams.
+CODEC_EVENTS = 200
+
+
+def _languages(results: Results) -> Row:
+    """What a provider of another language, or a client of another door, costs beside bytes."""
+
+    def told(name: str) -> float | None:
+        return median(results, "kernels", name)
+
+    passing = told("codec request/openai (bytes pass)")
+    bars = []
+    for name in ("anthropic", "gemini", "bedrock"):
+        added = less(told(f"codec request/{name}"), passing)
+        bars.append(Bar(f"{name}: a request of 1 KB, over passing bytes", added, 60, "µs"))
+        event = ratio(told(f"codec event/{name}"), CODEC_EVENTS)
+        bars.append(Bar(f"{name}: an event", event, 4, "µs"))
+    for name in ("messages", "responses", "generate"):
+        entered = told(f"codec request/{name}, inbound")
+        bars.append(Bar(f"/{name}: a request of 1 KB", entered, 60, "µs"))
+        event = ratio(told(f"codec event/{name}, outbound"), CODEC_EVENTS)
+        bars.append(Bar(f"/{name}: an event", event, 4, "µs"))
+    return Row(18, "another language, at a provider or at a door", tuple(bars))

@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benches import measure, peers, plot, table
+from benches import cached, measure, peers, plot, table
 from benches.contender import BASE, BURST, LONG, PACED, Contender, Kind, Scenario, direct, started
 from benches.instruments import ROOT, Cores, Instruments, VoidError, target_dir, upstream
 from benches.measure import Bench, Depth
@@ -50,6 +50,7 @@ def main() -> int:
             _scenario(bench, [k for k in present if _streams(k)], BURST, results)
             _scenario(bench, [k for k in present if _proxies(k)], LONG, results)
             _paced(bench, present, results)
+            _cache(bench, present, results)
             _starts(bench, present, results)
         except VoidError as error:
             print(f"void: {error}", file=sys.stderr)
@@ -123,6 +124,14 @@ def _paced(bench: Bench, kinds: list[Kind], results: Results) -> None:
             print(f"time to first token, 50 streams at a time: {kind.name}", flush=True)
             pair = (contender, direct(bench.upstream, PACED))
             results["ttft"][kind.name] = measure.added(bench, pair, PACED, PACED_PER_S)
+
+
+def _cache(bench: Bench, kinds: list[Kind], results: Results) -> None:
+    """What a hit costs beside a miss; a void rung is a row that was not measured."""
+    if peers.OURS in kinds and bench.depth.rounds > 1:
+        with started(peers.OURS, bench.upstream, BASE, bench.cores) as contender:
+            print("the cache's ladder: p50, p99, the gateway's own p50 and p99, ms", flush=True)
+            results["cache"] = cached.ladder(contender)
 
 
 def _latency(bench: Bench, ours: Contender, straight: Contender, results: Results) -> None:

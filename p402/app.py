@@ -203,6 +203,9 @@ class App:
             return found or await self._whole(
                 request, self.gateway.booked_request(tenant, headers, asked)
             )
+        if method == "POST":
+            # Whoever tries what an API may have goes on with the same connection.
+            await self._bodies.skip(request.receive)
         raise Refused("unknown_url", f"no such URL: {method} {shown(scope['path'])}")
 
     async def _usage(self, request: _Request, tenant: str | None) -> Answer | None:
@@ -337,7 +340,7 @@ class App:
             if scope["method"] == "OPTIONS":
                 asked = dict(scope["headers"]).get(b"access-control-request-headers", b"")
                 headers.append((b"access-control-allow-headers", asked))
-                headers.append((b"access-control-allow-methods", b"GET, POST"))
+                headers.append((b"access-control-allow-methods", b"GET, POST, DELETE"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         shown = b"" if scope["method"] == "HEAD" else body or b""
         await send({"type": "http.response.body", "body": shown})

@@ -70,6 +70,17 @@ class Bodies:
             raise Refused("request_too_large", _TOO_BIG, closes=True)
         return body
 
+    async def skip(self, receive: Receive) -> None:
+        """Reads on to the end of a body that nobody wants, within the same bounds, keeping nothing;
+        beyond them the connection goes."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._bounds.whole_s
+        left, more = self._bounds.body_bytes, True
+        while more and left >= 0:
+            message = await self._receive(receive, min(self._bounds.silent_s, deadline - clock()))
+            more = message.get("more_body", False)
+            left -= len(message.get("body", b""))
+
     async def _rest(self, first: bytes, receive: Receive) -> bytes:
         """A body that comes in pieces: appended once each, never joined anew."""
         clock = asyncio.get_running_loop().time

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 # Read by the core when a question is first to be found by its meaning.
 _ENCODER = Path(__file__).parent / "embedder" / "minilm-l6-i8.bin"
+NO_ENCODER = (
+    "this installation has no weights of the sentence encoder: the cache answers the same question "
+    "again, not the same one in other words (`make embedder` before `pip install .` adds them)"
+)
 # Removed when the process ends, and not before.
 _borrowed: list[tempfile.TemporaryDirectory[str]] = []
 
@@ -26,6 +30,8 @@ _borrowed: list[tempfile.TemporaryDirectory[str]] = []
 def open_gateway(settings: Settings, tell: Callable[[str], None]) -> Gateway:
     """A gateway with its ledger. A directory that somebody named is used or refused; beside the
     sandbox alone, whose money is made up, a second process gets one that lasts as long as it."""
+    if not _ENCODER.exists():
+        tell(NO_ENCODER)
     try:
         return _opened(settings, str(settings.data_dir))
     except BlockingIOError as error:

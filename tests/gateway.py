@@ -207,6 +207,7 @@ class Gateway:
         env: dict[str, str] | None = None,
         whole: bool = False,
         bounds: Bounds | None = None,
+        embedder: str | Path = "hashed",
         clock: _core.ManualClock | None = None,
     ) -> None:
         if "[cache]" not in text:
@@ -220,7 +221,7 @@ class Gateway:
                 catalog=layers if whole else [HEADER, *layers[1:]],
                 data_dir=self.folder.name,
                 clock=clock,
-                embedder="hashed",
+                embedder=embedder,
             )
         except ValueError:
             self.folder.cleanup()

@@ -182,6 +182,7 @@ async def test_listed_origins_may_call_from_a_page_and_no_others(up):
         told = await gateway.chat(ask(), {"origin": "https://app.test"})
     assert good.headers["access-control-allow-origin"] == "https://app.test"
     assert "x-stainless-lang" in good.headers["access-control-allow-headers"]
+    assert good.headers["access-control-allow-methods"] == "GET, POST, DELETE"
     assert "access-control-allow-origin" not in bad.headers
     assert told.headers["access-control-allow-origin"] == "https://app.test"
 

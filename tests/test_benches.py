@@ -194,6 +194,12 @@ def test_errors_make_a_row_void(instruments: Instruments, mock: Upstream) -> Non
         instruments.run(plan(mock, "mock-503-p10"))
 
 
+def test_a_refusal_leaves_its_connection(instruments: Instruments, mock: Upstream) -> None:
+    asked = plan(mock, "mock-429", requests=20, connections=2, tolerate=True)
+    (one,) = instruments.attempt(asked)["targets"]
+    assert (one["errors"], one["connections"]) == ({"status 429": 20}, 2)
+
+
 def test_a_wrong_content_is_caught_by_the_probe(instruments: Instruments, mock: Upstream) -> None:
     for stream in (False, True):
         wrong = plan(mock, stream=stream)
@@ -308,7 +314,8 @@ def results(p402_us: float) -> Results:
 
 
 def test_a_promise_is_kept_missed_or_not_measured() -> None:
-    assert [row.number for row in rows(results(100.0))] == [1, 2, 5, 6, 7, 8, 9, 10, 13, 14, 16]
+    numbers = [row.number for row in rows(results(100.0))]
+    assert numbers == [1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18]
     kept, unmeasured = rows(results(120.0))[:2]
     assert (kept.verdict, unmeasured.verdict) == ("pass", "not measured")
     assert rows(results(131.0))[0].verdict == "miss"
@@ -320,6 +327,30 @@ def test_what_kernels_tell_is_judged_in_the_unit_of_its_promise() -> None:
     by_number = {row.number: row for row in rows(results(1.0) | {"kernels": told})}
     assert [bar.kept for bar in by_number[9].bars] == [True, False]
     assert [(bar.value, bar.kept) for bar in by_number[10].bars] == [(0.06, True), (None, None)]
+
+
+def test_hits_are_judged_by_their_own_rungs() -> None:
+    ladder = {"hit, exact": {"own_p50_ms": 0.2, "own_p99_ms": 1.5}, "hit, semantic": {"p50_ms": 4}}
+    by_number = {row.number: row for row in rows(results(1.0) | {"cache": ladder})}
+    assert [bar.kept for bar in by_number[11].bars] == [True, False]
+    assert [bar.kept for bar in by_number[12].bars] == [True, None]
+
+
+def test_a_language_is_judged_by_what_it_adds_and_by_its_events() -> None:
+    kernels = {
+        "codec request/openai (bytes pass)": 1.0,
+        "codec request/gemini": 61.5,
+        "codec event/gemini": 799.0,
+        "codec request/messages, inbound": 60.0,
+    }
+    row = rows(results(1.0) | {"kernels": kernels})[-1]
+    said = {bar.text: (bar.value, bar.kept) for bar in row.bars if bar.value is not None}
+    assert said == {
+        "gemini: a request of 1 KB, over passing bytes": (60.5, False),
+        "gemini: an event": (3.995, True),
+        "/messages: a request of 1 KB": (60.0, True),
+    }
+    assert len(row.bars) == 12
 
 
 def test_tables_come_from_results_and_stand_between_their_markers(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ import asyncio
 import hashlib
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
+from p402 import opening
 from p402.settings import SettingsError
 from tests.conftest import run_cli
 from tests.gateway import Gateway, Told, lone, model, pair, settings
@@ -114,6 +116,23 @@ async def test_a_paraphrase_hits_under_every_setting(upstream: Upstream):
                 changed["messages"][-1]["content"] = LONG + ", please"
             again = await gateway.chat(body(LONG + ", please", **changed))
             assert word(again) == "semantic", (more, again.metadata["cache"])
+
+
+async def test_without_the_encoders_weights_the_same_question_is_still_a_hit(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    absent = tmp_path / "absent.bin"
+    async with Gateway(lone(upstream, CACHE), embedder=absent) as gateway:
+        await stored(gateway, body(LONG))
+        assert word(await gateway.chat(body(LONG))) == "exact"
+        told = await gateway.chat(body(LONG + ", please"))
+        assert word(told) == "miss"
+        assert told.metadata["cache"]["reason"] == "empty"
+    monkeypatch.setattr(opening, "_ENCODER", absent)
+    said: list[str] = []
+    chosen = settings(lone(upstream, f'{CACHE}[store]\ndata_dir = "{tmp_path / "data"}"\n'))
+    opening.open_gateway(chosen, said.append).stop(0)
+    assert said == [opening.NO_ENCODER]
 
 
 async def test_only_the_last_message_may_differ_in_its_words(upstream: Upstream):
@@ -352,6 +371,8 @@ async def test_the_counters_tell_of_the_cache(upstream: Upstream):
     ("text", "key", "says"),
     [
         ("[cache]\nthreshold = 0.95\n", "cache.threshold", "encoder"),
+        ("[cache]\ndelta = 0.5\n", "cache.delta", "0.005"),
+        ('[cache]\nshadow_daily_usd = "much"\n', "cache.shadow_daily_usd", "dollars"),
         ('[cache]\nshare = "all"\n', "cache.share", "tenant, user, session"),
         ("[cache]\nttl_s = 100000\n", "cache.ttl_s", "ttl_max_s"),
         ("[cache]\nbytes_max = 10\n", "cache.bytes_max", "1 MiB"),

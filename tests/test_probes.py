@@ -232,6 +232,21 @@ def test_keep_alive_serves_one_after_the_other(real):
     assert status_of(talk(real, both)) == [200, 200]
 
 
+def test_a_path_that_is_not_there_costs_no_connection(real):
+    """Though the body comes after its head, as it does over any network."""
+    head, _, body = post(SIZED, path="/v1/responses/compact").partition(b"\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", real.port), timeout=5) as client:
+        client.sendall(head + b"\r\n\r\n")
+        client.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        client.settimeout(5)
+        client.sendall(body)
+        assert client.recv(65_536).startswith(b"HTTP/1.1 404")
+        client.sendall(post(SIZED))
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
 def test_expect_continue_is_answered(real):
     sent = post(SIZED, "expect: 100-continue", "connection: close", body=b"")
     assert status_of(talk(real, sent, more=BODY))[-1] == 200

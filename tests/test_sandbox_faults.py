@@ -273,6 +273,20 @@ USAGE = {
     "usage-bad-total": lambda u: u["total_tokens"] != u["prompt_tokens"] + u["completion_tokens"],
     "usage-zero": lambda u: u["total_tokens"] == 0,
     "usage-cost": lambda u: u["cost"] == 0.5,
+    "usage-beside": lambda u: (
+        u["total_tokens"]
+        == u["prompt_tokens"]
+        + u["completion_tokens"]
+        + u["completion_tokens_details"]["reasoning_tokens"]
+    ),
+    "usage-beside-caches": lambda u: (
+        {"input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"} < u.keys()
+    ),
+    "usage-beside-thoughts": lambda u: u["thoughtsTokenCount"] > u["candidatesTokenCount"],
+    "usage-writes": lambda u: u["prompt_tokens_details"]["cache_write_tokens"] > 0,
+    "usage-split": lambda u: (
+        u["prompt_cache_hit_tokens"] + u["prompt_cache_miss_tokens"] == u["prompt_tokens"]
+    ),
 }
 
 

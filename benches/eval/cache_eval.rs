@@ -1,6 +1,8 @@
 //! Decides how a file of question pairs is told: served or refused by kind, and by which step.
 //! Deliberately the functions that serve, none of its own: canonical form, encoder, vetoes.
 
+mod stream;
+
 use p402_core::cache::bound::Checked;
 use p402_core::cache::canon::canonical;
 use p402_core::cache::judge::judge;
@@ -159,10 +161,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (flags, files): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|arg| arg.starts_with("--"));
     let mut out = std::io::stdout().lock();
+    let wants = |name: &str| flags.iter().any(|flag| flag == name);
+    if wants("--stream") {
+        let mut pairs = Vec::new();
+        for file in files {
+            pairs.extend(told(&file)?);
+        }
+        return Ok(stream::replay(&model, &pairs, &mut out)?);
+    }
     let mut pairs = Vec::new();
     for file in files {
         for pair in told(&file)? {
-            if flags.iter().any(|flag| flag == "--features") {
+            if wants("--features") {
                 writeln!(out, "{}", show_features(&model, &mut hands, &pair).unwrap_or_default())?;
                 continue;
             }
@@ -171,7 +181,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     if !pairs.is_empty() {
-        table(&mut out, &pairs, flags.iter().any(|flag| flag == "--show"))?;
+        table(&mut out, &pairs, wants("--show"))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Decides what another language costs: a request of 1 KB and one streamed event, there and back.
-//! Bars of compat.md: 60 µs a request over passing bytes, 4 µs an event. The tests are
-//! tests/codec.rs and tests/door.rs.
+//! Deliberately with the cut a socket gives, one event a read; `benches/rows.py` holds the bars.
+//! The tests are tests/codec.rs and tests/door.rs.
 
 #![expect(clippy::expect_used, reason = "a bench whose set-up is wrong must stop")]
 
@@ -15,6 +15,7 @@ use p402_core::id::RequestId;
 use p402_core::time::Timestamp;
 use std::hint::black_box;
 
+/// As `benches/rows.py` has it.
 const EVENTS: usize = 200;
 const LANGUAGES: [(&str, DialectName); 3] = [
     ("anthropic", DialectName::Anthropic),
@@ -38,17 +39,40 @@ fn chat() -> String {
     )
 }
 
-/// The same as a client of Messages says it.
-fn message() -> String {
+/// The same as clients of the other doors say it.
+fn foreign() -> [(&'static str, Door, String); 3] {
     let text = "The weather of the day decides what is worn and what is planned. ".repeat(5);
-    format!(
+    let about = r#""name":"get_weather","description":"The weather of a city.""#;
+    let message = format!(
         r#"{{"model":"auto","max_tokens":500,"system":"Be brief.","messages":[
         {{"role":"user","content":"{text}"}},{{"role":"assistant","content":[{{"type":"tool_use",
         "id":"call_1","name":"get_weather","input":{{"city":"Paris"}}}}]}},{{"role":"user",
         "content":[{{"type":"tool_result","tool_use_id":"call_1","content":"18 degrees"}}]}}],
-        "tools":[{{"name":"get_weather","description":"The weather of a city.",
-        "input_schema":{TOOL}}}]}}"#
-    )
+        "tools":[{{{about},"input_schema":{TOOL}}}]}}"#
+    );
+    let response = format!(
+        r#"{{"model":"auto","max_output_tokens":500,"instructions":"Be brief.","input":[
+        {{"role":"user","content":"{text}"}},{{"type":"function_call","call_id":"call_1",
+        "name":"get_weather","arguments":"{{\"city\":\"Paris\"}}"}},
+        {{"type":"function_call_output","call_id":"call_1","output":"18 degrees"}}],
+        "tools":[{{"type":"function",{about},"parameters":{TOOL}}}]}}"#
+    );
+    let generate = format!(
+        r#"{{"generationConfig":{{"maxOutputTokens":500}},"systemInstruction":{{"parts":[{{"text":
+        "Be brief."}}]}},"contents":[{{"role":"user","parts":[{{"text":"{text}"}}]}},{{"role":
+        "model","parts":[{{"functionCall":{{"id":"call_1","name":"get_weather","args":{{"city":
+        "Paris"}}}}}}]}},{{"role":"user","parts":[{{"functionResponse":{{"id":"call_1","name":
+        "get_weather","response":{{"result":"18 degrees"}}}}}}]}}],"tools":[{{
+        "functionDeclarations":[{{{about},"parametersJsonSchema":{TOOL}}}]}}]}}"#
+    );
+    let path = "/models/auto:streamGenerateContent";
+    let asked = Door::Generate.asked(path, generate.as_bytes()).expect("asked by its path");
+    let generate = String::from_utf8(asked).expect("text");
+    [
+        ("messages", Door::Messages, message),
+        ("responses", Door::Responses, response),
+        ("generate", Door::Generate, generate),
+    ]
 }
 
 fn ask() -> StreamAsk {
@@ -97,66 +121,103 @@ fn requests(c: &mut Criterion) {
             });
         });
     }
-    let message = message();
-    group.bench_function("messages, inbound", |b| {
-        b.iter(|| Door::Messages.enter(black_box(message.as_bytes())).expect("told"));
-    });
+    for (name, door, body) in foreign() {
+        group.bench_function(format!("{name}, inbound"), |b| {
+            b.iter(|| door.enter(black_box(body.as_bytes())).expect("told"));
+        });
+    }
     group.finish();
 }
 
-/// The events of a text in each language, as they are read from the wire.
-fn streams() -> [(&'static str, DialectName, Vec<u8>); 2] {
-    let delta =
-        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"word "}}"#;
+const CHUNK: &str = concat!(
+    "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",",
+    "\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word \"},\"logprobs\":null,",
+    "\"finish_reason\":null}]}\n\n"
+);
+/// Recorded as Amazon frames it, checksums and all.
+const FRAMES: &[u8] =
+    include_bytes!("../../rust_core/p402-core/tests/dialect/answers/bedrock/text.frames");
+
+/// The one frame of Amazon's in which this word stands.
+fn frame(word: &str) -> Vec<u8> {
+    let mut rest = FRAMES;
+    loop {
+        let total = u32::from_be_bytes(*rest.first_chunk().expect("a length")) as usize;
+        let (frame, after) = rest.split_at(total);
+        if String::from_utf8_lossy(frame).contains(word) {
+            return frame.to_vec();
+        }
+        rest = after;
+    }
+}
+
+/// A language's name, its dialect where its bytes do not pass, and how a text begins and goes on.
+type Told = (&'static str, Option<DialectName>, Vec<u8>, Vec<u8>);
+
+/// How a text begins and goes on in each language, as it is read from the wire.
+fn streams() -> [Told; 4] {
     let start = concat!(
         "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",",
         "\"model\":\"m\",\"usage\":{\"input_tokens\":10,\"output_tokens\":1}}}\n\n",
         "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,",
         "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n"
     );
-    let deltas = format!("event: content_block_delta\ndata: {delta}\n\n").repeat(EVENTS);
+    let delta = concat!(
+        "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,",
+        "\"delta\":{\"type\":\"text_delta\",\"text\":\"word \"}}\n\n"
+    );
     let piece = concat!(
         "data: {\"candidates\":[{\"content\":{\"role\":\"model\",",
         "\"parts\":[{\"text\":\"word \"}]}}],",
         "\"usageMetadata\":{\"promptTokenCount\":10,\"candidatesTokenCount\":1,",
         "\"totalTokenCount\":11},\"modelVersion\":\"m\",\"responseId\":\"r\"}\r\n\r\n"
     );
+    let (first, more) = (frame("messageStart"), frame("contentBlockDelta"));
     [
-        ("anthropic", DialectName::Anthropic, [start, &deltas].concat().into_bytes()),
-        ("gemini", DialectName::Gemini, piece.repeat(EVENTS).into_bytes()),
+        ("openai (bytes pass)", None, Vec::new(), CHUNK.into()),
+        ("anthropic", Some(DialectName::Anthropic), start.into(), delta.into()),
+        ("gemini", Some(DialectName::Gemini), Vec::new(), piece.into()),
+        ("bedrock", Some(DialectName::Bedrock), first, more),
     ]
+}
+
+fn begun(dialect: Option<DialectName>, start: &[u8]) -> ChatStream {
+    let mut stream = match dialect.and_then(codec) {
+        Some(codec) => ChatStream::decoded(ask(), codec.decoder(&ask())),
+        None => ChatStream::new(ask()),
+    };
+    stream.push(start).expect("a beginning");
+    stream
 }
 
 fn events(c: &mut Criterion) {
     let mut group = c.benchmark_group("codec event");
     group.throughput(Throughput::Elements(EVENTS as u64));
-    for (name, dialect, bytes) in streams() {
-        let codec = codec(dialect).expect("a language");
-        group.bench_function(format!("{name}, {EVENTS} events"), |b| {
+    for (name, dialect, start, event) in streams() {
+        group.bench_function(name, |b| {
             b.iter_batched(
-                || ChatStream::decoded(ask(), codec.decoder(&ask())),
+                || begun(dialect, &start),
                 |mut stream| {
-                    stream.push(black_box(&bytes)).expect("events");
-                    stream.take_output()
+                    let mut bytes = 0;
+                    for _ in 0..EVENTS {
+                        stream.push(black_box(&event)).expect("an event");
+                        bytes += stream.take_output().map_or(0, |out| out.len());
+                    }
+                    assert!(bytes > EVENTS);
                 },
                 BatchSize::SmallInput,
             );
         });
     }
-    let chunk = concat!(
-        "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",",
-        "\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word \"},\"logprobs\":null,",
-        "\"finish_reason\":null}]}\n\n"
-    );
-    let chunks = chunk.repeat(EVENTS).into_bytes();
-    for (name, door, body) in [
-        ("messages", Door::Messages, message()),
-        ("responses", Door::Responses, r#"{"model":"m","input":"Hello"}"#.to_owned()),
-    ] {
-        group.bench_function(format!("{name} outbound, {EVENTS} events"), |b| {
+    for (name, door, body) in foreign() {
+        group.bench_function(format!("{name}, outbound"), |b| {
             b.iter_batched(
                 || door.enter(body.as_bytes()).expect("told").expect("foreign").reply,
-                |reply| reply.map(|mut reply| reply.frames(black_box(&chunks))),
+                |reply| {
+                    let mut reply = reply.expect("tells back");
+                    let told = (0..EVENTS).map(|_| reply.frames(black_box(CHUNK.as_bytes())).len());
+                    assert!(told.sum::<usize>() > EVENTS);
+                },
                 BatchSize::SmallInput,
             );
         });

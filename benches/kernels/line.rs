@@ -48,6 +48,7 @@ async fn serve(gateway: &Gateway, body: Bytes) -> usize {
         problem: false,
         read_timeout_ms: None,
         retry_count: 0,
+        shadow: false,
     };
     tokio::spawn(gateway.clone().serve(call, Arc::clone(&outbox)));
     let head = poll_fn(|context| outbox.poll_head(context)).await;

@@ -19,6 +19,8 @@ from p402.cli.paper import console, table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.table import Table
+
 REFUSED = 2
 TIMEOUT_S = 10.0
 PAIRS = "cache.pairs.jsonl"
@@ -57,7 +59,19 @@ def _stats(options: argparse.Namespace) -> int:
     for name, count in (rows | told.get("counters", {})).items():
         made.add_row(name, f"{count:,}")
     console().print(made)
+    if told.get("checks"):
+        console().print(_checks(told["checks"]))
     return 0
+
+
+def _checks(classes: list[dict[str, Any]]) -> Table:
+    """What checks of hits have shown, by kind of question: mode and length."""
+    made = table("hits that were checked", ("mode", "length", ""), ("checks", "wrong", "at most"))
+    for line in classes:
+        state = f"verifier {line['verifier']:.3f}" if line["enough"] else "not enough checks"
+        counts = (str(line["checks"]), str(line["wrong"]), f"{line['at_most']:.2%}")
+        made.add_row(line["mode"], line["length"], state, *counts)
+    return made
 
 
 def _counters(text: str) -> dict[str, int]:

@@ -97,6 +97,35 @@ def _with_cost(counts: Body) -> None:
     counts.update(cost=0.5, is_byok=False, cost_details={"upstream_inference_cost": 0.5})
 
 
+def _reasoning_beside(counts: Body) -> None:
+    counts["completion_tokens_details"]["reasoning_tokens"] = 50
+    counts["total_tokens"] += 50
+
+
+def _hit_and_miss(counts: Body) -> None:
+    hit = counts["prompt_tokens"] // 2
+    counts["prompt_cache_hit_tokens"] = hit
+    counts["prompt_cache_miss_tokens"] = counts["prompt_tokens"] - hit
+
+
+def _beside_caches(counts: Body) -> None:
+    prompt, output = counts["prompt_tokens"], counts["completion_tokens"]
+    counts.clear()
+    counts.update(input_tokens=prompt - 6, output_tokens=output)
+    counts.update(cache_read_input_tokens=4, cache_creation_input_tokens=2)
+
+
+def _beside_thoughts(counts: Body) -> None:
+    prompt, output = counts["prompt_tokens"], counts["completion_tokens"]
+    counts.clear()
+    counts.update(promptTokenCount=prompt, cachedContentTokenCount=4)
+    counts.update(candidatesTokenCount=output, thoughtsTokenCount=50)
+
+
+def _with_writes(counts: Body) -> None:
+    counts["prompt_tokens_details"].update(cached_tokens=4, cache_write_tokens=2)
+
+
 def _reasoning_above_output(counts: Body) -> None:
     counts["completion_tokens_details"]["reasoning_tokens"] = counts["completion_tokens"] + 50
 
@@ -291,6 +320,11 @@ SHAPES: dict[str, FaultKind] = {
     "usage-bad-total": _of_usage("total is not the sum", _bad_total),
     "usage-zero": _of_usage("all counts zero", _zero),
     "usage-cost": _of_usage("OpenRouter's cost, cost_details, is_byok", _with_cost),
+    "usage-beside": _of_usage("reasoning beside the completion, as xAI", _reasoning_beside),
+    "usage-beside-caches": _of_usage("caches beside the input, as Anthropic", _beside_caches),
+    "usage-beside-thoughts": _of_usage("thoughts beside the answer, as Gemini", _beside_thoughts),
+    "usage-writes": _of_usage("cache writes inside the prompt, as OpenRouter", _with_writes),
+    "usage-split": _of_usage("cached tokens as hit and miss, as DeepSeek", _hit_and_miss),
     "usage-missing": _shape("no usage although asked", _without_usage_body, _without_usage),
     "usage-on-finish": _stream_only("usage on the finish chunk", chunks=_usage_on_finish),
     "usage-on-every-chunk": _stream_only("running usage on every chunk", chunks=_usage_everywhere),

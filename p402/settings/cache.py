@@ -20,6 +20,9 @@ _MENDS = {
     "threshold": "a cosine between 0.92 and 1; higher is nearer",
     "ttl_s": "lower it, or raise ttl_max_s",
     "share": "accepted: tenant, user, session",
+    "delta": "0.01 promises at most one wrong hit in a hundred",
+    "shadow_rate": "0.05 has five hits of a hundred checked",
+    "shadow_daily_usd": 'write an amount such as "1.00"',
     "timing": "accepted: quick, original",
 }
 

@@ -144,6 +144,10 @@ class Cache(Struct, frozen=True, omit_defaults=True):
     stores_per_hour: Annotated[int, Meta(ge=0, le=1 << 32)] | None = None
     timing: str | None = None
     keep_pairs: bool | None = None
+    delta: float | None = None
+    shadow_rate: float | None = None
+    shadow_daily_usd: str | None = None
+    judge: str | None = None
     bytes_max: Count | None = None
     entries_max: Count | None = None
     redis_url: str | None = None

@@ -1,18 +1,16 @@
 """Claim 22: no tenant reaches what is another's: requests, idempotency keys, balances.
 
-And in the long form: one tenant's flood does not slow the others down.
+The long form asks benches.apart whether one tenant's flood slows another down.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import statistics
-import time
-from collections.abc import Callable
 
 import httpx
 
+from benches import apart
 from tests.claims.crowd import Caller, Told
 from tests.claims.stage import WIDE, Stage, key_of, model, tenant
 from tests.claims.verdict import Scale, Verdict
@@ -21,8 +19,6 @@ TITLE = "what is addressable across tenants; others' p99 under one tenant's floo
 TARGET = "0; ≤ + 10 %"
 # Names that run into one another wherever one is pasted to another.
 NAMES = ("a", "a.b", "a-b", "ab", "a_b", "A", "default", "acct")
-FLOOD = 32
-SAMPLES = 2_000
 SLOWER_MAX = 1.10
 
 
@@ -55,49 +51,15 @@ async def crossings(stage: Stage) -> tuple[int, int]:
     return seen, len(pairs) + len(NAMES)
 
 
-async def p99(stage: Stage) -> float:
-    """Of one quiet tenant's requests, one after the other, in seconds."""
-    caller = Caller(stage.gate.port, key_of(NAMES[1]))
-    took = []
-    for _ in range(SAMPLES):
-        began = time.perf_counter()
-        await caller.ask(body(NAMES[1]))
-        took.append(time.perf_counter() - began)
-    caller.hang_up()
-    return statistics.quantiles(took, n=100)[98]
-
-
-async def flood(stage: Stage, over: Callable[[], bool]) -> None:
-    """Requests that layer 1 refuses, as fast as they are answered."""
-
-    async def one() -> None:
-        caller = Caller(stage.gate.port, key_of(NAMES[0]))
-        while not over():
-            await caller.ask(body(NAMES[0]))
-        caller.hang_up()
-
-    await asyncio.gather(*(one() for _ in range(FLOOD)))
-
-
-async def slower(stage: Stage) -> float:
-    """The quiet tenant's p99 beside a flood, relative to without one."""
-    calm = await p99(stage)
-    over = False
-    flooding = asyncio.create_task(flood(stage, lambda: over))
-    beside = await p99(stage)
-    over = True
-    await flooding
-    return beside / calm
-
-
 def measure(scale: Scale) -> Verdict:
-    """Tries every pair of tenants."""
-    quiet = "rate = { limit = 10, per_s = 3600 }"
-    text = model("claims", "steady")
-    text += "".join(tenant(name, quiet if name == NAMES[0] else WIDE) for name in NAMES)
+    """Tries every pair of tenants; the long form measures a flood, too."""
+    text = model("claims", "steady") + "".join(tenant(name, WIDE) for name in NAMES)
     with Stage(text, seed=scale.seed, pause_ms=1) as stage:
         seen, tries = asyncio.run(crossings(stage))
-        ratio = asyncio.run(slower(stage)) if scale.long else None
-    pace = "" if ratio is None else f"; p99 × {ratio:.2f} beside a flood"
-    held = seen == 0 and (ratio is None or ratio <= SLOWER_MAX)
-    return Verdict(held, f"{seen} of {tries} tries over {len(NAMES)} tenants{pace}")
+    told = f"{seen} of {tries} tries over {len(NAMES)} tenants"
+    if not scale.long:
+        return Verdict(seen == 0, told)
+    rows = apart.measure()
+    pace = ", ".join(f"{row.refused_per_s:,.0f}/s × {row.ratio('p99'):.2f}" for row in rows)
+    held = seen == 0 and rows[-1].ratio("p99") <= SLOWER_MAX
+    return Verdict(held, f"{told}; p99 beside refusals, one core: {pace}")

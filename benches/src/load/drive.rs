@@ -66,11 +66,12 @@ impl Lane {
         let counted = stage.phase.get() == Phase::Open;
         let work = async {
             let mut seat = self.seat().await?;
-            let sample = self.prepared.exchange(&mut seat, stage.tally.as_ref()).await?;
+            let sample = self.prepared.exchange(&mut seat, stage.tally.as_ref()).await;
+            // A refusal that came whole leaves its connection as good as an answer does.
             if seat.sender.ready().await.is_ok() {
                 self.idle.borrow_mut().push(seat);
             }
-            Ok(sample)
+            sample
         };
         let result = match tokio::time::timeout(stage.timeout, work).await {
             Ok(result) => result,

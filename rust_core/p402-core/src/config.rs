@@ -160,6 +160,13 @@ pub struct Cache {
     pub timing: Option<String>,
     /// Pairs of questions that feedback calls wrong are kept, for whoever trains.
     pub keep_pairs: Option<bool>,
+    /// Wrong hits per hit by meaning that are promised, as an upper bound; checked by asking again.
+    pub delta: Option<f64>,
+    /// The share of hits that is asked again, and dollars a day for it.
+    pub shadow_rate: Option<f64>,
+    pub shadow_daily_usd: Option<String>,
+    /// The model that says whether two answers agree.
+    pub judge: Option<String>,
     /// Of the node, not of a tenant.
     pub bytes_max: Option<u64>,
     pub entries_max: Option<u64>,

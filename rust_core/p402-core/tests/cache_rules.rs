@@ -74,6 +74,10 @@ fn a_rule_that_is_none_is_named_by_its_key() {
         (r#"{"threshold":0.95}"#, "threshold"),
         (r#"{"threshold":0.95,"embedder":"ffffffffffff"}"#, "embedder"),
         (r#"{"temperature_max":2.5}"#, "temperature_max"),
+        (r#"{"delta":0.001}"#, "delta"),
+        (r#"{"shadow_rate":0}"#, "shadow_rate"),
+        (r#"{"shadow_daily_usd":"-1"}"#, "shadow_daily_usd"),
+        (r#"{"judge":""}"#, "judge"),
         (r#"{"timing":"slow"}"#, "timing"),
     ] {
         assert_eq!(Rules::default().with(&written(json)).unwrap_err().key, key, "{json}");

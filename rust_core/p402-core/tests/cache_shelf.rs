@@ -2,7 +2,6 @@
 //! Does not test the search inside a scope (lookup.rs).
 
 use bytes::Bytes;
-use p402_core::cache::bound::{Checked, Class};
 use p402_core::cache::key::Digest;
 use p402_core::cache::policy::{
     ANSWER_BYTES_MAX, Answer, TTL_DEFAULT_S, TTL_VOLATILE_S, Unstored, storable, ttl_s,
@@ -158,36 +157,4 @@ fn a_question_of_the_moment_lives_minutes() {
     assert_eq!(ttl_s("What is Rust?", None, TTL_DEFAULT_S), TTL_DEFAULT_S);
     assert_eq!(ttl_s("What is Rust?", Some(60), TTL_DEFAULT_S), 60);
     assert_eq!(ttl_s("What is Rust?", Some(10 * TTL_DEFAULT_S), TTL_DEFAULT_S), TTL_DEFAULT_S);
-}
-
-#[test]
-fn a_bound_of_one_percent_takes_299_clean_checks() {
-    let upper = |checks, wrong| Checked { checks, wrong }.upper();
-    assert!(upper(299, 0) <= 0.01);
-    assert!(upper(298, 0) > 0.01);
-    assert!((upper(100, 3) - 0.0757).abs() < 0.001);
-    let (low, high) = Checked { checks: 20, wrong: 2 }.interval();
-    assert!((low - 0.0123).abs() < 0.001 && (high - 0.3170).abs() < 0.001, "{low} {high}");
-    assert!(upper(0, 0) >= 1.0);
-    assert!(upper(5, 5) >= 1.0);
-}
-
-#[test]
-fn a_class_loosens_step_by_step_and_falls_back_at_once() {
-    let mut class = Class::default();
-    class.step(0.01);
-    assert_eq!(class.served(), 0);
-    for _ in 0..299 {
-        class.check(0, false);
-    }
-    class.step(0.01);
-    class.step(0.01);
-    assert_eq!(class.served(), 2);
-    for _ in 0..5 {
-        class.check(2, true);
-    }
-    class.step(0.01);
-    assert_eq!(class.served(), 0);
-    class.reset();
-    assert_eq!(class, Class::default());
 }

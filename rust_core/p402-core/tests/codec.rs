@@ -1,5 +1,5 @@
-//! Decides that each foreign language says what was asked and that its answers come back whole:
-//! a matrix of cases and languages, and streams cut at every byte.
+//! Decides that each language says what was asked and that foreign answers come back whole: a
+//! matrix of cases and languages, and streams cut at every byte (OpenAI's own in stream.rs).
 
 #![expect(
     clippy::unwrap_used,
@@ -11,7 +11,7 @@ use p402_core::catalog::{DialectName, Efforts, Quirks, ReasoningControl, UsageSh
 use p402_core::chat::{FinishReason, Request};
 use p402_core::dialect::openai::{ChatStream, StreamAsk, read_answer};
 use p402_core::dialect::{Codec, Recall, Target, codec};
-use p402_core::envelope::scan;
+use p402_core::envelope::{UpstreamBody, scan, upstream_body};
 use p402_core::id::RequestId;
 use p402_core::time::Timestamp;
 use serde_json::Value;
@@ -37,6 +37,14 @@ fn columns() -> Vec<Column> {
         reasoning_control: ReasoningControl::AdaptiveOnly,
         ..Quirks::default()
     };
+    let reasoning = Quirks {
+        max_completion_tokens: true,
+        developer_role: true,
+        drop: ["temperature", "top_p", "presence_penalty", "frequency_penalty"]
+            .map(Into::into)
+            .to_vec(),
+        ..Quirks::default()
+    };
     let column = |name, dialect, quirks, efforts| Column {
         name,
         dialect,
@@ -53,6 +61,8 @@ fn columns() -> Vec<Column> {
         column("gemini", DialectName::Gemini, Quirks::default(), words),
         column("gemini_older", DialectName::Gemini, Quirks::default(), budget),
         column("bedrock", DialectName::Bedrock, Quirks::default(), budget),
+        column("openai", DialectName::OpenAi, Quirks::default(), words),
+        column("openai_reasoning", DialectName::OpenAi, reasoning, words),
     ]
 }
 
@@ -80,6 +90,18 @@ fn sorted(folder: &Path) -> Vec<PathBuf> {
 /// What one column makes of one request, readable.
 fn encoded(column: &Column, body: &[u8]) -> String {
     let seen = scan(body).unwrap();
+    let Some(codec) = codec(column.dialect) else {
+        let to = UpstreamBody {
+            model: column.model,
+            stream_usage: false,
+            output_cap: None,
+            effort: None,
+            quirks: &column.quirks,
+            told: false,
+        };
+        let (body, dropped) = upstream_body(body, &seen, &to);
+        return posted("/chat/completions", &dropped, &body);
+    };
     let request = Request::read(body, &seen).unwrap();
     let target = Target {
         model: column.model,
@@ -92,17 +114,19 @@ fn encoded(column: &Column, body: &[u8]) -> String {
         user: request.user.as_ref().map(|_| "hashed"),
         recall: &OneCall,
     };
-    match codec(column.dialect).unwrap().encode(&request, &target) {
+    match codec.encode(&request, &target) {
         Err(unsaid) => format!("400 {} {}: {}", unsaid.code, unsaid.param, unsaid.message),
-        Ok(encoded) => {
-            let json: Value = serde_json::from_slice(&encoded.body).unwrap();
-            let mut text = format!("POST {}\n", encoded.path);
-            if !encoded.dropped.is_empty() {
-                writeln!(text, "dropped: {}", encoded.dropped.join(", ")).unwrap();
-            }
-            text + &serde_json::to_string_pretty(&json).unwrap()
-        }
+        Ok(encoded) => posted(&encoded.path, &encoded.dropped, &encoded.body),
     }
+}
+
+fn posted(path: &str, dropped: &[String], body: &[u8]) -> String {
+    let json: Value = serde_json::from_slice(body).unwrap();
+    let mut text = format!("POST {path}\n");
+    if !dropped.is_empty() {
+        writeln!(text, "dropped: {}", dropped.join(", ")).unwrap();
+    }
+    text + &serde_json::to_string_pretty(&json).unwrap()
 }
 
 /// Compares with the snapshot beside the case.

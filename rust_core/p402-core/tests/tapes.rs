@@ -1,5 +1,6 @@
-//! Decides that recorded real traffic decodes to the usage it states, however it is cut, and that
-//! an answer's calls and thoughts go back as they came. Without tapes it says so and passes.
+//! Decides that recorded real traffic decodes to the usage it states, however it is cut, that an
+//! answer's calls and thoughts go back as they came, and that what clients asked comes in by its
+//! door. Without tapes it says so and passes.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +13,7 @@ use p402_core::catalog::{DialectName, Efforts, Quirks, UsageShape};
 use p402_core::chat::Request;
 use p402_core::dialect::openai::{ChatStream, StreamAsk, read_answer};
 use p402_core::dialect::{Codec, Forgetful, Target, codec};
+use p402_core::door::Door;
 use p402_core::envelope::scan;
 use p402_core::id::RequestId;
 use p402_core::time::Timestamp;
@@ -34,21 +36,26 @@ fn ask() -> StreamAsk {
     }
 }
 
-/// The exchanges of a language: (file, its usage); empty where none were fetched.
-fn exchanges(language: &str) -> Vec<(PathBuf, Value)> {
+/// What was recorded of a language or a door; empty where nothing was fetched.
+fn recorded(name: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clients/.tapes");
-    let Ok(folder) = fs::read_dir(root.join(language)) else {
-        println!("no recorded {language} traffic here: `make tapes` fetches it");
+    let Ok(folder) = fs::read_dir(root.join(name)) else {
+        println!("no recorded {name} traffic here: `make tapes` fetches it");
         return Vec::new();
     };
     let paths = folder.map(|entry| entry.unwrap().path());
     let mut paths: Vec<PathBuf> =
         paths.filter(|path| path.extension().is_some_and(|end| end != "usage")).collect();
     paths.sort();
+    paths
+}
+
+/// The exchanges of a language: (file, its usage).
+fn exchanges(language: &str) -> Vec<(PathBuf, Value)> {
     let usage = |path: &Path| {
         serde_json::from_slice(&fs::read(path.with_extension("usage")).unwrap()).unwrap()
     };
-    paths.into_iter().map(|path| (path.clone(), usage(&path))).collect()
+    recorded(language).into_iter().map(|path| (path.clone(), usage(&path))).collect()
 }
 
 fn counts(usage: &Usage) -> Value {
@@ -57,8 +64,14 @@ fn counts(usage: &Usage) -> Value {
 }
 
 /// What a stream comes to: its frames, and its usage.
-fn streamed<'a>(codec: &dyn Codec, cuts: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Value) {
-    let mut stream = ChatStream::decoded(ask(), codec.decoder(&ask()));
+fn streamed<'a>(
+    codec: Option<&dyn Codec>,
+    cuts: impl Iterator<Item = &'a [u8]>,
+) -> (Vec<u8>, Value) {
+    let mut stream = match codec {
+        Some(codec) => ChatStream::decoded(ask(), codec.decoder(&ask())),
+        None => ChatStream::new(StreamAsk { usage_shape: UsageShape::OpenAi, ..ask() }),
+    };
     for bytes in cuts {
         stream.push(bytes).unwrap();
     }
@@ -68,15 +81,13 @@ fn streamed<'a>(codec: &dyn Codec, cuts: impl Iterator<Item = &'a [u8]>) -> (Vec
     (stream.take_output().unwrap_or_default(), usage.unwrap_or_default())
 }
 
-fn replay(language: &str, codec: &dyn Codec) {
+fn replay(language: &str, dialect: DialectName) {
+    let codec = codec(dialect);
     let (mut whole, mut streams) = (0, 0);
     for (path, usage) in exchanges(language) {
         let bytes = fs::read(&path).unwrap();
         if path.extension().is_some_and(|end| end == "json") {
-            let body = codec.read(&bytes, &ask()).unwrap().body;
-            let answer = read_answer(&body, &ask()).unwrap();
-            assert_eq!(counts(&answer.reported.unwrap().usage), usage, "{}", path.display());
-            returns(codec, &bytes, &body);
+            assert_eq!(read_whole(codec, &bytes), usage, "{}", path.display());
             whole += 1;
             continue;
         }
@@ -90,6 +101,17 @@ fn replay(language: &str, codec: &dyn Codec) {
         streams += 1;
     }
     println!("{language}: {whole} whole answers and {streams} streams, usage equal in all");
+}
+
+/// The usage of a whole answer, whose thoughts and calls can go back.
+fn read_whole(codec: Option<&dyn Codec>, bytes: &[u8]) -> Value {
+    let Some(codec) = codec else {
+        let ask = StreamAsk { usage_shape: UsageShape::OpenAi, ..ask() };
+        return counts(&read_answer(bytes, &ask).unwrap().reported.unwrap().usage);
+    };
+    let body = codec.read(bytes, &ask()).unwrap().body;
+    returns(codec, bytes, &body);
+    counts(&read_answer(&body, &ask()).unwrap().reported.unwrap().usage)
 }
 
 /// The next turn says the answer's thoughts and calls again, unchanged.
@@ -144,12 +166,50 @@ fn original_blocks(blocks: &Value) -> Vec<Value> {
     found
 }
 
+/// Every request that a real client made is told as a chat, but for what one provider alone does
+/// or keeps, which is refused by its name.
+fn enters(name: &str, door: Door, told_min: usize) {
+    let requests = recorded(name);
+    let (mut told, mut refused) = (0, 0);
+    for path in &requests {
+        match door.enter(&fs::read(path).unwrap()) {
+            Ok(entered) => {
+                let body = entered.unwrap().body;
+                let seen = scan(&body).unwrap();
+                assert!(Request::read(&body, &seen).is_ok(), "{}", path.display());
+                told += 1;
+            }
+            Err(unsaid) => {
+                assert!(unsaid.code.starts_with("unsupported_"), "{}: {unsaid:?}", path.display());
+                refused += 1;
+            }
+        }
+    }
+    println!("/{name}: {told} requests told as chats, {refused} refused by name");
+    assert!(requests.is_empty() || told >= told_min, "{told} requests told as chats");
+}
+
+#[test]
+fn recorded_openai_traffic() {
+    replay("openai", DialectName::OpenAi);
+}
+
 #[test]
 fn recorded_anthropic_traffic() {
-    replay("anthropic", codec(DialectName::Anthropic).unwrap());
+    replay("anthropic", DialectName::Anthropic);
 }
 
 #[test]
 fn recorded_bedrock_traffic() {
-    replay("bedrock", codec(DialectName::Bedrock).unwrap());
+    replay("bedrock", DialectName::Bedrock);
+}
+
+#[test]
+fn recorded_requests_of_messages() {
+    enters("messages", Door::Messages, 25);
+}
+
+#[test]
+fn recorded_requests_of_responses() {
+    enters("responses", Door::Responses, 131);
 }

@@ -72,6 +72,7 @@ pub fn facts(turn: &Turn, hold: &Reservation) -> Flags {
         .when(turn.scan.stream)
         .with(Flags::DEGRADED.when(hold.degraded()))
         .with(Flags::UNPRICED.when(unpriced))
+        .with(Flags::SHADOW.when(turn.shadow))
 }
 
 /// What a bill adds to the marks.

@@ -44,7 +44,9 @@ impl Gateway {
     pub fn cache_stats(&self, tenant: &str) -> Result<Vec<u8>, ApiError> {
         let answers = self.answers()?;
         let own = answers.fill_of(tenant);
-        let told = json!({"object": "cache", "entries": own.entries, "bytes": own.bytes});
+        let checks = self.node.checks.told(tenant);
+        let (entries, bytes) = (own.entries, own.bytes);
+        let told = json!({"object": "cache", "entries": entries, "bytes": bytes, "checks": checks});
         Ok(told.to_string().into_bytes())
     }
 

@@ -102,10 +102,12 @@ fn wire_request(
     } else if let Some(own) = &turn.passed {
         passing(turn, own, (offer, upstream), &mut headers)?
     } else {
+        // What the claim covers is the bound, where one must be and nobody set one.
+        let unbounded = offer.quirks.max_tokens_required && turn.scan.output_bound().is_none();
         let wish = UpstreamBody {
             model: &offer.upstream_id,
             stream_usage: turn.scan.stream,
-            output_cap: attempt.output_cap,
+            output_cap: attempt.output_cap.or(unbounded.then_some(attempt.output_bound)),
             effort: attempt.effort,
             quirks: &offer.quirks,
             told: told(turn, offer),

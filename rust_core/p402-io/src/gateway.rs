@@ -50,6 +50,8 @@ pub struct Call {
     pub received: Ticks,
     pub read_timeout_ms: Option<u64>,
     pub retry_count: u32,
+    /// The gateway's own, to check an answer of the cache.
+    pub shadow: bool,
 }
 
 /// The service: everything a front needs, cheap to clone.
@@ -153,9 +155,14 @@ impl Gateway {
         let (scan, options, wish) = Self::read(&call)?;
         let asked = Asked { id, now, call, in_use, scan, options, wish, told };
         let (looked, shelve) = match self.lookup(&asked).await? {
-            (world, Found::Hit(hit, plan)) => {
+            (world, Found::Hit(mut hit, plan)) => {
+                let doubt = hit.doubt.take();
                 let turn = Arc::new(self.turn(asked, (world, *plan, Looked::OFF))?);
-                return hit::serve(turn, &hit, outbox).await;
+                hit::serve(turn, &hit, outbox).await?;
+                if let Some(doubt) = doubt {
+                    self.node.checks.wonder(doubt);
+                }
+                return Ok(());
             }
             (_, Found::Missed(looked, shelve)) => (looked, shelve),
         };
@@ -260,6 +267,7 @@ impl Gateway {
             read_timeout_ms: call.read_timeout_ms,
             retry_count: call.retry_count,
             problem: call.problem,
+            shadow: call.shadow,
             in_use,
         })
     }
@@ -307,7 +315,8 @@ impl Gateway {
         }
         let mut head = refusal(error, id, settling.turn.problem);
         let own = headers(&settling, None, &[], None);
-        head.headers.extend(own.into_iter().filter(|(name, _)| *name == "x-p402-attempts"));
+        let told = ["x-p402-attempts", "x-p402-cache"];
+        head.headers.extend(own.into_iter().filter(|(name, _)| told.contains(name)));
         guard_headers(&settling, &mut head.headers);
         outbox.head(head);
     }

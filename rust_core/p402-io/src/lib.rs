@@ -21,6 +21,7 @@ pub mod thoughts;
 pub mod transport;
 pub mod upstream;
 
+pub mod checks;
 pub mod emit;
 pub mod flights;
 pub mod holds;
@@ -76,3 +77,4 @@ pub mod gateway;
 
 pub mod control;
 pub mod rehearsal;
+pub mod shadow;

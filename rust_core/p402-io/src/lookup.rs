@@ -1,6 +1,7 @@
 //! Asks the node's answers before anything is planned: same bytes, same question, same meaning.
 //! Does not serve what it finds (hit.rs). Whatever is late, full or away is a miss, never an error.
 
+use crate::checks::{Doubt, Kind, Length};
 use crate::embed::EmbedError;
 use crate::flights::Joined;
 use crate::looked::{Looked, Shelve};
@@ -8,6 +9,7 @@ use crate::node::Node;
 use crate::store::StoreError;
 use crate::store::answers::Answers;
 use crate::world::World;
+use p402_core::cache::bound;
 use p402_core::cache::index::{Candidate, Wish as Nearest};
 use p402_core::cache::judge::{judge, versions};
 use p402_core::cache::kept::Kept;
@@ -51,6 +53,8 @@ pub struct Hit {
     pub offer: usize,
     /// Of the question it was asked for, where it is another one.
     pub near: Option<Near>,
+    /// It is one of those that are checked.
+    pub doubt: Option<Doubt>,
 }
 
 /// How near a question was, and what the verifier gave the pair.
@@ -103,12 +107,14 @@ pub async fn look(question: &Question<'_>) -> Result<Found, ApiError> {
     let (hit, looked, leader) = search.run().await;
     let meter = &home.answers.meter;
     meter.took(question.node.clock.now().ticks.since(question.now.ticks));
-    if let Some((tier, (entry, kept, offer), near)) = hit {
+    if let Some((tier, (entry, kept, offer), by)) = hit {
+        let (near, doubt) = by.unzip();
         meter.hit(tier);
         home.answers.hit(entry.id, question.now.utc);
         let asked = key.asked.as_ref().filter(|_| near.is_some());
         let asked = asked.map(|(text, _)| Arc::from(&**text));
-        let hit = Hit { tier, entry, kept, asked, offer, near };
+        let doubt = doubt.flatten();
+        let hit = Hit { tier, entry, kept, asked, offer, near, doubt };
         return Ok(Found::Hit(Box::new(hit), Box::new(sought.into_plan())));
     }
     if let Some(miss) = looked.miss {
@@ -121,7 +127,9 @@ pub async fn look(question: &Question<'_>) -> Result<Found, ApiError> {
 
 /// An entry that passed the comparison, what it holds, and the offer that gave it.
 type Fit = (Entry, Kept, usize);
-type Outcome = (Option<(Tier, Fit, Option<Near>)>, Looked, Option<crate::flights::Leader>);
+/// How near it is, and what is to be checked of it.
+type By = (Near, Option<Doubt>);
+type Outcome = (Option<(Tier, Fit, Option<By>)>, Looked, Option<crate::flights::Leader>);
 
 impl Search<'_> {
     async fn run(&self) -> Outcome {
@@ -148,20 +156,23 @@ impl Search<'_> {
         }
         let near = tokio::time::timeout(DEADLINE, self.near()).await;
         match near.unwrap_or(Err((Miss::Deadline, None))) {
-            Ok((fit, near)) => (Some((Tier::Semantic, fit, Some(near))), Looked::OFF, None),
+            Ok((fit, by)) => (Some((Tier::Semantic, fit, Some(by))), Looked::OFF, None),
             Err((miss, similarity)) => (None, Looked::missed(miss, similarity), leader),
         }
     }
 
     /// The same bytes, or the same question in another spelling.
     async fn same(&self) -> Option<(Tier, Fit)> {
-        let (tier, id) = self.answers.find(self.key, self.now())?;
+        let (tier, id) = match self.answers.find(self.key, self.now()) {
+            Some(found) => found,
+            None => self.answers.recall(self.question.ask.tenant, self.key).await?,
+        };
         let entries = self.fetch(&[id]).await.ok()?;
         Some((tier, self.fit(entries.into_iter().next()?)?))
     }
 
     /// The same meaning: near enough, and nothing speaks against it.
-    async fn near(&self) -> Result<(Fit, Near), (Miss, Option<f32>)> {
+    async fn near(&self) -> Result<(Fit, By), (Miss, Option<f32>)> {
         let missed = |miss| Err((miss, None));
         let Some((text, _)) = &self.key.asked else { return missed(Miss::Empty) };
         let Some(view) = self.answers.view(&self.key.scope) else { return missed(Miss::Empty) };
@@ -185,7 +196,7 @@ impl Search<'_> {
         &self,
         text: &str,
         candidates: &[Candidate],
-    ) -> Result<(Fit, Near), (Miss, Option<f32>)> {
+    ) -> Result<(Fit, By), (Miss, Option<f32>)> {
         let Some(first) = candidates.first() else { return Err((Miss::Similarity, None)) };
         let similarity = Some(first.cosine);
         let ids: Vec<u64> = candidates.iter().map(|candidate| candidate.id).collect();
@@ -200,7 +211,16 @@ impl Search<'_> {
             match judge(&asked, &Reading::of(kept), candidate.cosine) {
                 Ok(passed) => {
                     let near = Near { similarity: candidate.cosine, score: passed.score };
-                    return Ok((fit, near));
+                    match self.promised(text, &fit, near) {
+                        Ok(doubt) => return Ok((fit, (near, doubt))),
+                        Err(_) if candidate != first => {}
+                        Err(doubt) => {
+                            why = Miss::Verifier;
+                            if let Some(doubt) = doubt {
+                                self.question.node.checks.wonder(doubt);
+                            }
+                        }
+                    }
                 }
                 // The nearest one's reason is the one to tell.
                 Err(miss) if candidate == first => why = miss,
@@ -208,6 +228,33 @@ impl Search<'_> {
             }
         }
         Err((why, similarity))
+    }
+
+    /// Whether the tenant's promise lets a pair be served that passed, and what is to be checked
+    /// of it: of what is served a share, of what the next looser place would serve the same.
+    fn promised(
+        &self,
+        text: &str,
+        (_, kept, _): &Fit,
+        near: Near,
+    ) -> Result<Option<Doubt>, Option<Doubt>> {
+        let (node, ask) = (self.question.node, &self.question.ask);
+        let promise = &self.question.world.tenant(ask.tenant).cache.promise;
+        let place = near.score.and_then(bound::place);
+        let (Some(_), Some(place)) = (promise.delta, place) else { return Ok(None) };
+        let length = Length::of(text);
+        let kind = Kind { tenant: ask.tenant.into(), mode: self.sought.mode(), length };
+        let (served, tried) = node.checks.places(&kind);
+        let drawn = place <= tried && bound::sampled(ask.request.bits(), promise.rate);
+        let doubt = drawn.then(|| Doubt {
+            kind,
+            place,
+            body: ask.body.to_vec(),
+            question: text.to_owned(),
+            offer: format!("{}/{}", kept.provider, kept.model),
+            told: kept.content.clone(),
+        });
+        if place <= served { Ok(doubt) } else { Err(doubt) }
     }
 
     /// The entries as they are now, where they are still what the index says of them.

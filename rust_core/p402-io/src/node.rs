@@ -1,6 +1,7 @@
 //! Is one gateway process: the world of the moment, what moves between requests, and its life.
 //! Does not serve a request (gateway.rs).
 
+use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::desk::Desk;
 use crate::embed::Embedder;
@@ -80,6 +81,8 @@ pub struct Node {
     pub embedder: OnceLock<Box<dyn Embedder>>,
     /// Equal requests that wait for one of them.
     pub flights: Arc<Flights>,
+    /// Hits that are checked, and what that has shown.
+    pub checks: Checks,
     /// Answers that are being stored.
     pub keeping: Arc<Semaphore>,
     /// Those of them that use the encoder: most of it is for lookups.
@@ -135,6 +138,7 @@ impl Node {
             drains,
             embedder: OnceLock::new(),
             flights: Arc::default(),
+            checks: Checks::default(),
             keeping: Arc::new(Semaphore::new(KEEPING_MAX)),
             embedding: Semaphore::new(EMBEDDING_MAX),
             in_flight: AtomicUsize::new(0),

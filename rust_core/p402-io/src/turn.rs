@@ -57,6 +57,8 @@ pub struct Turn {
     pub retry_count: u32,
     /// The client accepts `application/problem+json`.
     pub problem: bool,
+    /// Nobody asked: it checks an answer of the cache.
+    pub shadow: bool,
     /// Its idempotency key is taken for as long as it runs.
     pub in_use: Option<InUse>,
 }

@@ -314,8 +314,9 @@ async fn a_leader_that_fails_leaves_each_to_go_on_alone() {
     tokio::task::yield_now().await;
     body["p402"]["mode"] = json!("cost");
     let second = stage::start(&stage, &body);
-    let (first, second) = (head(&first).await.status, head(&second).await.status);
-    assert_eq!((first, second), (502, 200));
+    let (first, second) = (head(&first).await, head(&second).await);
+    assert_eq!((first.status, second.status), (502, 200));
+    assert_eq!(named(&first.headers, "x-p402-cache"), "miss");
 }
 
 /// A store that remembers what it was asked.

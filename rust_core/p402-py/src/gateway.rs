@@ -89,6 +89,7 @@ impl PyGateway {
         if lane.is_none() {
             let started = Lane::start()?;
             started.handle.spawn(Arc::clone(&self.gateway.node).tend());
+            started.handle.spawn(self.gateway.clone().check_hits());
             *lane = Some(started);
         }
         Ok(self.wakeups.fd())
@@ -246,6 +247,7 @@ pub fn call(
         received: p402_core::time::Ticks::from_micros(received),
         read_timeout_ms: None,
         retry_count: 0,
+        shadow: false,
     };
     for pair in headers.iter() {
         let pair = pair.cast::<PyTuple>()?;

@@ -143,6 +143,26 @@ await check('.stream(), parsed', async () => {
   const runner = helper(client).stream({ ...ASK, response_format: zodResponseFormat(Weather, 'weather') });
   Weather.parse((await runner.finalChatCompletion()).choices[0].message.parsed);
 });
+await check('a hit, whole and streamed', async () => {
+  const messages = [{ role: 'user', content: `Name three rivers of ${SDK.version}` }];
+  const ask = { messages, p402: { cache: true } };
+  const first = await create(ask);
+  assert.equal(first.p402_metadata.cached, false);
+  let again = first;
+  for (let asked = 0; asked < 500 && !again.p402_metadata.cached; asked += 1) {
+    again = await create(ask);
+  }
+  assert.deepEqual([again.p402_metadata.cached, again.p402_metadata.cost_usd], [true, 0]);
+  assert.deepEqual(again.choices[0].message, first.choices[0].message);
+  assert.deepEqual([again.usage.total_tokens, again.usage.cost], [first.usage.total_tokens, 0]);
+  assert.notEqual(again.id, first.id);
+  const { data, response } = await client.chat.completions
+    .create({ ...ASK, ...ask, stream: true }).withResponse();
+  assert.equal(response.headers.get('x-p402-cache'), 'exact');
+  const seen = await collected(data);
+  assert.deepEqual([seen.text, seen.finish], [TEXT, 'stop']);
+  assert.equal(seen.found.at(-1).cached, true);
+});
 await check('toReadableStream', async () => {
   const stream = await create({ stream: true });
   const lines = (await new Response(stream.toReadableStream()).text()).trim().split('\n');

@@ -43,6 +43,8 @@ pub struct Wish<'a> {
 const LANES: usize = 8;
 /// After so many words most entries have differed too often already.
 const FIRST: usize = 4;
+/// Chunks that are read side by side: while the memory fetches of one, the others are counted.
+const STREAMS: usize = 4;
 
 type Block<const N: usize> = [[u64; LANES]; N];
 
@@ -92,13 +94,13 @@ impl Partition {
         }
         if let Some(chunk) = self.chunks.last_mut().map(Arc::make_mut) {
             if chunk.marks.len().is_multiple_of(LANES) {
-                chunk.first.push(Block::default());
-                chunk.rest.push(Block::default());
+                push(&mut chunk.first, Block::default());
+                push(&mut chunk.rest, Block::default());
             }
             chunk.sign(chunk.marks.len(), &vector.signs);
-            chunk.values.push(vector.values);
-            chunk.lengths.push(vector.length());
-            chunk.marks.push(mark);
+            push(&mut chunk.values, vector.values);
+            push(&mut chunk.lengths, vector.length());
+            push(&mut chunk.marks, mark);
             self.places.insert(mark.id, place);
         }
     }
@@ -158,12 +160,20 @@ impl Chunk {
     }
 }
 
+/// Most scopes hold one question: room is made for one, then for twice as many.
+fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len().max(1));
+    }
+    list.push(item);
+}
+
 impl View {
     /// The best live entries at or above the threshold, nearest first; ties go to the older id.
     pub fn nearest(&self, wish: &Wish<'_>) -> Vec<Candidate> {
         let mut best = Vec::with_capacity(BEST_MAX + 1);
-        for chunk in &self.chunks {
-            scan(chunk, wish, &mut best);
+        for chunks in self.chunks.chunks(STREAMS) {
+            scan(chunks, wish, &mut best);
         }
         best
     }
@@ -175,17 +185,22 @@ impl View {
     "x86_64+avx2+popcnt",
     "x86_64+popcnt"
 ))]
-fn scan(chunk: &Chunk, wish: &Wish<'_>, best: &mut Vec<Candidate>) {
+fn scan(chunks: &[Arc<Chunk>], wish: &Wish<'_>, best: &mut Vec<Candidate>) {
     let (first, rest) = wish.vector.signs.split_at(FIRST);
-    for (number, (block, other)) in chunk.first.iter().zip(&chunk.rest).enumerate() {
-        let mut apart = [0; LANES];
-        differ(&mut apart, block, first);
-        if apart.iter().all(|apart| *apart > RADIUS) {
-            continue;
-        }
-        differ(&mut apart, other, rest);
-        for (lane, _) in apart.iter().enumerate().filter(|(_, apart)| **apart <= RADIUS) {
-            look(chunk, number * LANES + lane, wish, best);
+    let blocks = chunks.iter().map(|chunk| chunk.first.len()).max().unwrap_or_default();
+    for number in 0..blocks {
+        for chunk in chunks {
+            let Some(block) = chunk.first.get(number) else { continue };
+            let mut apart = [0; LANES];
+            differ(&mut apart, block, first);
+            if apart.iter().all(|apart| *apart > RADIUS) {
+                continue;
+            }
+            let Some(other) = chunk.rest.get(number) else { continue };
+            differ(&mut apart, other, rest);
+            for (lane, _) in apart.iter().enumerate().filter(|(_, apart)| **apart <= RADIUS) {
+                look(chunk, number * LANES + lane, wish, best);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod judge;
 pub mod kept;
 pub mod key;
 pub mod policy;
+pub mod promise;
 pub mod quota;
 pub mod rules;
 pub mod shelf;

@@ -3,6 +3,7 @@
 
 use super::key::Share;
 use super::policy::{self, THRESHOLD, TTL_DEFAULT_S};
+use super::promise::Promise;
 use super::shelf::{self, Bounds};
 use super::wish::{SECONDS_MAX, Sharing, Wish, WishError, invalid};
 use crate::config::Cache;
@@ -33,6 +34,7 @@ pub struct Rules {
     pub slow_as_original: bool,
     /// What feedback calls wrong is kept with its words.
     pub keep_pairs: bool,
+    pub promise: Promise,
 }
 
 /// Which key is wrong, and why.
@@ -87,6 +89,7 @@ impl Default for Rules {
             stores_per_hour: STORES_PER_HOUR,
             slow_as_original: false,
             keep_pairs: false,
+            promise: Promise::default(),
         }
     }
 }
@@ -129,6 +132,7 @@ impl Rules {
         }
         put(&mut self.stores_per_hour, written.stores_per_hour);
         put(&mut self.keep_pairs, written.keep_pairs);
+        self.promise = self.promise.with(written).map_err(|(key, why)| wrong(key, why))?;
         match written.timing.as_deref() {
             None => {}
             Some("quick") => self.slow_as_original = false,

@@ -80,11 +80,10 @@ fn set_switch(quirks: &mut Quirks, name: &str, value: &str) -> bool {
         "max_tokens_required" => quirks.max_tokens_required = on,
         "roles_alternate" => quirks.roles_alternate = on,
         "no_tools" => quirks.no_tools = on,
-        "model_is_deployment" => quirks.model_is_deployment = on,
-        "backend_suffix" => quirks.backend_suffix = on,
         "reported_cost" => quirks.reported_cost = on,
-        // The decoder reads errors inside a stream and skips comments whoever sends them.
-        "error_in_stream" | "sse_comments" => {}
+        // The decoder reads errors inside a stream and skips comments whoever sends them; what an
+        // upstream calls a model, its deployment or backend, is the offer's own id.
+        "error_in_stream" | "sse_comments" | "model_is_deployment" | "backend_suffix" => {}
         _ => return false,
     }
     true

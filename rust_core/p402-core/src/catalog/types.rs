@@ -88,6 +88,7 @@ pub struct Quirks {
     pub stream_usage: StreamUsage,
     pub usage_shape: UsageShape,
     pub reasoning_control: ReasoningControl,
+    /// Calls are taken back with the thoughts before them alone.
     pub echo_reasoning: bool,
     pub tool_choice: ToolChoiceSupport,
     pub tool_id_alnum9: bool,
@@ -95,11 +96,11 @@ pub struct Quirks {
     pub temperature_max_tenths: Option<u8>,
     /// `random_seed` instead of `seed`.
     pub random_seed: bool,
+    /// A request without an output bound is refused.
     pub max_tokens_required: bool,
+    /// Two messages of one role in a row are refused.
     pub roles_alternate: bool,
     pub no_tools: bool,
-    pub model_is_deployment: bool,
-    pub backend_suffix: bool,
     pub affinity_header: Option<Box<str>>,
     pub reported_cost: bool,
 }

@@ -6,6 +6,7 @@ mod cursor;
 mod edits;
 mod error;
 mod fields;
+mod history;
 mod ids;
 mod link;
 mod messages;

@@ -2,6 +2,7 @@
 //! Does not translate to another language (dialect/) and does not choose model, cap or effort.
 
 use super::edits::{Edits, elements, inner, quoted};
+use super::history;
 use super::types::{Bound, Scan, Span, ToolChoice};
 use crate::catalog::{Effort, Quirks, ReasoningControl, StreamUsage, ToolChoiceSupport};
 
@@ -92,12 +93,17 @@ pub fn upstream_body(body: &[u8], scan: &Scan, to: &UpstreamBody<'_>) -> (Vec<u8
     if to.quirks.tool_id_alnum9 {
         super::ids::shorten(body, scan, &mut draft.edits);
     }
+    if to.quirks.echo_reasoning {
+        history::echo(body, scan, &mut draft.edits);
+    }
     if !to.quirks.developer_role {
         for role in &scan.developer_roles {
             draft.edits.replace(*role, *b"\"system\"");
         }
     }
-    (draft.edits.apply(), draft.dropped)
+    let told = draft.edits.apply();
+    let told = if to.quirks.roles_alternate { history::alternate(told) } else { told };
+    (told, draft.dropped)
 }
 
 impl Draft<'_> {

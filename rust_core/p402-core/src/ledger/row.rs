@@ -146,8 +146,11 @@ impl Flags {
     /// `direct` is the price of the model that the client named, not of the served one.
     pub const DIRECT_REQUESTED: Self = Self(1 << 9);
 
+    /// Nobody asked: it checked an answer of the cache.
+    pub const SHADOW: Self = Self(1 << 10);
+
     /// Every one of them, in the order of the bits.
-    pub const NAMES: [(Self, &'static str); 10] = [
+    pub const NAMES: [(Self, &'static str); 11] = [
         (Self::ESTIMATED, "estimated"),
         (Self::DISCONNECTED, "disconnected"),
         (Self::DEGRADED, "degraded"),
@@ -158,6 +161,7 @@ impl Flags {
         (Self::CACHED, "cached"),
         (Self::STREAM, "stream"),
         (Self::DIRECT_REQUESTED, "direct_requested"),
+        (Self::SHADOW, "shadow"),
     ];
 
     pub const fn from_bits(bits: u16) -> Self {

@@ -105,6 +105,16 @@ impl Answers {
         shelf.find(canonical, now).map(|id| (Tier::Canonical, id))
     }
 
+    /// The same of one tenant's, while this node has not heard yet of all that others keep: asked
+    /// of their home. Nothing where it has, or where that home does not answer.
+    pub async fn recall(&self, tenant: &str, key: &Key) -> Option<(Tier, u64)> {
+        let record = self.record.as_ref().filter(|record| record.is_behind())?;
+        let canonical = key.asked.as_ref().map_or(&key.exact, |(_, canonical)| canonical);
+        let found = record.named(tenant, [&key.exact, canonical]).await.ok()?;
+        let tiers = [Tier::Exact, Tier::Canonical].into_iter();
+        tiers.zip(found).find_map(|(tier, id)| Some((tier, id?)))
+    }
+
     /// The vectors of a scope; none where there is nothing to search.
     pub fn view(&self, scope: &Digest) -> Option<View> {
         self.shelf.lock().view(scope)

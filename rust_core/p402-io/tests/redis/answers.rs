@@ -8,6 +8,7 @@ use p402_core::cache::key::{Digest, Key};
 use p402_core::cache::policy::Unstored;
 use p402_core::cache::shelf::{Bounds, Entry};
 use p402_core::cache::similarity::Vector;
+use p402_core::cache::verdict::Tier;
 use p402_core::time::Timestamp;
 use p402_io::clock::{Clock, SystemClock};
 use p402_io::embed::Hashed;
@@ -189,6 +190,64 @@ async fn an_index_that_is_wrong_costs_a_miss_and_mends_itself() {
     assert!(got(&answers, &kept, at).await.is_none());
     assert!(answers.find(&key(&kept), at).is_none());
     assert_eq!(answers.meter.to_json()["purged"], 0);
+}
+
+/// A node that has heard of nothing yet, as while it looks at what is there.
+#[tokio::test]
+async fn the_same_question_is_found_before_the_index_is_whole() {
+    let mut server = Server::start();
+    let url = format!("redis://127.0.0.1:{}", server.port());
+    let one = Answers::new(ROOMY, None).recorded(record(&url, 1 << 30));
+    let deaf = Answers::new(ROOMY, None).recorded(record(&url, 1 << 30));
+    let at = now();
+    let kept = entry(&one, "acme", 1, at);
+    one.keep(&kept, BROUGHT, at).await.unwrap();
+    assert_eq!(deaf.find(&key(&kept), at), None);
+    assert_eq!(deaf.recall("acme", &key(&kept)).await, Some((Tier::Exact, kept.id)));
+    let spelt = Key { exact: digest(8, 8), ..key(&kept) };
+    assert_eq!(deaf.recall("acme", &spelt).await, Some((Tier::Canonical, kept.id)));
+    assert_eq!(deaf.recall("other", &key(&kept)).await, None);
+    // Whoever has looked at everything asks nobody.
+    let whole = node(&server, 1 << 30);
+    until("it has looked", async || whole.find(&key(&kept), at).is_some()).await;
+    until("it knows", async || whole.recall("acme", &key(&kept)).await.is_none()).await;
+    server.kill();
+    assert_eq!(deaf.recall("acme", &key(&kept)).await, None);
+}
+
+/// What a node is told of an entry is cut off its log before it can be read.
+#[tokio::test]
+async fn a_gap_in_the_log_is_seen_and_everything_is_looked_at_again() {
+    let server = Server::start();
+    let url = format!("redis://127.0.0.1:{}", server.port());
+    let alone = Answers::new(ROOMY, None).recorded(record(&url, 1 << 30));
+    let at = now();
+    let (first, hidden) = (entry(&alone, "acme", 1, at), entry(&alone, "acme", 2, at));
+    alone.keep(&first, BROUGHT, at).await.unwrap();
+    alone.keep(&hidden, BROUGHT, at).await.unwrap();
+    let mut connection = server.connect();
+    let one = |pattern: &str, connection: &mut redis::Connection| -> String {
+        let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(connection).unwrap();
+        keys.into_iter().next().unwrap()
+    };
+    let log = one("p402:{c*}:log", &mut connection);
+    let place = one(&format!("p402:{{c*}}:*:e:{:016x}", hidden.id), &mut connection);
+    let packed: Vec<u8> = redis::cmd("GET").arg(&place).query(&mut connection).unwrap();
+    let _: () = redis::cmd("DEL").arg(&place).query(&mut connection).unwrap();
+    let late = node(&server, 1 << 30);
+    until("it has looked", async || got(&late, &first, at).await.is_some()).await;
+    // One more, so that it is known to read its log by now.
+    let third = entry(&alone, "acme", 3, at);
+    alone.keep(&third, BROUGHT, at).await.unwrap();
+    until("it reads on", async || late.find(&key(&third), at).is_some()).await;
+    let mut at_once = redis::pipe();
+    at_once.atomic().cmd("SET").arg(&place).arg(packed).ignore();
+    for number in 0..400 {
+        at_once.cmd("XADD").arg(&log).arg("*").arg("x").arg(number).ignore();
+    }
+    at_once.cmd("XTRIM").arg(&log).arg("MAXLEN").arg(300).ignore();
+    let () = at_once.query(&mut connection).unwrap();
+    until("it has looked again", async || got(&late, &hidden, at).await.is_some()).await;
 }
 
 #[tokio::test]

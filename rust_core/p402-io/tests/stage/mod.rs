@@ -191,6 +191,7 @@ pub fn start_of(tenant: &str, gateway: &Gateway, body: &Value) -> Arc<Outbox> {
         problem: false,
         read_timeout_ms: None,
         retry_count: 0,
+        shadow: false,
     };
     tokio::spawn(gateway.clone().serve(call, Arc::clone(&outbox)));
     outbox

@@ -13,10 +13,10 @@ pub(super) fn whole(completion: &[u8], shows_thoughts: bool) -> Vec<u8> {
     let (ending, gathered) = (Ending::of(&top), Gathered::of(&top));
     let mut parts: Vec<Vec<u8>> = Vec::new();
     if shows_thoughts && !gathered.reasoning.is_empty() {
-        parts.push(text(&quoted(&gathered.reasoning), true));
+        parts.push(written(&gathered.reasoning, true));
     }
     let said = [&gathered.text, &gathered.refusal].into_iter().filter(|text| !text.is_empty());
-    parts.extend(said.map(|said| text(&quoted(said), false)));
+    parts.extend(said.map(|said| written(said, false)));
     parts.extend(gathered.calls.iter().map(call));
     response(&ending, &parts, true)
 }
@@ -43,6 +43,15 @@ pub(super) fn response(ending: &Ending, parts: &[Vec<u8>], last: bool) -> Vec<u8
     response.write()
 }
 
+/// What stands before and after the one part of a piece that is not the last.
+pub(super) fn around(ending: &Ending) -> (Vec<u8>, Vec<u8>) {
+    const PARTS: &[u8] = b"\"parts\":[";
+    let mut before = response(ending, &[], false);
+    let at = before.windows(PARTS.len()).position(|some| some == PARTS);
+    let after = before.split_off(at.map_or(0, |at| at + PARTS.len()));
+    (before, after)
+}
+
 /// Google's word for the end of an answer.
 fn end(finish: &str) -> &'static str {
     match finish {
@@ -66,10 +75,17 @@ fn usage(usage: &Usage) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A part that is text, by its JSON.
-pub(super) fn text(json: &[u8], is_thought: bool) -> Vec<u8> {
-    let mark: &[u8] = if is_thought { b",\"thought\":true}" } else { b"}" };
-    [b"{\"text\":", json, mark].concat()
+/// Writes a part that is text, by its JSON.
+pub(super) fn text(out: &mut Vec<u8>, json: &[u8], is_thought: bool) {
+    out.extend_from_slice(b"{\"text\":");
+    out.extend_from_slice(json);
+    out.extend_from_slice(if is_thought { b",\"thought\":true}" } else { b"}" });
+}
+
+fn written(said: &str, is_thought: bool) -> Vec<u8> {
+    let mut part = Vec::new();
+    text(&mut part, &quoted(said), is_thought);
+    part
 }
 
 /// A whole call, with the signature its maker wants back.

@@ -1,7 +1,7 @@
 //! Decides how a chat's chunks become pieces of a generateContent answer.
 //! Does not hold text back; a call leaves whole, for Google's clients know no half ones.
 
-use super::answer::{call, response, text, whole};
+use super::answer::{around, call, response, text, whole};
 use super::failed;
 use crate::dialect::wire::object::Object;
 use crate::door::ending::Ending;
@@ -17,32 +17,36 @@ const BROKEN: u16 = 502;
 pub(super) struct Events {
     out: Vec<u8>,
     shows_thoughts: bool,
-    /// What names each piece: known once the stream has begun.
-    known: Ending,
+    /// What stands before and after the part of each piece: known once the stream has begun.
+    around: (Vec<u8>, Vec<u8>),
     calls: Gathered,
 }
 
 impl Events {
     pub(super) fn new(shows_thoughts: bool) -> Self {
-        let (known, calls) = (Ending::default(), Gathered::default());
-        Self { out: Vec::new(), shows_thoughts, known, calls }
+        let calls = Gathered::default();
+        Self { out: Vec::new(), shows_thoughts, around: Default::default(), calls }
     }
 
     fn event(&mut self, json: &[u8]) {
-        for piece in [b"data: ".as_slice(), json, b"\n\n"] {
-            self.out.extend_from_slice(piece);
-        }
+        self.out.extend_from_slice(b"data: ");
+        self.out.extend_from_slice(json);
+        self.out.extend_from_slice(b"\n\n");
     }
 
-    fn piece(&mut self, part: Vec<u8>) {
-        let json = response(&self.known, &[part], false);
-        self.event(&json);
+    fn piece(&mut self, json: &[u8], is_thought: bool) {
+        let (before, after) = &self.around;
+        self.out.extend_from_slice(b"data: ");
+        self.out.extend_from_slice(before);
+        text(&mut self.out, json, is_thought);
+        self.out.extend_from_slice(after);
+        self.out.extend_from_slice(b"\n\n");
     }
 }
 
 impl Listen for Events {
     fn text(&mut self, json: &[u8]) {
-        self.piece(text(json, false));
+        self.piece(json, false);
     }
 
     fn refusal(&mut self, json: &[u8]) {
@@ -51,7 +55,7 @@ impl Listen for Events {
 
     fn reasoning(&mut self, json: &[u8]) {
         if self.shows_thoughts {
-            self.piece(text(json, true));
+            self.piece(json, true);
         }
     }
 
@@ -73,7 +77,7 @@ impl Listen for Events {
 
 impl Tell for Events {
     fn begin(&mut self, ending: &Ending) {
-        self.known = ending.clone();
+        self.around = around(ending);
     }
 
     fn end(&mut self, ending: &Ending) {

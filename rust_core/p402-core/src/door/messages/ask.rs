@@ -6,12 +6,15 @@ use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::Object;
 use crate::dialect::{Dropped, Unsaid};
 use crate::door::written::{Function, Tool, json};
-use crate::door::{effort, missing, read};
+use crate::door::{effort, missing, mistyped, read};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::borrow::Cow;
 use std::hash::Hasher;
+
+/// A conversation that the server keeps.
+pub(super) const THREAD: &str = "thread";
 
 /// What OpenAI takes as a user.
 const USER_BYTES_MAX: usize = 64;
@@ -20,8 +23,8 @@ const USER_BYTES_MAX: usize = 64;
 struct Definition<'a> {
     #[serde(rename = "type", borrow, default)]
     kind: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    name: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     description: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
@@ -75,6 +78,11 @@ pub(super) fn chat(top: &Object<'_>) -> Result<(Vec<u8>, Vec<String>), Unsaid> {
             return Err(missing(name));
         }
     }
+    // A thread's next request leaves out what the server is to remember.
+    if top.present(THREAD).is_some() {
+        let text = "this gateway keeps no threads: send the whole history";
+        return Err(Unsaid::parameter(THREAD, text));
+    }
     let mut chat = Object::default();
     let mut dropped = Dropped::default();
     for (name, value) in top.iter().filter(|(_, value)| *value != b"null") {
@@ -121,12 +129,13 @@ fn tools(value: &[u8]) -> Result<Vec<u8>, Unsaid> {
     let definitions: Vec<Definition<'_>> = read("tools", value)?;
     let mut tools = Vec::with_capacity(definitions.len());
     for definition in definitions {
-        if definition.kind.as_deref().is_some_and(|kind| kind != "custom") {
-            let text = format!("the tool {:?} runs at one provider alone", definition.name);
+        if let Some(kind) = definition.kind.filter(|kind| kind != "custom") {
+            let name = definition.name.unwrap_or(kind);
+            let text = format!("the tool {name:?} runs at one provider alone");
             return Err(Unsaid::parameter("tools", &text));
         }
         let function = Function {
-            name: definition.name,
+            name: definition.name.ok_or_else(|| mistyped("tools"))?,
             description: definition.description,
             parameters: definition.input_schema,
             strict: definition.strict,

@@ -26,7 +26,7 @@ struct Block<'a> {
     #[serde(borrow, default)]
     text: Cow<'a, str>,
     #[serde(borrow, default)]
-    source: Option<Source<'a>>,
+    source: Option<&'a RawValue>,
     #[serde(borrow, default)]
     title: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
@@ -52,7 +52,7 @@ struct Block<'a> {
 
 #[derive(Default, Deserialize)]
 struct Source<'a> {
-    #[serde(rename = "type", borrow)]
+    #[serde(rename = "type", borrow, default)]
     kind: Cow<'a, str>,
     #[serde(borrow, default)]
     media_type: Cow<'a, str>,
@@ -60,6 +60,8 @@ struct Source<'a> {
     data: Cow<'a, str>,
     #[serde(borrow, default)]
     url: Cow<'a, str>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
 }
 
 /// A thought as this gateway takes it back.
@@ -191,29 +193,55 @@ fn assistant<'a>(
 fn parts(blocks: Vec<Block<'_>>) -> Result<Vec<Part<'_>>, Unsaid> {
     let mut parts = Vec::with_capacity(blocks.len());
     for block in blocks {
-        let cache_control = block.cache_control;
-        match (&*block.kind, block.source) {
-            ("text", _) if block.text.is_empty() => {}
-            ("text", _) => parts.push(Part::Text { text: block.text, cache_control }),
-            ("image", Some(source)) => {
-                let image_url = Image { url: address(source)?, detail: None };
-                parts.push(Part::ImageUrl { image_url, cache_control });
-            }
-            ("document", Some(source)) if source.kind == "text" => {
-                parts.push(Part::Text { text: source.data, cache_control });
-            }
-            ("document", Some(source)) if source.kind == "base64" => {
-                let file_data = address(source)?.into_owned();
-                let file = File { filename: block.title, file_data };
-                parts.push(Part::File { file, cache_control });
-            }
-            (kind, _) => {
-                let text = format!("a block of the type {kind:?} cannot be told to every provider");
-                return Err(Unsaid::content("messages", &text));
-            }
+        if block.kind != "text" {
+            parts.push(shown(block)?);
+        } else if !block.text.is_empty() {
+            parts.push(Part::Text { text: block.text, cache_control: block.cache_control });
         }
     }
     Ok(parts)
+}
+
+/// A block that is more than text.
+fn shown(block: Block<'_>) -> Result<Part<'_>, Unsaid> {
+    let cache_control = block.cache_control;
+    let source = block.source.map_or("{}", RawValue::get).as_bytes();
+    if block.kind == "search_result" {
+        return Ok(Part::Text { text: found(&block, source)?.into(), cache_control });
+    }
+    let source: Source<'_> = read("messages", source)?;
+    Ok(match (&*block.kind, &*source.kind) {
+        ("image", _) => {
+            let image_url = Image { url: address(source)?, detail: None };
+            Part::ImageUrl { image_url, cache_control }
+        }
+        ("document", "text") => Part::Text { text: source.data, cache_control },
+        ("document", "content") => {
+            Part::Text { text: words(source.content)?.into(), cache_control }
+        }
+        ("document", "base64") => {
+            let file_data = address(source)?.into_owned();
+            Part::File { file: File { filename: block.title, file_data }, cache_control }
+        }
+        (kind, _) => {
+            let text = format!("a block of the type {kind:?} cannot be told to every provider");
+            return Err(Unsaid::content("messages", &text));
+        }
+    })
+}
+
+/// What a search found, as a model reads it: title, where, and the words.
+fn found(block: &Block<'_>, source: &[u8]) -> Result<String, Unsaid> {
+    let address: Cow<'_, str> = read("messages", source)?;
+    let title = block.title.as_deref().unwrap_or_default();
+    Ok(format!("{title}\n{address}\n{}", words(block.content)?))
+}
+
+/// The texts of a content, a line each.
+fn words(content: Option<&RawValue>) -> Result<String, Unsaid> {
+    let blocks = blocks("messages", content.map_or("[]", RawValue::get).as_bytes())?;
+    let texts: Vec<&str> = blocks.iter().map(|block| &*block.text).collect();
+    Ok(texts.join("\n"))
 }
 
 fn address(source: Source<'_>) -> Result<Cow<'_, str>, Unsaid> {

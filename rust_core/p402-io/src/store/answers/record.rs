@@ -38,6 +38,8 @@ pub struct Record {
     pub(super) bytes_max: u64,
     /// All shards together hold as much as they may: what comes drives out what is there.
     pub(super) full: AtomicBool,
+    /// Not all that lies here was looked at yet.
+    pub(super) behind: AtomicBool,
 }
 
 impl std::fmt::Debug for Record {
@@ -61,6 +63,7 @@ impl Record {
             wait,
             bytes_max: bytes_max as u64,
             full: AtomicBool::new(false),
+            behind: AtomicBool::new(true),
         })
     }
 
@@ -76,6 +79,20 @@ impl Record {
         }
         let found: Vec<Option<Vec<u8>>> = self.ask(self.wait, get).await?;
         Ok(found.into_iter().map(|bytes| bytes.as_deref().and_then(unpacked)).collect())
+    }
+
+    /// Which entries these digests name, whether or not they are still there.
+    pub(super) async fn named(
+        &self,
+        tenant: &str,
+        digests: [&Digest; 2],
+    ) -> Result<[Option<u64>; 2], StoreError> {
+        let mut get = cmd("MGET");
+        for digest in digests {
+            get.arg(digest_key(tenant, digest));
+        }
+        let found: [Option<String>; 2] = self.ask(self.wait, get).await?;
+        Ok(found.map(|id| u64::from_str_radix(&id?, 16).ok()))
     }
 
     /// Puts an entry where all nodes find it, or gives it the vector it was kept without.
@@ -128,6 +145,10 @@ impl Record {
 
     pub(super) fn is_open(&self) -> bool {
         self.breaker.lock().is_open()
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Acquire)
     }
 
     /// A connection of its own, which may be read for as long as it takes.

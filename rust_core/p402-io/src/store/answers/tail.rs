@@ -6,7 +6,7 @@ use super::packed::unpacked;
 use super::record::{Record, SHARDS, Shard, told};
 use crate::store::StoreError;
 use ::redis::aio::MultiplexedConnection;
-use ::redis::streams::{StreamId, StreamReadReply};
+use ::redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
 use ::redis::{RedisError, Value, cmd, pipe};
 use p402_core::cache::shelf::Entry;
 use p402_core::time::Timestamp;
@@ -52,7 +52,9 @@ impl Answers {
         let mut places = timeout(LOOK_MAX, Places::of(&mut link)).await;
         let places = places.as_mut().map_err(|_| StoreError::Late)?.as_mut();
         let places = places.map_err(|_| StoreError::Away)?;
+        record.behind.store(true, Ordering::Release);
         self.rebuild(&mut link, now).await?;
+        record.behind.store(false, Ordering::Release);
         let mut weighed = Instant::now() - WEIGH_EVERY;
         loop {
             while record.is_open() {
@@ -62,11 +64,11 @@ impl Answers {
             if weighed.elapsed() >= WEIGH_EVERY {
                 weighed = Instant::now();
                 let bytes = timeout(LOOK_MAX, weight(&mut link)).await;
-                let bytes = bytes.map_err(|_| StoreError::Late)?.map_err(|_| StoreError::Away)?;
+                let bytes = bytes.map_err(|_| StoreError::Late)?.map_err(away)?;
                 record.full.store(bytes >= record.bytes_max, Ordering::Relaxed);
             }
             let news = timeout(LOOK_MAX, places.look(&mut link)).await;
-            let news = news.map_err(|_| StoreError::Late)?.map_err(|_| StoreError::Away)?;
+            let news = news.map_err(|_| StoreError::Late)??;
             for line in &news {
                 self.learn(line, now);
             }
@@ -75,7 +77,6 @@ impl Answers {
 
     /// Looks at every entry there is, a few at a time.
     async fn rebuild(&self, link: &mut MultiplexedConnection, now: &Now) -> Result<(), StoreError> {
-        let away = |_: RedisError| StoreError::Away;
         let mut cursor = "0".to_owned();
         loop {
             let mut scan = cmd("SCAN");
@@ -133,8 +134,8 @@ impl Places {
         for shard in Shard::all() {
             ends.cmd("XREVRANGE").arg(shard.key("log")).arg("+").arg("-").arg("COUNT").arg(1);
         }
-        let ends: Vec<redis::streams::StreamRangeReply> = ends.query_async(link).await?;
-        let end = |last: &redis::streams::StreamRangeReply| {
+        let ends: Vec<StreamRangeReply> = ends.query_async(link).await?;
+        let end = |last: &StreamRangeReply| {
             last.ids.first().map_or_else(|| "0".to_owned(), |line| line.id.clone())
         };
         let keys = Shard::all().map(|shard| shard.key("log"));
@@ -142,10 +143,13 @@ impl Places {
     }
 
     /// What is new in any log.
+    ///
+    /// # Errors
+    /// The server is away; `Broken`: lines may have been cut away before they were read.
     async fn look(
         &mut self,
         link: &mut MultiplexedConnection,
-    ) -> Result<Vec<StreamId>, RedisError> {
+    ) -> Result<Vec<StreamId>, StoreError> {
         let mut read = cmd("XREAD");
         read.arg("BLOCK").arg(BLOCK_MS).arg("COUNT").arg(LINES_MAX).arg("STREAMS");
         for (key, _) in &self.0 {
@@ -154,17 +158,33 @@ impl Places {
         for (_, place) in &self.0 {
             read.arg(place);
         }
-        let news: Option<StreamReadReply> = read.query_async(link).await?;
+        let news: Option<StreamReadReply> = read.query_async(link).await.map_err(away)?;
         let mut lines = Vec::with_capacity(usize::from(SHARDS));
         for log in news.map(|news| news.keys).unwrap_or_default() {
             let place = self.0.iter_mut().find(|(key, _)| *key == log.key);
-            if let (Some((_, place)), Some(last)) = (place, log.ids.last()) {
+            if let (Some((key, place)), Some(last)) = (place, log.ids.last()) {
+                // Logs are cut far behind their end: whoever reads all there is was not overtaken.
+                if log.ids.len() == LINES_MAX && !stands(link, key, place).await? {
+                    return Err(StoreError::Broken);
+                }
                 place.clone_from(&last.id);
             }
             lines.extend(log.ids);
         }
         Ok(lines)
     }
+}
+
+/// Whether the line that was read last is still there: then nothing after it was cut away.
+async fn stands(
+    link: &mut MultiplexedConnection,
+    log: &str,
+    place: &str,
+) -> Result<bool, StoreError> {
+    let mut range = cmd("XRANGE");
+    range.arg(log).arg(place).arg(place);
+    let found: StreamRangeReply = range.query_async(link).await.map_err(away)?;
+    Ok(!found.ids.is_empty())
 }
 
 /// Bytes of all shards together.
@@ -175,4 +195,8 @@ async fn weight(link: &mut MultiplexedConnection) -> Result<u64, RedisError> {
     }
     let bytes: Vec<Option<u64>> = get.query_async(link).await?;
     Ok(bytes.into_iter().flatten().sum())
+}
+
+fn away(_: RedisError) -> StoreError {
+    StoreError::Away
 }
