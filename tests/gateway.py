@@ -208,6 +208,7 @@ class Gateway:
         whole: bool = False,
         bounds: Bounds | None = None,
         embedder: str | Path = "hashed",
+        clock: _core.ManualClock | None = None,
     ) -> None:
         if "[cache]" not in text:
             text += "\n[cache]\ncost_mode_default = false\n"  # equal requests are all to be sent
@@ -219,6 +220,7 @@ class Gateway:
                 chosen.core_config(),
                 catalog=layers if whole else [HEADER, *layers[1:]],
                 data_dir=self.folder.name,
+                clock=clock,
                 embedder=embedder,
             )
         except ValueError:
