@@ -261,6 +261,14 @@ async def test_shipped_models_need_a_key_and_no_config(
     assert passing.seen[0][0] == f"/up/v1{path}"
 
 
+async def test_a_moderation_need_not_name_its_model(passing: Passing) -> None:
+    text = f'[provider.openai]\napi_key = ["sk-x"]\nbase_url = "{passing.url("up")}"\n'
+    async with Gateway(text, whole=True) as gateway:
+        told = await gateway.post("/moderations", {"input": "a"})
+    assert told.status == 200, told.raw
+    assert passing.seen[0][1] == {"model": "omni-moderation-latest", "input": "a"}
+
+
 async def test_a_shipped_model_hears_a_file(passing: Passing) -> None:
     text = f'[provider.openai]\napi_key = ["sk-x"]\nbase_url = "{passing.url("up")}"\n'
     kind = {"content-type": "multipart/form-data; boundary=x"}

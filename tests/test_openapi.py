@@ -15,6 +15,8 @@ import pytest
 
 DOCUMENT = json.loads(files("p402").joinpath("openapi.json").read_bytes())
 ASK = {"model": "auto", "messages": [{"role": "user", "content": "Good morning"}]}
+PIN = {"p402": {"pin": True}}
+HELLO = {**ASK, "contents": [{"role": "user", "parts": [{"text": "Good morning"}]}]}
 CODES = Path(__file__).parent.parent / "rust_core/p402-core/src/reply/code.rs"
 
 
@@ -152,12 +154,22 @@ def test_a_refusal_is_as_documented(client, path, body, status, code):
     assert code is None or reply.json()["error"]["code"] == code
 
 
-@pytest.mark.parametrize("name", ["generateContent", "streamGenerateContent"])
-def test_googles_clients_are_refused_as_documented(client, name):
-    path = f"/models/{{model}}:{name}"
-    schema = responses(path, "post")["400"]["$ref"].rpartition("/")[2]
-    told = DOCUMENT["components"]["responses"][schema]["content"]["application/json"]["schema"]
-    reply = client.post(f"/models/auto:{name}?alt=sse", json={"contents": []})
-    assert reply.status_code == 400, reply.text
-    holds(told["$ref"].rpartition("/")[2], reply.json())
-    assert reply.json()["error"]["details"][0]["reason"] == "missing_required_parameter"
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/models/auto:generateContent", "/models/{model}:generateContent"),
+        ("/models/auto:streamGenerateContent?alt=sse", "/models/{model}:streamGenerateContent"),
+        ("/messages", "/messages"),
+        ("/messages/count_tokens", "/messages/count_tokens"),
+    ],
+)
+def test_clients_of_other_makers_are_refused_as_documented(client, path, shown):
+    for model, body in (("nobody", HELLO), ("auto", {"contents": [], "messages": []})):
+        asked = path.replace("auto", model)
+        reply = client.post(asked, json={"model": model, "max_tokens": 1, **body, **PIN})
+        status = str(reply.status_code)
+        assert status in ("400", "404"), reply.text
+        answer = responses(shown, "post")[status]["$ref"].rpartition("/")[2]
+        told = DOCUMENT["components"]["responses"][answer]["content"]["application/json"]["schema"]
+        assert told["$ref"].rpartition("/")[2] != "Error"
+        holds(told["$ref"].rpartition("/")[2], reply.json())

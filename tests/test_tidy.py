@@ -276,3 +276,18 @@ def test_nobody_opens_a_connection_but_refresh_demo_and_what_asks_a_gateway():
     )
     found = {name for name in files(".py", "p402/") if clients.search(text_of(name))}
     assert found <= {"p402/demo.py", "p402/local.py", "p402/catalog/fetch.py", "p402/cli/cache.py"}
+
+
+def test_a_language_is_known_to_the_table_the_catalogue_and_who_asks_for_links():
+    spoken = re.compile(
+        r"DialectName::(?:Anthropic|Gemini|Bedrock)\b|\b(?:Anthropic|Gemini|Bedrock);"
+    )
+    core = "rust_core/p402-core/src/"
+    houses = tuple(f"{core}dialect/{name}/" for name in ("anthropic", "gemini", "bedrock"))
+    found = {
+        name
+        for name in files(".rs", "rust_core/")
+        if "/src/" in name and not name.startswith(houses) and spoken.search(text_of(name))
+    }
+    known = {"dialect/translate.rs", "catalog/build.rs", "catalog/thinking.rs", "route/bits.rs"}
+    assert {name.removeprefix(core) for name in found} <= known

@@ -11,6 +11,7 @@ use p402_core::money::Usd;
 use p402_core::route::Mode;
 use p402_core::time::{Day, Now, Ticks, Timestamp};
 use p402_io::ledger::{Durability, Ledger, Options, SEGMENT_BYTES};
+use std::cell::LazyCell;
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{BufWriter, Write};
@@ -172,8 +173,8 @@ fn index(c: &mut Criterion) {
     group.finish();
 }
 
-/// A month of one tenant's requests, and what `GET /usage` asks the ledger about it.
-fn usage(c: &mut Criterion) {
+/// One tenant's requests of a month, all of them indexed.
+fn month() -> (tempfile::TempDir, Ledger) {
     let folder = tempfile::tempdir().expect("a folder");
     let ledger = open(folder.path());
     for n in 0..ASKED_ROWS / 2 {
@@ -193,19 +194,30 @@ fn usage(c: &mut Criterion) {
         }
     }
     until_indexed(&ledger, ASKED_ROWS as u64);
-    let mut books = ledger.books().expect("books");
+    (folder, ledger)
+}
+
+/// What `GET /usage` asks the ledger.
+fn usage(c: &mut Criterion) {
+    let month = LazyCell::new(month);
     let days = (DAY, Day::from_days(DAY.days() + DAYS - 1));
+    let by = |by| Question::of(Asker::Tenant(TENANTS[0]), days, by);
+    let mut one = by(GroupBy::Model);
+    one.only.session = Some(session_hash("sess_7"));
+    let asked = [
+        ("by day", by(GroupBy::Day)),
+        ("by model", by(GroupBy::Model)),
+        ("by session", by(GroupBy::Session)),
+        ("of one session", one),
+    ];
     let mut group = c.benchmark_group(format!("ledger/usage over {ASKED_ROWS} rows"));
     group.sample_size(10);
-    for by in [GroupBy::Day, GroupBy::Model, GroupBy::Session] {
-        let asked = Question::of(Asker::Tenant(TENANTS[0]), days, by);
-        group.bench_function(by.name(), |b| b.iter(|| books.usage(&asked).expect("an answer")));
+    for (name, question) in &asked {
+        group.bench_function(*name, |b| {
+            let mut books = month.1.books().expect("books");
+            b.iter(|| books.usage(question).expect("an answer"));
+        });
     }
-    let mut asked = Question::of(Asker::Tenant(TENANTS[0]), days, GroupBy::Model);
-    asked.only.session = Some(session_hash("sess_7"));
-    group.bench_function("of one session", |b| {
-        b.iter(|| books.usage(&asked).expect("an answer"));
-    });
     group.finish();
 }
 

@@ -44,7 +44,7 @@ CLIENTS = (
     Client("openai_node", "always", 30, node="node_22"),
     Client("openai_responses", "always", 21),
     Client("openai_responses_node", "always", 8, node="node_22"),
-    Client("anthropic_python", "always", 28),
+    Client("anthropic_python", "always", 33),
     Client("anthropic_node", "always", 15, node="node_22"),
     Client("google_genai", "always", 34),
     Client("ai_sdk", "always", 8, node="node_22"),

@@ -155,6 +155,10 @@ fn errors_have_the_shape_of_their_door() {
     assert_eq!(told["error"]["type"], "authentication_error");
     assert_eq!(told["error"]["code"], "invalid_api_key");
     assert_eq!(told["request_id"], "req_1");
+    assert_eq!(told["error"]["details"], Value::Null);
+    let kept = br#"{"error":{"message":"m","type":"invalid_request_error","param":"thread","code":"unsupported_parameter"}}"#;
+    let told: Value = serde_json::from_slice(&Door::Messages.error(400, kept).unwrap()).unwrap();
+    assert_eq!(told["error"]["details"]["error_code"], "thread_unsupported_request");
     assert!(Door::Responses.error(401, ours).is_none());
     let told: Value = serde_json::from_slice(&Door::Generate.error(401, ours).unwrap()).unwrap();
     assert_eq!(

@@ -120,6 +120,30 @@ def tools() -> None:
         assert set(final.content[-1].input) == {"city"}
 
 
+def runner() -> None:
+    """It would have the server keep the conversation, and goes on by itself where none does."""
+
+    @anthropic.beta_tool
+    def get_weather(city: str) -> str:
+        """The weather of a city."""
+        return f"18 degrees in {city}"
+
+    for house in ("anthropic-x", "gemini-x"):
+        ask: dict[str, Any] = {**ASK, "model": house, "tools": [get_weather]}
+        with check(f"tool runner, {house}"):
+            final = pinned.beta.messages.tool_runner(**ask).until_done()
+            assert final.content[-1].text == TEXT
+        with check(f"tool runner, {house}, stream"):
+            last = None
+            for stream in pinned.beta.messages.tool_runner(**ask, stream=True):
+                last = stream.get_final_message()
+            assert last is not None
+            assert last.content[-1].text == TEXT
+    with check("a thread that nobody keeps"), raises(anthropic.BadRequestError) as caught:
+        client.beta.messages.create(**ASK, thread={"type": "create"})
+    assert caught[0].body["error"]["param"] == "thread"
+
+
 def streams() -> None:
     with check("raw events"):
         kinds, text, found = [], "", None
@@ -200,6 +224,7 @@ def errors() -> None:
 
 whole()
 tools()
+runner()
 streams()
 own_house()
 asyncio.run(at_once())

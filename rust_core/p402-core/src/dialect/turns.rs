@@ -3,6 +3,7 @@
 
 use super::translate::Unsaid;
 use crate::chat::{Part, ToolCall};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 /// Whose turn it is.
@@ -17,6 +18,13 @@ pub(super) enum Side {
 pub(super) struct Turn<B> {
     pub(super) side: Side,
     pub(super) blocks: Vec<B>,
+}
+
+/// One turn as most languages write it.
+#[derive(Debug, Serialize)]
+pub(super) struct Written<B> {
+    role: &'static str,
+    content: Vec<B>,
 }
 
 /// Turns that alternate.
@@ -54,6 +62,15 @@ impl<B> Turns<B> {
             }
             None => self.0.push(Turn { side: Side::User, blocks: vec![block] }),
         }
+    }
+
+    /// The turns as most languages write them, where the user has the last word.
+    pub(super) fn written(self) -> Result<Vec<Written<B>>, Unsaid> {
+        let written = |turn: Turn<B>| Written {
+            role: if turn.side == Side::User { "user" } else { "assistant" },
+            content: turn.blocks,
+        };
+        Ok(self.ended()?.into_iter().map(written).collect())
     }
 
     /// The turns, where the user has the last word.

@@ -10,6 +10,8 @@ use crate::dialect::wire::object::{Object, items};
 /// What the older completions write where a client sets no bound.
 const BOUND_DEFAULT: u64 = 16;
 const PICTURES_MAX: u64 = 10;
+/// What OpenAI's own clients mean where they name no model to a moderation.
+const MODERATES: &[u8] = b"\"omni-moderation-latest\"";
 /// Stands for one token of a prompt that comes as numbers.
 const TOKEN: &str = "word ";
 
@@ -17,14 +19,13 @@ const TOKEN: &str = "word ";
 pub(super) fn enter(door: Door, body: &[u8]) -> Result<Entered, Unsaid> {
     let top = top(body)?;
     let mut chat = Object::default();
-    for name in ["model", "p402", "user"] {
+    for name in ["p402", "user"] {
         if let Some(value) = top.present(name) {
             chat.put(name, value);
         }
     }
-    if top.present("model").is_none() {
-        return Err(missing("model"));
-    }
+    let unnamed = (door == Door::Moderations).then_some(MODERATES);
+    chat.put("model", top.present("model").or(unnamed).ok_or_else(|| missing("model"))?);
     let name = if matches!(door, Door::Completions | Door::Images) { "prompt" } else { "input" };
     let asked = top.present(name).ok_or_else(|| missing(name))?;
     let (text, prompts) = text(name, asked)?;

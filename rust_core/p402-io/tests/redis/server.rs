@@ -1,6 +1,7 @@
 //! A real redis-server of the test's own: on a unix socket (and a loopback port where asked).
 //! Does not share anything with another test and ends with it.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -89,6 +90,23 @@ impl Server {
         let limit = format!("--fsize={most}:unlimited");
         let set = Command::new("prlimit").args(["--pid", &self.pid().to_string(), &limit]).status();
         assert!(set.unwrap().success());
+    }
+
+    /// How long its append-only file is by now.
+    pub(crate) fn appended(&self) -> u64 {
+        self.appends().metadata().unwrap().len()
+    }
+
+    /// Shortens that file.
+    pub(crate) fn cut(&self, bytes: u64) {
+        self.appends().set_len(bytes).unwrap();
+    }
+
+    fn appends(&self) -> File {
+        let folder = self.folder.path().join("appendonlydir");
+        let mut files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let grows = |path: &PathBuf| path.to_string_lossy().ends_with(".incr.aof");
+        File::options().write(true).open(files.find(grows).unwrap()).unwrap()
     }
 
     /// Ends it without a word, as a crash would.

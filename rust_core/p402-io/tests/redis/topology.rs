@@ -5,6 +5,7 @@ use super::rig::{End, TENANT, World, capped};
 use super::server::{Server, free_port};
 use p402_core::guard::{Claim, Code, Kind, Limits, Op, OutagePolicy};
 use p402_core::money::Usd;
+use p402_io::store::redis::Notice;
 use p402_io::store::redis::address::{Address, Tag};
 use p402_io::store::{Store, Tenant};
 use std::time::{Duration, Instant};
@@ -136,6 +137,30 @@ async fn f19_a_slot_that_moves_under_an_account_is_followed() {
     for _ in 0..3 {
         assert_eq!(node.request(1_000).await.0, End::Served);
     }
+    let reply = node.call(Op::Renew(&[])).await.unwrap();
+    assert_eq!((reply.day_spent.nano(), reply.held.nano()), (world.billed(), 0));
+}
+
+#[tokio::test]
+async fn f19_a_cluster_that_is_down_is_away_until_it_is_whole() {
+    let servers = cluster();
+    let url = format!("redis-cluster://127.0.0.1:{}", servers[0].port());
+    let world = World::patient();
+    let node = world.node(&url, 1, plain()).await;
+    assert_eq!(node.request(1_000).await.0, End::Served);
+    let tag = Tag::of(TENANT);
+    let (slot, owner) = (tag.slot().to_string(), &servers[usize::from(tag.slot() > 8_191)]);
+    // Nobody serves the slot any more: CLUSTERDOWN.
+    tell(owner, &["CLUSTER", "DELSLOTS", &slot]);
+    for _ in 0..3 {
+        let (end, _) = node.request(1_000).await;
+        assert!(matches!(end, End::Unavailable(_)), "{end:?}");
+    }
+    let away = Notice::Away("CLUSTERDOWN".to_owned());
+    assert!(node.lines().contains(&away), "{:?}", node.lines());
+    tell(owner, &["CLUSTER", "ADDSLOTS", &slot]);
+    node.back(Duration::from_secs(20)).await;
+    assert_eq!(node.request(1_000).await.0, End::Served);
     let reply = node.call(Op::Renew(&[])).await.unwrap();
     assert_eq!((reply.day_spent.nano(), reply.held.nano()), (world.billed(), 0));
 }

@@ -1,13 +1,14 @@
 //! Decides the body of a Messages request: bounds, sampling, tools, format, thinking.
 //! Does not lay out the transcript (turns.rs).
 
-use super::turns::{Block, Transcript, Turn};
+use super::turns::{Block, Transcript};
 use crate::catalog::{Effort, ReasoningControl};
 use crate::chat::{Request, ToolChoice};
 use crate::dialect::ask::{
     ONLY_JSON, answer_schema, functions, one_choice, parameters, wants_json_object, written,
 };
 use crate::dialect::translate::{Dropped, Target, Unsaid};
+use crate::dialect::turns::Written;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -24,7 +25,7 @@ struct Body<'a> {
     stream: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<Block<'a>>,
-    messages: Vec<Turn<'a>>,
+    messages: Vec<Written<Block<'a>>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Definition<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,13 +1,14 @@
 //! Decides the body of a Converse request: bounds, sampling, tools, format, thinking.
 //! Does not lay out the transcript (turns.rs).
 
-use super::turns::{Block, CachePoint, Transcript, Turn};
+use super::turns::{Block, CachePoint, Transcript};
 use crate::catalog::{Effort, ReasoningControl};
 use crate::chat::{Request, ToolChoice};
 use crate::dialect::ask::{
     ONLY_JSON, answer_schema, functions, one_choice, parameters, wants_json_object, written,
 };
 use crate::dialect::translate::{Dropped, Target, Unsaid};
+use crate::dialect::turns::Written;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -17,7 +18,7 @@ const BUDGET_MIN: u64 = 1_024;
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
-    messages: Vec<Turn<'a>>,
+    messages: Vec<Written<Block<'a>>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<Block<'a>>,
     inference_config: Inference<'a>,

@@ -6,7 +6,7 @@ use crate::chat::{Message, Part, Request, Role, ToolCall};
 use crate::dialect::media::Medium;
 use crate::dialect::thoughts::{Thought, returned};
 use crate::dialect::translate::{Dropped, Recall, Unsaid};
-use crate::dialect::turns::{self, Side, Turns, said};
+use crate::dialect::turns::{self, Side, Turns, Written, said};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -21,12 +21,6 @@ pub(super) struct Transcript<'a> {
     /// Without tools no tool block may stand anywhere: calls and results are told as text.
     as_text: bool,
     documents: usize,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Turn<'a> {
-    role: &'static str,
-    content: Vec<Block<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,12 +92,8 @@ impl<'a> Transcript<'a> {
         Ok(transcript)
     }
 
-    pub(super) fn messages(self) -> Result<Vec<Turn<'a>>, Unsaid> {
-        let written = |turn: turns::Turn<Block<'a>>| Turn {
-            role: if turn.side == Side::User { "user" } else { "assistant" },
-            content: turn.blocks,
-        };
-        Ok(self.turns.ended()?.into_iter().map(written).collect())
+    pub(super) fn messages(self) -> Result<Vec<Written<Block<'a>>>, Unsaid> {
+        self.turns.written()
     }
 
     fn message(&mut self, message: &'a Message<'_>, recall: &dyn Recall) -> Result<(), Unsaid> {

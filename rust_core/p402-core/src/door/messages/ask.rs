@@ -13,6 +13,9 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use std::borrow::Cow;
 use std::hash::Hasher;
 
+/// A conversation that the server keeps.
+pub(super) const THREAD: &str = "thread";
+
 /// What OpenAI takes as a user.
 const USER_BYTES_MAX: usize = 64;
 
@@ -74,6 +77,11 @@ pub(super) fn chat(top: &Object<'_>) -> Result<(Vec<u8>, Vec<String>), Unsaid> {
         if top.present(name).is_none() {
             return Err(missing(name));
         }
+    }
+    // A thread's next request leaves out what the server is to remember.
+    if top.present(THREAD).is_some() {
+        let text = "this gateway keeps no threads: send the whole history";
+        return Err(Unsaid::parameter(THREAD, text));
     }
     let mut chat = Object::default();
     let mut dropped = Dropped::default();

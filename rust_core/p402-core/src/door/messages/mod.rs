@@ -13,6 +13,9 @@ use crate::dialect::Unsaid;
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::Object;
 
+/// By this Anthropic's own clients know to send the whole history instead.
+const UNTHREADED: &[u8] = br#"{"error_code":"thread_unsupported_request"}"#;
+
 /// Tells a Messages request as a chat.
 pub(super) fn enter(body: &[u8]) -> Result<Entered, Unsaid> {
     let (body, dropped) = ask::chat(&top(body)?)?;
@@ -39,6 +42,9 @@ fn failed(error: &[u8], metadata: Option<&[u8]>) -> Vec<u8> {
     let kind = kind(&inner.text("type").unwrap_or_default(), inner.name("code").as_deref());
     let request_id = inner.share("request_id");
     inner.set_first("type", quoted(kind));
+    if inner.text("param").as_deref() == Some(ask::THREAD) {
+        inner.put("details", UNTHREADED);
+    }
     let mut outer = Object::default();
     outer.set("type", b"\"error\"".as_slice());
     outer.set("error", inner.write());

@@ -20,6 +20,8 @@ pub(crate) enum Trouble {
     BlackHole,
     /// Sixteen bytes at a time.
     Sliced,
+    /// The next reply is lost together with its connection; then all is well.
+    LostOnce,
     /// Half of a reply, then the end.
     Truncated,
     Noise,
@@ -119,7 +121,14 @@ async fn join(
             read = server.read(&mut down) => {
                 let Ok(count @ 1..) = read else { return };
                 dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
-                let trouble = *trouble.lock().unwrap();
+                let trouble = {
+                    let mut trouble = trouble.lock().unwrap();
+                    let now = *trouble;
+                    if now == Trouble::LostOnce {
+                        *trouble = Trouble::None;
+                    }
+                    now
+                };
                 if !pass(&mut client, &down[..count], trouble, dice >> 33).await {
                     let _ = client.set_zero_linger();
                     return;
@@ -157,6 +166,7 @@ async fn pass(client: &mut TcpStream, bytes: &[u8], trouble: Trouble, dice: u64)
             !dice.is_multiple_of(20) && client.write_all(bytes).await.is_ok()
         }
         Trouble::BlackHole => std::future::pending().await,
+        Trouble::LostOnce => false,
         Trouble::Sliced => {
             for part in bytes.chunks(16) {
                 if client.write_all(part).await.is_err() {

@@ -17,7 +17,7 @@ pub(crate) const PRICE: i64 = 1_000;
 const EVERY: Duration = Duration::from_micros(4_444);
 const CONVERGED: Duration = Duration::from_secs(1);
 /// Until what is owed is paid, where the machine is busy.
-const SETTLED: Duration = Duration::from_secs(5);
+pub(crate) const SETTLED: Duration = Duration::from_secs(5);
 const LINES_MAX: usize = 5;
 /// What did not happen took this long.
 const NEVER: Duration = Duration::from_hours(1);
@@ -248,12 +248,17 @@ impl Report {
         since(self.healed, self.samples.iter().find(own))
     }
 
-    /// Decisions between the fault (and the deadline of what was under way) and its end.
+    /// Decisions between the fault and its end; nothing was under way when it came.
     pub(crate) fn served_during(&self) -> usize {
-        let from = self.faulted + crate::rig::DEADLINE;
-        let during = |sample: &&Sample| (from..self.healed).contains(&sample.at);
+        let during = |sample: &&Sample| (self.faulted..self.healed).contains(&sample.at);
         let own = |sample: &&Sample| matches!(sample.end, End::Served | End::Refused(_));
         self.samples.iter().filter(during).filter(own).count()
+    }
+
+    /// Whether the store was ever away for this reason.
+    pub(crate) fn is_told_of(&self, why: &str) -> bool {
+        let of = |notice: &Notice| matches!(notice, Notice::Away(told) if told.contains(why));
+        self.notices.iter().any(of)
     }
 
     pub(crate) fn away(&self) -> usize {
