@@ -126,6 +126,18 @@ async fn forget(server: &Server, node: &Node) {
     }
 }
 
+/// The account, once nobody has taken it away to read it anew.
+async fn read_anew(server: &Server) -> Account {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(account) = stored(server) {
+            return account;
+        }
+        assert!(Instant::now() < end, "no account");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
 async fn until_all_is_counted(world: &World, server: &Server) {
     let end = Instant::now() + Duration::from_secs(20);
     let mut counted = None;
@@ -143,7 +155,7 @@ async fn who_answers_a_barrier_too_late_has_the_account_read_again() {
     let (frozen, other) = one_that_knows_more(&world, &server).await;
     let still = frozen.journal.gate.lock().await;
     forget(&server, &other).await;
-    assert_eq!(account(&server).header().day_spent, PRICE, "nobody knows of the three yet");
+    assert_eq!(read_anew(&server).await.header().day_spent, PRICE, "nobody knows of the three yet");
     drop(still);
     assert_eq!(frozen.request(PRICE).await.0, End::Served);
     until_all_is_counted(&world, &server).await;
@@ -157,9 +169,11 @@ async fn who_cannot_write_down_what_it_knows_does_not_answer_a_barrier() {
     shut.journal.shut.store(true, Ordering::SeqCst);
     forget(&server, &other).await;
     let key = Tag::of(super::rig::TENANT).key("barrier:*");
-    let marks: Vec<String> = redis::cmd("KEYS").arg(key).query(&mut server.connect()).unwrap();
-    assert_eq!(marks, Vec::<String>::new(), "it has answered");
-    assert_eq!(account(&server).header().day_spent, PRICE);
+    let found: Vec<String> = redis::cmd("KEYS").arg(key).query(&mut server.connect()).unwrap();
+    // A node that doubts the account may just be calling the next barrier, which is no answer.
+    let marks: Vec<_> = found.iter().filter(|key| !key.ends_with(":open")).collect();
+    assert_eq!(marks, Vec::<&String>::new(), "it has answered");
+    assert_eq!(read_anew(&server).await.header().day_spent, PRICE);
     shut.journal.shut.store(false, Ordering::SeqCst);
     until_all_is_counted(&world, &server).await;
 }
@@ -222,7 +236,7 @@ async fn a_wiped_store_is_recovered_with_what_every_journal_knew() {
     }
     let _: () = redis::cmd("FLUSHALL").query(&mut server.connect()).unwrap();
     assert_eq!(nodes[0].request(PRICE).await.0, End::Served);
-    let header = *account(&server).header();
+    let header = *read_anew(&server).await.header();
     assert_eq!(header.day_spent, world.billed());
 }
 
@@ -237,10 +251,10 @@ async fn a_request_under_way_is_held_again_after_a_loss_and_settled_by_whoever_r
     let _: () = redis::cmd("FLUSHALL").query(&mut server.connect()).unwrap();
     nodes[0].request(PRICE).await;
     let held = |account: &Account| account.records().iter().any(|record| record.rid == rid);
-    assert!(held(&account(&server)));
+    assert!(held(&read_anew(&server).await));
     let reply = nodes[1].settle(rid, 3 * PRICE).await.unwrap();
     assert_eq!(reply.code, Code::Done);
-    assert!(!held(&account(&server)));
+    assert!(!held(&read_anew(&server).await));
 }
 
 #[tokio::test]
@@ -254,5 +268,5 @@ async fn what_was_admitted_and_not_sent_is_void_after_a_loss() {
     let _: () = redis::cmd("FLUSHALL").query(&mut server.connect()).unwrap();
     nodes[0].request(PRICE).await;
     assert_ne!(nodes[1].store.generation(&nodes[1].tenant()), before);
-    assert!(account(&server).records().iter().all(|record| record.rid != rid));
+    assert!(read_anew(&server).await.records().iter().all(|record| record.rid != rid));
 }
