@@ -121,14 +121,21 @@ fn an_index_of_an_earlier_release_is_added_up_at_the_first_start() {
     until("indexed", || ledger.index_state().indexed == 600);
     drop(ledger);
     let database = rusqlite::Connection::open(folder.path().join("ledger.sqlite")).expect("a file");
-    let older = "DROP TABLE ledger_usage; DELETE FROM ledger_facts WHERE name = 'usage';";
-    database.execute_batch(older).expect("an older index");
-    // What is open stays so: the rows are those that were written.
-    let options = Options { end_open: false, ..Options::new(folder.path()) };
-    let ledger = Ledger::open(&options, now()).expect("the ledger opens");
-    let mut books = ledger.books().expect("books");
-    agree(&mut books, &rows);
-    assert_eq!(books.audit().expect("an audit").usage_wrong, 0);
+    let marks = "ALTER TABLE ledger_usage DROP COLUMN shadow;";
+    let mut books = None;
+    for older in ["DROP TABLE ledger_usage;", marks] {
+        drop(books.take());
+        let forgotten = format!("{older} DELETE FROM ledger_facts WHERE name LIKE 'usage%';");
+        database.execute_batch(&forgotten).expect("an older index");
+        // What is open stays so: the rows are those that were written.
+        let options = Options { end_open: false, ..Options::new(folder.path()) };
+        let ledger = Ledger::open(&options, now()).expect("the ledger opens");
+        let mut opened = ledger.books().expect("books");
+        agree(&mut opened, &rows);
+        assert_eq!(opened.audit().expect("an audit").usage_wrong, 0);
+        books = Some((opened, ledger));
+    }
+    let (mut books, _ledger) = books.expect("books");
     let grown = "UPDATE ledger_usage SET cost_nano = cost_nano + 1 WHERE tenant = 'acme'";
     assert!(database.execute(grown, []).expect("lines") > 0);
     assert!(!books.audit().expect("an audit").is_clean(), "one nano-dollar is seen");

@@ -80,7 +80,10 @@ impl Index {
             index.state("ledger", &id)?;
             index.state("layout", &schema::LAYOUT.to_string())?;
             // Whoever states it first is alone with what was indexed before; others wait for it.
-            if index.state("usage", "1")? {
+            if index.state(&rollup::fact(), "1")? {
+                // Another release's sums have other marks.
+                index.database.batch("DROP TABLE ledger_usage")?;
+                index.database.batch(&tables)?;
                 index.run(&schema::fill_usage(), &[])?;
             }
             Ok(())

@@ -130,6 +130,11 @@ pub(super) fn table(words: Words) -> String {
     )
 }
 
+/// Names these sums among the index's facts: marks are added by releases, and none is taken away.
+pub(super) fn fact() -> String {
+    format!("usage in {WIDTH} columns")
+}
+
 /// Every column, in order.
 pub(super) fn columns() -> String {
     KEY.into_iter().chain(names()).collect::<Vec<_>>().join(", ")
