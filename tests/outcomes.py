@@ -111,6 +111,9 @@ UNBELIEVED = frozenset(
         "usage-text",
         "usage-partial",
         "usage-zero",
+        # Other vendors' words, from an offer that is not flagged as speaking them.
+        "usage-beside-caches",
+        "usage-beside-thoughts",
     }
 )
 
