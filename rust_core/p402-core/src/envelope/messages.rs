@@ -83,7 +83,7 @@ fn turn(cursor: &mut Cursor<'_>, scan: &mut Scan, index: u32) -> Result<Turn, Sc
             "tool_calls" => turn.calls += calls(cursor, scan, index)?,
             "function_call" => turn.calls += u32::from(call(cursor, scan)?),
             "reasoning_content" | "reasoning" => {
-                scan.reasoning_state |= counted(cursor, scan)?;
+                scan.reasoning_state |= parts::counted(cursor, scan)?;
             }
             "reasoning_details" | "thinking_blocks" => {
                 let span = cursor.skip()?;
@@ -92,7 +92,7 @@ fn turn(cursor: &mut Cursor<'_>, scan: &mut Scan, index: u32) -> Result<Turn, Sc
             }
             "extra_content" => signature(cursor, scan)?,
             "refusal" | "name" => {
-                counted(cursor, scan)?;
+                parts::counted(cursor, scan)?;
             }
             _ => {
                 cursor.skip()?;
@@ -124,19 +124,6 @@ fn role(cursor: &mut Cursor<'_>, scan: &mut Scan, index: u32) -> Result<Role, Sc
             Err(ScanError::invalid(param(), rule))
         }
     }
-}
-
-/// A value whose text counts as input; true where it is a string with content.
-pub(super) fn counted(cursor: &mut Cursor<'_>, scan: &mut Scan) -> Result<bool, ScanError> {
-    if cursor.kind()? == Kind::Text {
-        let text = cursor.string(Some(&mut scan.text))?;
-        return Ok(text.span.len() > 2);
-    }
-    let span = cursor.skip()?;
-    if span.of(cursor.body) != b"null" {
-        scan.text.total += span.len() as u64;
-    }
-    Ok(false)
 }
 
 /// How many calls the array holds.
@@ -176,7 +163,7 @@ fn call(cursor: &mut Cursor<'_>, scan: &mut Scan) -> Result<bool, ScanError> {
                 call(cursor, scan)?;
             }
             "name" | "arguments" | "input" => {
-                counted(cursor, scan)?;
+                parts::counted(cursor, scan)?;
             }
             "extra_content" => signature(cursor, scan)?,
             _ => {

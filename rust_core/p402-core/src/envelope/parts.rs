@@ -4,7 +4,6 @@
 use super::cursor::{Cursor, Kind};
 use super::error::ScanError;
 use super::link;
-use super::messages::counted;
 use super::types::{Scan, Span};
 
 /// Reads `content`: a string, or parts; null is none.
@@ -115,4 +114,17 @@ fn links(cursor: &mut Cursor<'_>, scan: &mut Scan) -> Result<(), ScanError> {
         }
     }
     Ok(())
+}
+
+/// A value whose text counts as input; true where it is a string with content.
+pub(super) fn counted(cursor: &mut Cursor<'_>, scan: &mut Scan) -> Result<bool, ScanError> {
+    if cursor.kind()? == Kind::Text {
+        let text = cursor.string(Some(&mut scan.text))?;
+        return Ok(text.span.len() > 2);
+    }
+    let span = cursor.skip()?;
+    if span.of(cursor.body) != b"null" {
+        scan.text.total += span.len() as u64;
+    }
+    Ok(false)
 }

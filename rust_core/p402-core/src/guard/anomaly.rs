@@ -1,29 +1,14 @@
 //! Decides layer 4: which costs, and which minutes of spending, are unlike the tenant's own past.
 //! Does not stop anything by itself (block mode is the caller's) and asks no store.
 
-use super::series::{Flag, Pool, Series, Watch};
+use super::series::{Flag, Pool, SERIES_MAX, Series, SeriesKey, Watch};
 use super::snapshot::Snapshot;
 use crate::money::Usd;
 use crate::time::{Day, Timestamp};
-use siphasher::sip::SipHasher13;
-use std::hash::Hasher;
 
-/// Series kept per tenant; the one not used for longest goes.
-pub const SERIES_MAX: usize = 64;
 /// The spending rate is seen in parts of this length, four to the minute.
 const PART_US: i64 = 15_000_000;
 const PARTS: usize = 4;
-
-/// What is compared with what: claims with claims, bills with bills.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    Estimate,
-    Actual,
-}
-
-/// Names a series: planned model × kind of route × stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SeriesKey(pub(super) u64);
 
 #[derive(Clone, Copy, Debug)]
 struct Kept {
@@ -52,20 +37,6 @@ struct Minute {
     /// Number of the current part since 1970.
     part: i64,
     parts: [i64; PARTS],
-}
-
-impl SeriesKey {
-    /// The series of spending per minute.
-    const RATE: Self = Self(0);
-
-    pub fn new(model: &str, kind: &str, stage: Stage) -> Self {
-        let mut hasher = SipHasher13::new_with_keys(0, stage as u64);
-        hasher.write(model.as_bytes());
-        // No byte of a name: two halves cannot be divided in another place.
-        hasher.write_u8(0xff);
-        hasher.write(kind.as_bytes());
-        Self(hasher.finish().max(1))
-    }
 }
 
 impl Anomaly {

@@ -5,8 +5,6 @@ use super::limits::Limits;
 use super::state::Record;
 use crate::id::RequestId;
 
-/// The largest `in_flight_max`.
-pub const IN_FLIGHT_MAX: i64 = 256;
 const RETRY_MIN_MS: i64 = 50;
 const RETRY_MAX_MS: i64 = 5_000;
 

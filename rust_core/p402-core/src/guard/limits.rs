@@ -2,10 +2,12 @@
 //! Does not read files; config.rs says how limits are written down.
 
 use super::bucket::Bucket;
-use super::inflight::IN_FLIGHT_MAX;
 use super::series::Watch;
 use crate::money::Usd;
 use crate::time::Day;
+
+/// The largest `in_flight_max`.
+pub const IN_FLIGHT_MAX: i64 = 256;
 
 /// The rate as it is told to people; `Limits::bucket` is what layer 1 computes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

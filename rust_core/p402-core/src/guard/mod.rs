@@ -21,14 +21,14 @@ mod snapshot;
 mod state;
 mod written;
 
-pub use anomaly::{Anomaly, SERIES_MAX, SeriesKey, Stage};
+pub use anomaly::Anomaly;
 pub use bucket::Bucket;
-pub use inflight::{IN_FLIGHT_MAX, slot_retry_ms};
+pub use inflight::slot_retry_ms;
 pub use layout::{HEADER_BYTES, LAYOUT, LayoutError, RECORD_BYTES, REPLY_BYTES};
-pub use limits::{Limits, OnExpiry, OutagePolicy, Period, Rate, UnknownPrice};
+pub use limits::{IN_FLIGHT_MAX, Limits, OnExpiry, OutagePolicy, Period, Rate, UnknownPrice};
 pub use orphan::{Heir, Rest, Told, is_reseeded};
 pub use reservation::{CapRefusal, request_cap, tokens_within};
-pub use series::{Flag, Pool, Series, Watch};
+pub use series::{Flag, Pool, SERIES_MAX, Series, SeriesKey, Stage, Watch};
 pub use slice::Slice;
 pub use snapshot::{Snapshot, SnapshotError};
 pub use state::{Account, Header, Open, RECORDS_MAX, Record, Seed};

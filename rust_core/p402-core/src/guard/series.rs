@@ -3,6 +3,11 @@
 
 use crate::money::Usd;
 use crate::number::ln;
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
+
+/// Series kept per tenant; the one not used for longest goes.
+pub const SERIES_MAX: usize = 64;
 
 /// When a sample is unusual.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +23,17 @@ pub struct Watch {
     /// A flagged claim is refused; else it is only told.
     pub block: bool,
 }
+
+/// What is compared with what: claims with claims, bills with bills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Estimate,
+    Actual,
+}
+
+/// Names a series: planned model × kind of route × stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SeriesKey(pub(super) u64);
 
 /// A growing mean and variance (Welford's while young, exponentially forgetting after).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -51,6 +67,20 @@ impl Watch {
     pub(super) fn sample(&self, amount: Usd) -> Option<f64> {
         let looked_at = amount > Usd::ZERO && amount >= self.floor;
         looked_at.then(|| ln(amount.nano() as f64))
+    }
+}
+
+impl SeriesKey {
+    /// The series of spending per minute.
+    pub(super) const RATE: Self = Self(0);
+
+    pub fn new(model: &str, kind: &str, stage: Stage) -> Self {
+        let mut hasher = SipHasher13::new_with_keys(0, stage as u64);
+        hasher.write(model.as_bytes());
+        // No byte of a name: two halves cannot be divided in another place.
+        hasher.write_u8(0xff);
+        hasher.write(kind.as_bytes());
+        Self(hasher.finish().max(1))
     }
 }
 

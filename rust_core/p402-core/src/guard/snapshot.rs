@@ -1,8 +1,7 @@
 //! Decides how one node's memory of a tenant's spending is written down, and which bytes are none.
 //! Does not decide what is unusual, or what the memories of several nodes come to (anomaly.rs).
 
-use super::anomaly::{SERIES_MAX, SeriesKey};
-use super::series::Series;
+use super::series::{SERIES_MAX, Series, SeriesKey};
 
 /// The first byte. A node that finds another one leaves the bytes to whoever can read them.
 const VERSION: u8 = 1;

@@ -1,8 +1,7 @@
 //! Decides whether limits as written are limits: words, decimal dollars, bounds.
 //! Does not correct: what is out of its bounds is named and refused.
 
-use super::inflight::IN_FLIGHT_MAX;
-use super::limits::{Limits, OnExpiry, OutagePolicy, Period, UnknownPrice};
+use super::limits::{IN_FLIGHT_MAX, Limits, OnExpiry, OutagePolicy, Period, UnknownPrice};
 use super::{AMOUNT_MAX, INSTANT_MAX};
 use crate::config::{Guard, GuardAnomaly, MaxTokens};
 use crate::money::{MoneyError, Usd};

@@ -13,6 +13,7 @@ mod index;
 mod journal;
 mod keeper;
 mod lane;
+mod lines;
 mod postgres;
 mod recover;
 mod rollup;

@@ -3,7 +3,7 @@
 
 use super::columns::mode_code;
 use super::database::{Columns, IndexError, Value, Words};
-use super::schema::Lines;
+use super::lines::Lines;
 use p402_core::ledger::{Flags, GroupBy, Question, Row, Sums};
 use p402_core::money::Usd;
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 
 use super::columns::{INTEGERS, TEXTS};
 use super::database::{Value, Words};
+use super::lines::Lines;
 use super::rollup;
 use p402_core::ledger::{Flags, GroupBy, Kind, Question};
 use p402_core::time::Day;
@@ -11,14 +12,6 @@ use std::sync::LazyLock;
 
 /// The layout's own number: another one is another release's.
 pub(super) const LAYOUT: i64 = 1;
-
-/// A statement over many lines: `head ($1, $2), ($3, $4) … tail`, `width` parameters each.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lines {
-    pub(super) head: &'static str,
-    pub(super) tail: &'static str,
-    pub(super) width: usize,
-}
 
 pub(super) const TOTALS: Lines = Lines {
     head: "INSERT INTO ledger_totals (tenant, day, spent_nano) VALUES",
@@ -101,26 +94,6 @@ pub(super) fn rows() -> Lines {
 /// The same, and tells which were not there.
 pub(super) fn rows_told() -> Lines {
     Lines { tail: "ON CONFLICT DO NOTHING RETURNING rid, slot, attempt", ..rows() }
-}
-
-impl Lines {
-    pub(super) fn sql(&self, lines: usize) -> String {
-        let Self { head, tail, width } = *self;
-        let mut sql = String::with_capacity(head.len() + tail.len() + lines * width * 6);
-        sql.push_str(head);
-        for line in 0..lines {
-            sql.push_str(if line == 0 { " (" } else { ", (" });
-            for column in 0..width {
-                let comma = if column == 0 { "" } else { ", " };
-                // Writing to a string does not fail.
-                let _ = write!(sql, "{comma}${}", line * width + column + 1);
-            }
-            sql.push(')');
-        }
-        sql.push(' ');
-        sql.push_str(tail);
-        sql
-    }
 }
 
 /// A tenant's days, or everybody's.
