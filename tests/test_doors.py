@@ -209,7 +209,7 @@ async def test_googles_door_asks_for_its_key_and_for_events(passing: Passing) ->
         listed = await gateway.post(path.format("streamGenerateContent"), ask, mine)
         pinned = ask | {"p402": {"pin": True}}
         absent = await gateway.post(path.format("generateContent"), pinned, mine)
-        other = await gateway.post(path.format("embedContent"), ask, mine)
+        other = await gateway.post(path.format("predict"), ask, mine)
     assert (unknown.status, unknown.error["status"]) == (401, "UNAUTHENTICATED")
     assert (listed.status, listed.error["status"]) == (400, "INVALID_ARGUMENT")
     assert listed.error["details"][0]["reason"] == "unsupported_parameter"

@@ -45,6 +45,9 @@ fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
     found
 }
 
+/// What is asked for with its vectors.
+const EMBED: (&str, Door) = ("embed", Door::EmbedContent);
+
 fn snapshot(folder: &Path, name: &str, told: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(folder);
@@ -64,7 +67,7 @@ fn stem(path: &Path) -> String {
 
 #[test]
 fn requests_are_told_as_chats() {
-    for (name, door, _) in DOORS {
+    for (name, door) in DOORS.map(|(name, door, _)| (name, door)).into_iter().chain([EMBED]) {
         let folder = folder().join(name);
         let cases = files(&folder, &["json"]);
         assert!(cases.len() >= 7, "{name}");
@@ -176,7 +179,9 @@ fn what_stands_in_the_path_joins_the_body() {
     let joined = Door::Generate.asked(path, br#"{"contents":[],"model":"other"}"#).unwrap();
     let joined: Value = serde_json::from_slice(&joined).unwrap();
     assert_eq!((&joined["model"], &joined["stream"]), (&"openai/gpt-5.4".into(), &true.into()));
-    assert_eq!(Door::at("/models/m:countTokens"), None);
+    assert_eq!(Door::at("/models/m:countTokens"), Some(Door::Generate));
+    assert_eq!(Door::at("/models/m:batchEmbedContents"), Some(Door::EmbedContent));
+    assert_eq!(Door::at("/models/m:predict"), None);
     assert_eq!(Door::at("/models/:generateContent"), None);
     assert_eq!(Door::Chat.asked("/chat/completions", b"{}"), None);
 }

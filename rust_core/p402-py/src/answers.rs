@@ -1,11 +1,11 @@
 //! Crosses the answers that need no upstream: models, dry run, look-up, refusals.
 //! Does not write JSON: core and io do.
 
-use crate::gateway::{PyGateway, accepts_problem, call};
+use crate::gateway::{PyGateway, accepts_problem, call, door};
 use crate::reply::{PyReply, head_tuple, header_list};
 use bytes::Bytes;
 use p402_core::catalog::{Charge, Resolved};
-use p402_core::door::Door;
+use p402_core::door::{Door, Shelf};
 use p402_core::id::RequestId;
 use p402_core::reply::{ApiError, Code};
 use p402_core::time::Timestamp;
@@ -27,16 +27,39 @@ impl PyGateway {
         PyBytes::new(py, self.gateway.node.world.load().models())
     }
 
-    /// The reply to `GET /models/{id}`: the entry, or 404 `model_not_found` with near names.
+    /// The reply to `GET /models` in the words of the door at `path`: the page that `params` name.
+    fn listing<'py>(
+        &self,
+        py: Python<'py>,
+        headers: &Bound<'py, PyList>,
+        params: Vec<(String, String)>,
+        path: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let (world, door) = (self.gateway.node.world.load_full(), door(path)?);
+        let shelf = Shelf { catalog: &world.catalog, live: &|offer| world.table.live(offer) };
+        match door.models(shelf, &params) {
+            Ok(body) => head_tuple(py, &json(body)),
+            Err(unsaid) => self.refuse_at(py, &unsaid.into(), (door, accepts_problem(headers)?)),
+        }
+    }
+
+    /// The reply to `GET /models/{id}` in the words of the door at `path`: the entry, or 404
+    /// `model_not_found` with near names.
     fn model<'py>(
         &self,
         py: Python<'py>,
         headers: &Bound<'py, PyList>,
         id: &str,
+        path: &str,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let world = self.gateway.node.world.load_full();
+        let (world, door) = (self.gateway.node.world.load_full(), door(path)?);
         let live = |offer: usize| world.table.live(offer);
-        if let Some(body) = world.catalog.model_json(id, &live) {
+        let found = if door.words_models() {
+            door.model(&world.catalog, id)
+        } else {
+            world.catalog.model_json(id, &live)
+        };
+        if let Some(body) = found {
             return head_tuple(py, &json(body));
         }
         let near = world.catalog.near(id).join("`, `");
@@ -46,7 +69,7 @@ impl PyGateway {
             format!("no model is called `{id}`; near names: `{near}`")
         };
         let error = ApiError::new(Code::ModelNotFound, text).with_param("model");
-        self.refuse(py, &error, accepts_problem(headers)?)
+        self.refuse_at(py, &error, (door, accepts_problem(headers)?))
     }
 
     /// The reply to `POST /route`: the whole decision, without calling anyone.
@@ -66,18 +89,23 @@ impl PyGateway {
         }
     }
 
-    /// The reply to `POST /messages/count_tokens`: how long it is, without calling anyone.
+    /// The reply to whoever asks at `path` how long a request is, without calling anyone.
     fn count_tokens<'py>(
         &self,
         py: Python<'py>,
         tenant: &str,
-        headers: &Bound<'py, PyList>,
+        asked_with: (Bound<'py, PyList>, String),
         body: &[u8],
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let call = call(tenant, headers, Bytes::copy_from_slice(body), self.ticks_now())?;
+        let (headers, path) = asked_with;
+        let door = door(&path)?;
+        let asked = door.asked(&path, body).unwrap_or_else(|| body.to_vec());
+        let mut call = call(tenant, &headers, Bytes::from(asked), self.ticks_now())?;
+        call.door = door;
+        let problem = call.problem;
         match self.gateway.count(call) {
             Ok(head) => head_tuple(py, &head),
-            Err(error) => self.refuse_at(py, &error, (Door::Messages, false)),
+            Err(error) => self.refuse_at(py, &error, (door, problem)),
         }
     }
 
@@ -172,7 +200,7 @@ impl PyGateway {
             .ok_or_else(|| PyValueError::new_err(format!("no error has the code `{code}`")))?;
         let (headers, path) = asked;
         let door = path.as_deref().and_then(Door::at).unwrap_or_default();
-        let problem = accepts_problem(&headers)? && !door.words_errors();
+        let problem = accepts_problem(&headers)?;
         self.refuse_at(py, &ApiError::new(code, message), (door, problem))
     }
 }
@@ -205,7 +233,7 @@ impl PyGateway {
         (door, problem): (Door, bool),
     ) -> PyResult<Bound<'py, PyTuple>> {
         let id: RequestId = self.gateway.node.request_id(self.gateway.node.clock.now());
-        let mut head = refusal(error, id, problem);
+        let mut head = refusal(error, id, problem && !door.words_errors());
         head.body = head.body.map(|body| door.error(head.status, &body).unwrap_or(body));
         head_tuple(py, &head)
     }

@@ -115,6 +115,25 @@ pub(super) fn messages<'a>(top: &'a Object<'_>) -> Result<Vec<Message<'a>>, Unsa
     Ok(messages)
 }
 
+/// The text of one content, which has nothing but text.
+pub(super) fn text(content: &[u8]) -> Result<String, Unsaid> {
+    if content.starts_with(b"\"") {
+        return read("content", content);
+    }
+    let turn: Turn<'_> = read("content", content)?;
+    let mut texts: Vec<Cow<'_, str>> = Vec::new();
+    for piece in turn.parts {
+        match part(piece)? {
+            Some(Part::Text { text, .. }) => texts.push(text),
+            Some(Part::ImageUrl { .. } | Part::File { .. }) => {
+                return Err(Unsaid::content("content", "vectors are made of text alone here"));
+            }
+            None => {}
+        }
+    }
+    if texts.is_empty() { Err(missing("content")) } else { Ok(texts.join("\n")) }
+}
+
 /// Results of calls are messages of their own and come first; what the user says follows.
 fn user<'a>(
     pieces: Vec<Piece<'a>>,
