@@ -142,12 +142,15 @@ class Gateway:
         read."""
     def models(self) -> bytes:
         """The body of `GET /models`."""
-    def model(self, headers: _Headers, id: str) -> _Answer:
-        """The reply to `GET /models/{id}`."""
+    def listing(self, headers: _Headers, params: Sequence[tuple[str, str]], path: str) -> _Answer:
+        """The reply to `GET /models` in the words of the door at `path`: one page."""
+    def model(self, headers: _Headers, id: str, path: str) -> _Answer:
+        """The reply to `GET /models/{id}`, in the words of the door at `path`."""
     def explain(self, tenant: str, headers: _Headers, body: bytes, all: bool) -> _Answer:
         """The reply to `POST /route`: the decision, without calling anyone."""
-    def count_tokens(self, tenant: str, headers: _Headers, body: bytes) -> _Answer:
-        """The reply to `POST /messages/count_tokens`: an estimate, without calling anyone."""
+    def count_tokens(self, tenant: str, asked: tuple[_Headers, str], body: bytes) -> _Answer:
+        """How long the request is that came with (headers, path): an estimate, without calling
+        anyone."""
     def request(self, tenant: str, id: str) -> _Answer | None:
         """The reply to `GET /requests/{id}` for this tenant; None for what this node does not
         remember."""

@@ -14,7 +14,7 @@ from p402 import control
 from p402.auth import Authenticator, Operator
 from p402.body import Bodies, Bounds, Refused
 from p402.log import LOGGER, EventLog
-from p402.paths import CHAT, is_door, named, shown, streams_otherwise, takes_form
+from p402.paths import CHAT, counts, is_door, named, shown, spoken, streams_otherwise, takes_form
 from p402.scrape import Listener
 from p402.watch import Watch, Watched
 
@@ -133,7 +133,7 @@ class App:
         try:
             answer = await self._route(request, scope["path"])
         except Refused as refused:
-            answer = self._refusal(refused, scope["headers"], named(scope))
+            answer = self._refusal(refused, scope["headers"], spoken(scope, named(scope) or ""))
         if answer is not None:
             await self._send(request.send, answer, scope)
 
@@ -161,7 +161,7 @@ class App:
         try:
             answer = await self._of_tenant(request, tenant, name or "")
         except Refused as refused:
-            answer = self._refusal(refused, headers, name)
+            answer = self._refusal(refused, headers, spoken(scope, name or ""))
         if answer is not None:
             answer[1].extend(self.gateway.standing(tenant))
         return answer
@@ -179,21 +179,17 @@ class App:
             body = await self._bodies.read(headers, request.receive)
             wants_all = scope.get("query_string", b"") == b"all=1"
             return self.gateway.explain(tenant, headers, body, wants_all)
-        if name == "/messages/count_tokens":
+        if counts(name):
             _only("POST", method)
             body = await self._bodies.read(headers, request.receive)
-            return self.gateway.count_tokens(tenant, headers, body)
+            return self.gateway.count_tokens(tenant, (headers, name), body)
         if control.owns(name):
             said = await self._bodies.read(headers, request.receive) if method == "POST" else b""
             told = (headers, scope.get("query_string", b""), said)
             return await control.answer(self.gateway, (method, name), tenant, told)
-        if name == "/models":
+        if name == "/models" or name.startswith("/models/"):
             _only("GET", method)
-            listing = self.gateway.models()
-            return 200, [_JSON, _length(listing)], listing
-        if name.startswith("/models/"):
-            _only("GET", method)
-            return self.gateway.model(headers, name.removeprefix("/models/"))
+            return self._models(scope, name)
         if name == "/usage":
             return await self._usage(request, tenant)
         if name.startswith("/requests/") and name.count("/") == 2:
@@ -208,16 +204,19 @@ class App:
             await self._bodies.skip(request.receive)
         raise Refused("unknown_url", f"no such URL: {method} {shown(scope['path'])}")
 
+    def _models(self, scope: Scope, name: str) -> Answer:
+        """The list of models, or one of them, in the words of the client's own API."""
+        door, headers = spoken(scope, name), scope["headers"]
+        if name != "/models":
+            return self.gateway.model(headers, name.removeprefix("/models/"), door)
+        return self.gateway.listing(headers, _params(scope), door)
+
     async def _usage(self, request: _Request, tenant: str | None) -> Answer | None:
         """What was spent: a tenant's own, or anybody's to the operator."""
         scope = request.scope
         _only("GET", scope["method"])
-        query = scope.get("query_string", b"").decode("latin-1")
-        try:
-            params = parse_qsl(query, keep_blank_values=True, max_num_fields=PARAMS_MAX)
-        except ValueError:
-            raise Refused("invalid_value", f"more than {PARAMS_MAX} parameters") from None
-        return await self._whole(request, self.gateway.usage(tenant, scope["headers"], params))
+        told = self.gateway.usage(tenant, scope["headers"], _params(scope))
+        return await self._whole(request, told)
 
     async def _whole(self, request: _Request, reply: _core.Reply) -> Answer | None:
         """A reply that comes in one piece; None where its client has left."""
@@ -329,7 +328,8 @@ class App:
             return []
         return [
             (b"access-control-allow-origin", origin),
-            (b"access-control-expose-headers", b"x-request-id, x-p402-request-id"),
+            # Nobody sends credentials: what a client may not see is not sent.
+            (b"access-control-expose-headers", b"*"),
             (b"vary", b"origin"),
         ]
 
@@ -349,6 +349,14 @@ class App:
 def _only(allowed: str, method: str) -> None:
     if method != allowed and not (allowed == "GET" and method == "HEAD"):
         raise Refused("method_not_allowed", f"this URL answers {allowed}, not {method}")
+
+
+def _params(scope: Scope) -> list[tuple[str, str]]:
+    query = scope.get("query_string", b"").decode("latin-1")
+    try:
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=PARAMS_MAX)
+    except ValueError:
+        raise Refused("invalid_value", f"more than {PARAMS_MAX} parameters") from None
 
 
 def _as_events(door: str, scope: Scope) -> None:

@@ -20,13 +20,38 @@ _DOORS |= {"/moderations", "/images/generations", "/audio/speech"}
 # These take files, in a form.
 _FORMS = {"/images/edits", "/images/variations", "/audio/transcriptions", "/audio/translations"}
 # Google's clients name their model in the path.
-_CONTENT = re.compile(r"/models/.+:(generateContent|streamGenerateContent)")
+_CONTENT = re.compile(
+    r"/models/.+:(generateContent|streamGenerateContent|embedContent|batchEmbedContents)"
+)
+_COUNTS = re.compile(r"/messages/count_tokens|/responses/input_tokens|/models/.+:countTokens")
+# Who comes by no door of its own is answered in the words of one of these.
+ANTHROPICS = "/messages"
+GOOGLES = "/models/any:generateContent"
 _BASES = (BASE + "/v1beta", BASE + "/v1", BASE, "/v1beta", "/v1")
 
 
 def is_door(name: str) -> bool:
     """Whether the line serves this path."""
     return name in _DOORS or name in _FORMS or _CONTENT.fullmatch(name) is not None
+
+
+def counts(name: str) -> bool:
+    """Whether this path tells how long a request is."""
+    return _COUNTS.fullmatch(name) is not None
+
+
+def spoken(scope: MutableMapping[str, Any], name: str) -> str:
+    """The path of the door whose words a reply is told in. Where several clients come to one path,
+    as they do to list models or to ask for what is not there, Google's are known by its version or
+    their key's header, Anthropic's by a version header."""
+    if is_door(name) or counts(name):
+        return name
+    if "/v1beta/" in scope["path"]:
+        return GOOGLES
+    said = {header for header, _ in scope["headers"]}
+    if said & {b"x-goog-api-key", b"x-goog-api-client"}:
+        return GOOGLES
+    return ANTHROPICS if b"anthropic-version" in said else "/chat/completions"
 
 
 def takes_form(name: str) -> bool:

@@ -23,7 +23,7 @@ use crate::world::World;
 use bytes::Bytes;
 use p402_core::cache::wish::Wish;
 use p402_core::dialect::openai::{ChatStream, Seal};
-use p402_core::door::Door;
+use p402_core::door::{Door, customs};
 use p402_core::envelope::{Scan, scan};
 use p402_core::id::RequestId;
 use p402_core::reply::{ApiError, idempotency_conflict, request_in_progress, shutting_down};
@@ -131,13 +131,15 @@ impl Gateway {
             Ok((id, in_use)) => (id, Ok(in_use)),
             Err(error) => (minted, Err(error)),
         };
+        let mut looked = Looked::OFF;
         let outcome = match in_use {
-            Ok(in_use) => self.line((id, in_use), call, now, &outbox).await,
+            Ok(in_use) => self.line((id, in_use), call, (now, &mut looked), &outbox).await,
             Err(error) => Err(error),
         };
         if let Err(error) = outcome {
             self.node.traffic.refused(&tenant, error.code);
             let mut head = refusal(&error, id, problem);
+            head.headers.push(("x-p402-cache", looked.word().to_owned()));
             stand(&self.node, &tenant, &mut head.headers, now);
             outbox.head(head);
         }
@@ -147,12 +149,15 @@ impl Gateway {
         &self,
         (id, in_use): (RequestId, Option<InUse>),
         call: Call,
-        now: Now,
+        (now, seen): (Now, &mut Looked),
         outbox: &Arc<Outbox>,
     ) -> Result<(), ApiError> {
         let _in_flight = self.node.enter()?;
         let (call, told) = enter(call, outbox)?;
         let (scan, options, wish) = Self::read(&call)?;
+        if let Some(customs) = scan.own_tools.then(|| customs(&call.body)).flatten() {
+            outbox.retell_first(customs);
+        }
         let asked = Asked { id, now, call, in_use, scan, options, wish, told };
         let (looked, shelve) = match self.lookup(&asked).await? {
             (world, Found::Hit(mut hit, plan)) => {
@@ -166,6 +171,8 @@ impl Gateway {
             }
             (_, Found::Missed(looked, shelve)) => (looked, shelve),
         };
+        // Whatever ends it from here on says so, too.
+        *seen = looked;
         let (world, plan) = self.route(&asked)?;
         let turn = Arc::new(self.turn(asked, (world, plan, looked))?);
         let mut settling = admit(turn).await?;

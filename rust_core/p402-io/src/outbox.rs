@@ -1,7 +1,7 @@
 //! Carries one reply from the line to whoever writes it out: head first, then bytes, bounded.
 //! Does not know what front reads it: anything with a `std::task::Waker` can.
 
-use p402_core::door::{Door, Retell};
+use p402_core::door::{Door, Retell, Twice};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -17,6 +17,21 @@ pub struct Head {
     pub headers: Vec<(&'static str, String)>,
     /// `None`: a stream follows.
     pub body: Option<Vec<u8>>,
+}
+
+impl Head {
+    /// Puts it in the words of a door: an error has its form, and the request's id its header.
+    pub fn told_by(&mut self, door: Door) {
+        let error = self.body.as_ref().filter(|_| self.status >= 400);
+        if let Some(told) = error.and_then(|body| door.error(self.status, body)) {
+            self.body = Some(told);
+        }
+        let id = self.headers.iter().find(|(name, _)| *name == "x-request-id");
+        if let Some((name, (_, id))) = door.names_request().zip(id) {
+            let id = id.clone();
+            self.headers.push((name, id));
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +67,15 @@ impl Outbox {
         self.state.lock().reply = Some(reply);
     }
 
+    /// From here on answers are told so before they are told in the words of the door.
+    pub fn retell_first(&self, first: Box<dyn Retell>) {
+        let mut state = self.state.lock();
+        state.reply = Some(match state.reply.take() {
+            Some(then) => Box::new(Twice(first, then)),
+            None => first,
+        });
+    }
+
     /// Gives the head; only the first one counts. A whole answer ends the reply.
     pub fn head(&self, mut head: Head) {
         let waker = {
@@ -61,11 +85,10 @@ impl Outbox {
             }
             state.headed = true;
             state.ended = head.body.is_some();
-            head.body = head.body.map(|body| match &mut state.reply {
-                _ if head.status >= 400 => self.door.error(head.status, &body).unwrap_or(body),
-                Some(reply) => reply.whole(&body),
-                None => body,
-            });
+            if let Some(reply) = state.reply.as_mut().filter(|_| head.status < 400) {
+                head.body = head.body.map(|body| reply.whole(&body));
+            }
+            head.told_by(self.door);
             state.head = Some(head);
             state.waker.take()
         };

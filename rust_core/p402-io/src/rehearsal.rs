@@ -5,7 +5,6 @@ use crate::gateway::{Call, Gateway};
 use crate::lookup::{Question, would_look};
 use crate::outbox::Head;
 use bytes::Bytes;
-use p402_core::door::{self, Entered};
 use p402_core::reply::{ApiError, ReplyHeaders, dropped_warning};
 use p402_core::route::Ask;
 
@@ -34,16 +33,19 @@ impl Gateway {
         Ok(router.explain(&routing, &ask, now, (all, looks))?.to_json())
     }
 
-    /// How long a Messages request is, for the model that would serve it. An estimate, whoever
-    /// makes the model: to count is not worth a trip that may fail.
+    /// How long a request is, for the model that would serve it. An estimate, whoever makes the
+    /// model: to count is not worth a trip that may fail.
     ///
     /// # Errors
     /// What the live request would be refused with.
     pub fn count(&self, mut call: Call) -> Result<Head, ApiError> {
         let now = self.node.clock.now();
         self.node.pace.take(&call.tenant, now.ticks)?;
-        let Entered { body, dropped, .. } = door::measured(&call.body)?;
-        call.body = Bytes::from(body);
+        let mut dropped = Vec::new();
+        if let Some(entered) = call.door.measured(&call.body)? {
+            call.body = Bytes::from(entered.body);
+            dropped = entered.dropped;
+        }
         let (scan, options, _) = Self::read(&call)?;
         let request = self.node.request_id(now);
         let ask =
@@ -56,7 +58,6 @@ impl Gateway {
         let mut headers =
             ReplyHeaders { warnings: &warnings, ..ReplyHeaders::new(request) }.build();
         headers.push(("content-type", "application/json".to_owned()));
-        let body = format!("{{\"input_tokens\":{tokens}}}").into_bytes();
-        Ok(Head { status: 200, headers, body: Some(body) })
+        Ok(Head { status: 200, headers, body: Some(call.door.counted(tokens)) })
     }
 }

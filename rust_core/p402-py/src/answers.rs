@@ -1,11 +1,11 @@
 //! Crosses the answers that need no upstream: models, dry run, look-up, refusals.
 //! Does not write JSON: core and io do.
 
-use crate::gateway::{PyGateway, accepts_problem, call};
+use crate::gateway::{PyGateway, accepts_problem, call, door};
 use crate::reply::{PyReply, head_tuple, header_list};
 use bytes::Bytes;
 use p402_core::catalog::{Charge, Resolved};
-use p402_core::door::Door;
+use p402_core::door::{Door, Shelf};
 use p402_core::id::RequestId;
 use p402_core::reply::{ApiError, Code};
 use p402_core::time::Timestamp;
@@ -27,17 +27,47 @@ impl PyGateway {
         PyBytes::new(py, self.gateway.node.world.load().models())
     }
 
-    /// The reply to `GET /models/{id}`: the entry, or 404 `model_not_found` with near names.
+    /// The reply to `GET /models` in the words of the door at `path`: the page that `params` name.
+    fn listing<'py>(
+        &self,
+        py: Python<'py>,
+        headers: &Bound<'py, PyList>,
+        params: Vec<(String, String)>,
+        path: &str,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let (world, door) = (self.gateway.node.world.load_full(), door(path)?);
+        if !door.words_models() {
+            // Two megabytes, copied once.
+            let body = world.models();
+            let mut headers = self.answered(Vec::new()).headers;
+            headers.push(("content-length", body.len().to_string()));
+            return (200, header_list(py, &headers)?, PyBytes::new(py, body)).into_pyobject(py);
+        }
+        let shelf = Shelf { catalog: &world.catalog, live: &|offer| world.table.live(offer) };
+        match door.models(shelf, &params) {
+            Ok(body) => self.tell(py, body, door),
+            Err(unsaid) => self.refuse_at(py, &unsaid.into(), (door, accepts_problem(headers)?)),
+        }
+    }
+
+    /// The reply to `GET /models/{id}` in the words of the door at `path`: the entry, or 404
+    /// `model_not_found` with near names.
     fn model<'py>(
         &self,
         py: Python<'py>,
         headers: &Bound<'py, PyList>,
         id: &str,
+        path: &str,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let world = self.gateway.node.world.load_full();
+        let (world, door) = (self.gateway.node.world.load_full(), door(path)?);
         let live = |offer: usize| world.table.live(offer);
-        if let Some(body) = world.catalog.model_json(id, &live) {
-            return head_tuple(py, &json(body));
+        let found = if door.words_models() {
+            door.model(&world.catalog, id)
+        } else {
+            world.catalog.model_json(id, &live)
+        };
+        if let Some(body) = found {
+            return self.tell(py, body, door);
         }
         let near = world.catalog.near(id).join("`, `");
         let text = if near.is_empty() {
@@ -46,7 +76,7 @@ impl PyGateway {
             format!("no model is called `{id}`; near names: `{near}`")
         };
         let error = ApiError::new(Code::ModelNotFound, text).with_param("model");
-        self.refuse(py, &error, accepts_problem(headers)?)
+        self.refuse_at(py, &error, (door, accepts_problem(headers)?))
     }
 
     /// The reply to `POST /route`: the whole decision, without calling anyone.
@@ -61,23 +91,31 @@ impl PyGateway {
     ) -> PyResult<Bound<'py, PyTuple>> {
         let call = call(tenant, headers, Bytes::copy_from_slice(body), self.ticks_now())?;
         match self.gateway.explain(&call, all) {
-            Ok(body) => head_tuple(py, &json(body)),
+            Ok(body) => self.tell(py, body, Door::Chat),
             Err(error) => self.refuse(py, &error, call.problem),
         }
     }
 
-    /// The reply to `POST /messages/count_tokens`: how long it is, without calling anyone.
+    /// The reply to whoever asks at `path` how long a request is, without calling anyone.
     fn count_tokens<'py>(
         &self,
         py: Python<'py>,
         tenant: &str,
-        headers: &Bound<'py, PyList>,
+        asked_with: (Bound<'py, PyList>, String),
         body: &[u8],
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let call = call(tenant, headers, Bytes::copy_from_slice(body), self.ticks_now())?;
+        let (headers, path) = asked_with;
+        let door = door(&path)?;
+        let asked = door.asked(&path, body).unwrap_or_else(|| body.to_vec());
+        let mut call = call(tenant, &headers, Bytes::from(asked), self.ticks_now())?;
+        call.door = door;
+        let problem = call.problem;
         match self.gateway.count(call) {
-            Ok(head) => head_tuple(py, &head),
-            Err(error) => self.refuse_at(py, &error, (Door::Messages, false)),
+            Ok(mut head) => {
+                head.told_by(door);
+                head_tuple(py, &head)
+            }
+            Err(error) => self.refuse_at(py, &error, (door, problem)),
         }
     }
 
@@ -89,7 +127,7 @@ impl PyGateway {
         id: &str,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let found = self.gateway.look_up(tenant, id);
-        found.map(|body| head_tuple(py, &json(body))).transpose()
+        found.map(|body| self.tell(py, body, Door::Chat)).transpose()
     }
 
     /// The same from the ledger.
@@ -172,7 +210,7 @@ impl PyGateway {
             .ok_or_else(|| PyValueError::new_err(format!("no error has the code `{code}`")))?;
         let (headers, path) = asked;
         let door = path.as_deref().and_then(Door::at).unwrap_or_default();
-        let problem = accepts_problem(&headers)? && !door.words_errors();
+        let problem = accepts_problem(&headers)?;
         self.refuse_at(py, &ApiError::new(code, message), (door, problem))
     }
 }
@@ -205,8 +243,28 @@ impl PyGateway {
         (door, problem): (Door, bool),
     ) -> PyResult<Bound<'py, PyTuple>> {
         let id: RequestId = self.gateway.node.request_id(self.gateway.node.clock.now());
-        let mut head = refusal(error, id, problem);
-        head.body = head.body.map(|body| door.error(head.status, &body).unwrap_or(body));
+        let mut head = refusal(error, id, problem && !door.words_errors());
+        head.told_by(door);
+        head_tuple(py, &head)
+    }
+
+    /// What was asked, under an id of its own.
+    fn answered(&self, body: Vec<u8>) -> Head {
+        let id = self.gateway.node.request_id(self.gateway.node.clock.now()).to_string();
+        let mut head = json(body);
+        head.headers.push(("x-request-id", id.clone()));
+        head.headers.push(("x-p402-request-id", id));
+        head
+    }
+
+    fn tell<'py>(
+        &self,
+        py: Python<'py>,
+        body: Vec<u8>,
+        door: Door,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let mut head = self.answered(body);
+        head.told_by(door);
         head_tuple(py, &head)
     }
 

@@ -162,8 +162,7 @@ impl PyGateway {
         received: u64,
         path: &str,
     ) -> PyResult<PyReply> {
-        let door = Door::at(path)
-            .ok_or_else(|| PyValueError::new_err(format!("there is no door at `{path}`")))?;
+        let door = door(path)?;
         let lane = self.lane()?;
         let joined = door.asked(path, body.as_bytes());
         let asked = joined.map_or_else(|| Bytes::copy_from_slice(body.as_bytes()), Bytes::from);
@@ -210,6 +209,11 @@ type PyBackedLayer = pyo3::pybacked::PyBackedBytes;
 fn load(config: &[u8], layers: &[PyBackedLayer]) -> PyResult<World> {
     let layers: Vec<&[u8]> = layers.iter().map(|layer| &**layer).collect();
     World::load(config, &layers).map_err(PyValueError::new_err)
+}
+
+/// The door at this path of ours.
+pub fn door(path: &str) -> PyResult<Door> {
+    Door::at(path).ok_or_else(|| PyValueError::new_err(format!("there is no door at `{path}`")))
 }
 
 /// Errors are to be told as RFC 9457 has them.

@@ -70,6 +70,12 @@ await check('tool result', async () => {
   const done = await client.messages.create({ ...ASK, messages, tools: [TOOL] });
   assert.equal(done.content[0].text, TEXT);
 });
+await check('models', async () => {
+  const ids = [];
+  for await (const model of client.models.list({ limit: 5 })) ids.push(model.id);
+  assert.ok(ids.includes('hello') && ids.length > 5, `${ids}`);
+  assert.equal((await client.models.retrieve('test/hello')).max_tokens, 16_384);
+});
 await check('a wrong key', async () => {
   const error = await thrown(() => made('wrong').messages.create(ASK));
   assert.ok(error instanceof Anthropic.AuthenticationError);

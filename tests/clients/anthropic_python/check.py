@@ -55,6 +55,15 @@ def whole() -> None:
         found = metadata(raw.parse().p402_metadata)
         assert raw.headers["x-request-id"] == found["request_id"]
         assert float(raw.headers["x-p402-cost-usd"]) == COST_USD
+    with check("the request's id"):
+        done = client.messages.create(**ASK)
+        assert done._request_id == done.p402_metadata["request_id"]
+        with client.messages.stream(**ASK) as stream:
+            assert stream.response.headers["request-id"].startswith("req_")
+            stream.until_done()
+        with raises(anthropic.BadRequestError) as caught:
+            client.messages.create(**ASK, extra_body={"p402": {"mode": "none"}})
+        assert caught[0].request_id.startswith("req_")
     with check("strict validation"):
         metadata(strict.messages.create(**ASK).p402_metadata)
     with check("mode in the body"):
@@ -188,6 +197,30 @@ def own_house() -> None:
         assert "".join(stream.text_stream) == TEXT
 
 
+def listed() -> None:
+    with check("models are listed"):
+        page = client.models.list()
+        ids = [model.id for model in page.data]
+        assert {"hello", "anthropic-x", "test/hello"} <= set(ids)
+        assert not page.has_more
+        assert "text-embedding-3-small" not in ids
+    with check("models come by the page"):
+        assert [model.id for model in client.models.list(limit=7)] == ids
+        last = client.models.list(limit=2, before_id=ids[-1])
+        assert [model.id for model in last.data] == ids[-3:-1]
+        assert last.has_more
+    with check("models, strict validation"):
+        assert [model.id for model in strict.models.list()] == ids
+    with check("one model"):
+        found = strict.models.retrieve("test/hello")
+        assert (found.id, found.type, found.lifecycle) == ("test/hello", "model", "active")
+        assert (found.max_input_tokens, found.max_tokens) == (128_000, 16_384)
+        assert found.created_at.year >= 2026
+    with check("no such model"), raises(anthropic.NotFoundError) as caught:
+        client.models.retrieve("nobody")
+    assert caught[0].body["error"]["type"] == "not_found_error"
+
+
 async def at_once() -> None:
     own = AsyncAnthropic(base_url=BASE_URL, api_key=KEY, max_retries=0, timeout=20)
     with check("async"):
@@ -227,6 +260,7 @@ tools()
 runner()
 streams()
 own_house()
+listed()
 asyncio.run(at_once())
 errors()
 finish()

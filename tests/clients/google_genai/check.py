@@ -102,6 +102,10 @@ def whole(name: str, of: genai.Client, model: str) -> None:
         picture = types.Part.from_bytes(data=PIXEL, mime_type="image/png")
         done = of.models.generate_content(model=model, contents=["What is this?", picture])
         assert done.text == ("A red square." if model == "gemini-x" else TEXT)
+    with check(f"{name}: a sound"):
+        sound = types.Part.from_bytes(data=b"RIFF", mime_type="audio/wav")
+        done = of.models.generate_content(model=model, contents=["What is said?", sound])
+        assert done.text
     with check(f"{name}: thinking"):
         thinking = types.ThinkingConfig(thinking_budget=2048, include_thoughts=True)
         config = said(thinking_config=thinking)
@@ -194,10 +198,58 @@ def cost() -> None:
         assert done.text == TEXT
 
 
+def listed() -> None:
+    with check("models are listed"):
+        names = [model.name for model in client.models.list()]
+        assert {"models/hello", "models/gemini-x", "models/text-embedding-3-small"} <= set(names)
+    with check("models come by the page"):
+        pages = client.models.list(config={"page_size": 5})
+        assert len(pages) == 5
+        assert [model.name for model in pages] == names
+    with check("one model"):
+        found = client.models.get(model="test/hello")
+        assert found.name == "models/test/hello"
+        assert (found.input_token_limit, found.output_token_limit) == (128_000, 16_384)
+        assert "generateContent" in found.supported_actions
+    with check("no such model"), raises(errors.ClientError) as caught:
+        client.models.get(model="nobody")
+    assert (caught[0].code, caught[0].status) == (404, "NOT_FOUND")
+    with check("models, version 1 of the API"):
+        first = connected(KEY, "v1")
+        assert [model.name for model in first.models.list()] == names
+
+
+def measured() -> None:
+    with check("a length"):
+        told = client.models.count_tokens(model="hello", contents="Say hello. " * 100)
+        assert 200 < told.total_tokens < 600
+        assert "input_tokens=estimated" in told.sdk_http_response.headers["x-p402-warnings"]
+    vectors = "text-embedding-3-small"
+    with check("a vector"):
+        told = pinned.models.embed_content(model=vectors, contents="Hello")
+        assert [vector.values for vector in told.embeddings] == [[0.5, -0.25, 1.0]]
+        assert float(told.sdk_http_response.headers["x-p402-cost-usd"]) == 0.000008
+    with check("vectors, with what nobody else has words for"):
+        config = types.EmbedContentConfig(task_type="RETRIEVAL_QUERY", output_dimensionality=3)
+        told = pinned.models.embed_content(model=vectors, contents=["a", "b"], config=config)
+        assert len(told.embeddings) == 2
+        assert told.sdk_http_response.headers["x-p402-warnings"] == "dropped=taskType"
+    with check("no such model of vectors"), raises(errors.ClientError) as caught:
+        pinned.models.embed_content(model="nobody", contents="a")
+    assert (caught[0].code, caught[0].status) == (404, "NOT_FOUND")
+
+
 async def at_once() -> None:
     with check("async"):
         asked = (client.aio.models.generate_content(model="hello", contents=ASK) for _ in range(4))
         assert [done.text for done in await asyncio.gather(*asked)] == [TEXT] * 4
+    with check("async: models, a length, a vector"):
+        names = [model.name async for model in await client.aio.models.list()]
+        assert "models/hello" in names
+        told = await client.aio.models.count_tokens(model="hello", contents=ASK)
+        assert told.total_tokens > 0
+        told = await pinned.aio.models.embed_content(model="text-embedding-3-small", contents="a")
+        assert len(told.embeddings) == 1
     with check("async stream"):
         stream = await client.aio.models.generate_content_stream(model="hello", contents=ASK)
         assert "".join([piece.text or "" async for piece in stream]) == TEXT
@@ -236,6 +288,8 @@ for of in BOTH:
 functions()
 schema()
 cost()
+listed()
+measured()
 asyncio.run(at_once())
 failures()
 finish()

@@ -7,14 +7,14 @@ use super::resolve::Resolved;
 use super::task::Task;
 use super::types::{Band, Capability, CapabilityEffort, Catalog, Offer};
 use crate::money::Rate;
-use crate::time::Day;
+use crate::time::{Day, Timestamp};
 use std::io::Write;
 
 /// One listed name: its offers, and the one whose facts and price are shown.
-struct Listed<'a> {
-    id: &'a str,
-    offers: &'a [usize],
-    shown: &'a Offer,
+pub(crate) struct Listed<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) offers: &'a [usize],
+    pub(crate) shown: &'a Offer,
     alias_of: Option<String>,
 }
 
@@ -49,7 +49,7 @@ impl Catalog {
         Some(out)
     }
 
-    fn listing<'a>(&'a self, id: &'a str) -> Option<Listed<'a>> {
+    pub(crate) fn listing<'a>(&'a self, id: &'a str) -> Option<Listed<'a>> {
         let (offers, alias) = match self.resolve(id) {
             Resolved::Free | Resolved::Unknown => return None,
             Resolved::Canonical(offers) | Resolved::Pin(offers) => (offers, false),
@@ -65,13 +65,20 @@ impl Catalog {
         Some(Listed { id, offers, shown: self.offers.get(shown)?, alias_of })
     }
 
+    /// What a listing gives as the day a model was made: when its price was last confirmed, or the
+    /// catalogue's own day.
+    pub(crate) fn confirmed(&self, offer: &Offer) -> Timestamp {
+        let day = Day::parse(&offer.as_of).or_else(|| Day::parse(&format!("{}-01", offer.as_of)));
+        day.map_or(self.built, Day::start).max(Timestamp::default())
+    }
+
     fn write_entry(&self, out: &mut Vec<u8>, listed: &Listed, live: &dyn Fn(usize) -> bool) {
         let offer = listed.shown;
         let owner = self.providers.get(offer.provider).map_or("", |provider| &*provider.id);
         let mut entry = Object::open(out);
         entry.text("id", listed.id);
         entry.text("object", "model");
-        entry.raw("created", &created(offer, self).to_string());
+        entry.raw("created", &self.confirmed(offer).seconds().to_string());
         entry.text("owned_by", owner);
         entry.key("p402");
         self.write_facts(&mut Object::open(entry.out), listed, live);
@@ -168,12 +175,6 @@ fn write_band(object: &mut Object, band: &Band) {
             object.raw(name, &rate.to_string());
         }
     }
-}
-
-/// OpenAI's `created`: the day the price was last confirmed, seconds; the build date if unsaid.
-fn created(offer: &Offer, catalog: &Catalog) -> i64 {
-    let day = Day::parse(&offer.as_of).or_else(|| Day::parse(&format!("{}-01", offer.as_of)));
-    day.map_or(catalog.built, Day::start).seconds().max(0)
 }
 
 impl<'a> Object<'a> {

@@ -22,6 +22,7 @@ mod window;
 pub use calibrate::Calibration;
 pub use estimate::{Input, Script, bound_input, estimate_input, estimate_output};
 pub use kind::OfferKind;
+pub(crate) use listing::Listed;
 pub use load::CatalogError;
 pub use price::{Charge, Priced};
 pub use resolve::Resolved;

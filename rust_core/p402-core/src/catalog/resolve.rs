@@ -141,7 +141,7 @@ impl Catalog {
     }
 
     /// Every name worth listing, in order; a provider's bare own ids are understood but not shown.
-    pub(super) fn listed(&self) -> Vec<&str> {
+    pub(crate) fn listed(&self) -> Vec<&str> {
         let shown = self.names.by_name.iter().filter(|(_, entry)| entry.kind != Kind::Own);
         let mut names: Vec<_> = shown.map(|(name, entry)| (entry.kind, &**name)).collect();
         names.sort_unstable();

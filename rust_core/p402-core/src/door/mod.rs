@@ -2,21 +2,27 @@
 //! Does not serve them: what comes in is told as a chat, and the chat's answer is told back.
 
 mod completions;
+mod customs;
 mod ending;
 mod filed;
 mod form;
 mod gathered;
 mod generate;
+mod listed;
 mod listen;
 mod messages;
 mod passing;
 mod responses;
 mod sound;
+mod unwrapped;
 mod written;
 
+use self::generate::embed;
 use crate::catalog::OfferKind;
 use crate::dialect::Unsaid;
 use crate::dialect::wire::object::Object;
+pub use customs::customs;
+pub use listed::Shelf;
 
 /// The API a client speaks, by the path it came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +33,8 @@ pub enum Door {
     Messages,
     /// Gemini's generateContent.
     Generate,
+    /// Gemini's embedContent and batchEmbedContents.
+    EmbedContent,
     /// OpenAI's Responses.
     Responses,
     /// OpenAI's older text completions.
@@ -68,14 +76,27 @@ pub trait Retell: Send + Sync + std::fmt::Debug {
     fn frames(&mut self, frames: &[u8]) -> Vec<u8>;
 }
 
+/// Tells an answer twice over, the second in the words of the first.
+#[derive(Debug)]
+pub struct Twice(pub Box<dyn Retell>, pub Box<dyn Retell>);
+
+impl Retell for Twice {
+    fn whole(&mut self, completion: &[u8]) -> Vec<u8> {
+        self.1.whole(&self.0.whole(completion))
+    }
+    fn frames(&mut self, frames: &[u8]) -> Vec<u8> {
+        self.1.frames(&self.0.frames(frames))
+    }
+}
+
 impl Door {
     /// The door at this path.
     pub fn at(path: &str) -> Option<Self> {
         Some(match path {
             "/chat/completions" => Self::Chat,
-            // The length of a message is asked for where it would be sent.
+            // The length of a request is asked for where it would be sent.
             "/messages" | "/messages/count_tokens" => Self::Messages,
-            "/responses" => Self::Responses,
+            "/responses" | "/responses/input_tokens" => Self::Responses,
             "/completions" => Self::Completions,
             "/embeddings" => Self::Embeddings,
             "/moderations" => Self::Moderations,
@@ -85,13 +106,17 @@ impl Door {
             "/audio/speech" => Self::Speech,
             "/audio/transcriptions" => Self::Transcriptions,
             "/audio/translations" => Self::Translations,
-            path => return generate::named(path).map(|_| Self::Generate),
+            path => return generate::named(path).map(|named| named.door),
         })
     }
 
     /// All that was asked: of some doors a part of it stands in the path.
     pub fn asked(self, path: &str, body: &[u8]) -> Option<Vec<u8>> {
-        if self == Self::Generate { generate::joined(path, body) } else { None }
+        if self.names_in_path() { generate::joined(path, body) } else { None }
+    }
+
+    const fn names_in_path(self) -> bool {
+        matches!(self, Self::Generate | Self::EmbedContent)
     }
 
     /// What it takes to serve it.
@@ -99,7 +124,7 @@ impl Door {
         match self {
             Self::Chat | Self::Messages | Self::Generate | Self::Responses => OfferKind::Chat,
             Self::Completions => OfferKind::Completion,
-            Self::Embeddings => OfferKind::Embedding,
+            Self::Embeddings | Self::EmbedContent => OfferKind::Embedding,
             Self::Moderations => OfferKind::Moderation,
             Self::Images | Self::ImageEdits | Self::ImageVariations => OfferKind::Image,
             Self::Speech => OfferKind::Speech,
@@ -112,7 +137,7 @@ impl Door {
         match self {
             Self::Chat | Self::Messages | Self::Generate | Self::Responses => None,
             Self::Completions => Some("/completions"),
-            Self::Embeddings => Some("/embeddings"),
+            Self::Embeddings | Self::EmbedContent => Some("/embeddings"),
             Self::Moderations => Some("/moderations"),
             Self::Images => Some("/images/generations"),
             Self::ImageEdits => Some("/images/edits"),
@@ -140,10 +165,35 @@ impl Door {
             Self::Chat => Ok(None),
             Self::Messages => messages::enter(body).map(Some),
             Self::Generate => generate::enter(body).map(Some),
+            Self::EmbedContent => embed::enter(body).map(Some),
             Self::Responses => responses::enter(body).map(Some),
             _ if self.takes_form() => filed::enter(self, body).map(Some),
             _ => passing::enter(self, body).map(Some),
         }
+    }
+
+    /// Tells as a chat what is asked for its length alone: it may leave out what bounds an answer.
+    ///
+    /// # Errors
+    /// As `enter`.
+    pub fn measured(self, body: &[u8]) -> Result<Option<Entered>, Unsaid> {
+        match self {
+            Self::Messages => messages::measured(body).map(Some),
+            Self::Generate => generate::measured(body).map(Some),
+            _ => self.enter(body),
+        }
+    }
+
+    /// A length as this door tells it.
+    pub fn counted(self, tokens: u64) -> Vec<u8> {
+        let told = match self {
+            Self::Generate => format!("{{\"totalTokens\":{tokens}}}"),
+            Self::Responses => {
+                format!("{{\"object\":\"response.input_tokens\",\"input_tokens\":{tokens}}}")
+            }
+            _ => format!("{{\"input_tokens\":{tokens}}}"),
+        };
+        told.into_bytes()
     }
 
     /// The body of an upstream that is asked at `passes_to`: the client's own, for this model.
@@ -151,7 +201,11 @@ impl Door {
         if self.takes_form() {
             return filed::passed(body, model);
         }
-        Passed { body: passing::passed(self, body, model), content_type: None }
+        let body = match self {
+            Self::EmbedContent => embed::passed(body, model),
+            _ => passing::passed(self, body, model),
+        };
+        Passed { body, content_type: None }
     }
 
     /// The client wants vectors packed: its own SDKs ask so, whatever an upstream can do.
@@ -162,25 +216,25 @@ impl Door {
 
     /// Errors are told in a form of its own.
     pub const fn words_errors(self) -> bool {
-        matches!(self, Self::Messages | Self::Generate)
+        matches!(self, Self::Messages | Self::Generate | Self::EmbedContent)
+    }
+
+    /// The header in which its own clients look for a request's id, beside ours.
+    pub const fn names_request(self) -> Option<&'static str> {
+        match self {
+            Self::Messages => Some("request-id"),
+            _ => None,
+        }
     }
 
     /// An error body of ours in this door's form; `None` where it has that already.
     pub fn error(self, status: u16, body: &[u8]) -> Option<Vec<u8>> {
         match self {
-            Self::Generate => Some(generate::error(status, body)),
+            Self::Generate | Self::EmbedContent => Some(generate::error(status, body)),
             Self::Messages => Some(messages::error(body)),
             _ => None,
         }
     }
-}
-
-/// Tells a Messages request as a chat whose length is asked for; it may leave out its bound.
-///
-/// # Errors
-/// As `Door::enter`.
-pub fn measured(body: &[u8]) -> Result<Entered, Unsaid> {
-    messages::measured(body)
 }
 
 /// The members of a request's body.

@@ -1,7 +1,7 @@
 //! Decides the chat form in which doors write what a client said: messages, parts, calls, tools.
 //! Does not read any language: each door's own room does.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -43,6 +43,17 @@ pub(super) enum Part<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<&'a RawValue>,
     },
+    InputAudio {
+        input_audio: Sound<'a>,
+    },
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Sound<'a> {
+    #[serde(borrow, rename = "data")]
+    pub(super) base64: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) format: Cow<'a, str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,7 +74,10 @@ pub(super) struct File<'a> {
 pub(super) struct Call<'a> {
     pub(super) id: Cow<'a, str>,
     pub(super) r#type: &'static str,
-    pub(super) function: Called<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) function: Option<Called<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) custom: Option<Told<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) extra_content: Option<Extra<'a>>,
 }
@@ -83,6 +97,13 @@ pub(super) struct Signed<'a> {
 pub(super) struct Called<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) arguments: Cow<'a, str>,
+}
+
+/// What a custom tool was told.
+#[derive(Debug, Serialize)]
+pub(super) struct Told<'a> {
+    pub(super) name: Cow<'a, str>,
+    pub(super) input: Cow<'a, str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -130,7 +151,7 @@ impl<'a> Part<'a> {
     pub(super) fn said(&self) -> &str {
         match self {
             Self::Text { text, .. } => text,
-            Self::ImageUrl { .. } | Self::File { .. } => "",
+            Self::ImageUrl { .. } | Self::File { .. } | Self::InputAudio { .. } => "",
         }
     }
 }
@@ -141,8 +162,14 @@ impl<'a> Call<'a> {
         name: impl Into<Cow<'a, str>>,
         arguments: impl Into<Cow<'a, str>>,
     ) -> Self {
-        let function = Called { name: name.into(), arguments: arguments.into() };
-        Self { id: id.into(), r#type: "function", function, extra_content: None }
+        let function = Some(Called { name: name.into(), arguments: arguments.into() });
+        Self { id: id.into(), r#type: "function", function, custom: None, extra_content: None }
+    }
+
+    /// A call of a custom tool.
+    pub(super) fn custom(id: Cow<'a, str>, name: Cow<'a, str>, input: Cow<'a, str>) -> Self {
+        let custom = Some(Told { name, input });
+        Self { id, r#type: "custom", function: None, custom, extra_content: None }
     }
 }
 

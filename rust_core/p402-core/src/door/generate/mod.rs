@@ -3,34 +3,53 @@
 
 mod answer;
 mod ask;
+pub(super) mod embed;
 mod events;
 mod schema;
 mod turns;
 
 use super::listen::Told;
-use super::{Entered, top};
+use super::{Door, Entered, mistyped, top};
 use crate::dialect::Unsaid;
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::Object;
 
-const WHOLE: &str = ":generateContent";
-const STREAM: &str = ":streamGenerateContent";
+const WHOLE: &str = "generateContentRequest";
 const MODELS: &str = "/models/";
+/// What is asked of a model, by the end of its path, and whether the answer streams.
+const ASKED: [(&str, Door, bool); 5] = [
+    (":generateContent", Door::Generate, false),
+    (":streamGenerateContent", Door::Generate, true),
+    (":countTokens", Door::Generate, false),
+    (":embedContent", Door::EmbedContent, false),
+    (":batchEmbedContents", Door::EmbedContent, false),
+];
 
-/// The model in this path and whether its answer streams; `None` where it asks for no content.
-pub(super) fn named(path: &str) -> Option<(&str, bool)> {
+/// What stands in a path of this API.
+pub(super) struct Named<'a> {
+    pub(super) door: Door,
+    model: &'a str,
+    streams: bool,
+}
+
+/// Reads such a path; `None` where it asks nothing of a model.
+pub(super) fn named(path: &str) -> Option<Named<'_>> {
     let rest = path.strip_prefix(MODELS)?;
-    let whole = rest.strip_suffix(WHOLE).map(|model| (model, false));
-    let found = whole.or_else(|| rest.strip_suffix(STREAM).map(|model| (model, true)));
-    found.filter(|(model, _)| !model.is_empty())
+    let named = |(end, door, streams)| {
+        let model = rest.strip_suffix(end)?;
+        Some(Named { door, model, streams })
+    };
+    ASKED.into_iter().find_map(named).filter(|named| !named.model.is_empty())
 }
 
 /// What stands in the path joins the body, which is then all that was asked.
 pub(super) fn joined(path: &str, body: &[u8]) -> Option<Vec<u8>> {
-    let (model, streams) = named(path)?;
+    let named = named(path)?;
     let mut top = Object::parse(body)?;
-    top.set("model", quoted(model));
-    top.set("stream", if streams { b"true".as_slice() } else { b"false" });
+    top.set("model", quoted(named.model));
+    if named.door == Door::Generate {
+        top.set("stream", if named.streams { b"true".as_slice() } else { b"false" });
+    }
     Some(top.write())
 }
 
@@ -40,6 +59,15 @@ pub(super) fn enter(body: &[u8]) -> Result<Entered, Unsaid> {
     let events = events::Events::new(asked.shows_thoughts);
     let reply = Some(Box::new(Told::new(events)) as _);
     Ok(Entered { body: asked.body, dropped: asked.dropped, reply })
+}
+
+/// The same where only its length is asked for: the request may stand whole under one name.
+pub(super) fn measured(body: &[u8]) -> Result<Entered, Unsaid> {
+    let top = top(body)?;
+    let Some(inner) = top.share(WHOLE) else { return enter(body) };
+    let mut inner = Object::parse_taken(inner).ok_or_else(|| mistyped(WHOLE))?;
+    inner.replace("model", top.literal("model").to_vec());
+    enter(&inner.write())
 }
 
 /// An error of ours in Google's shape: our code is its reason.

@@ -6,7 +6,7 @@ use super::response::{Echo, status};
 use crate::dialect::wire::json::{quoted, text_of};
 use crate::dialect::wire::object::Object;
 use crate::door::ending::{Ending, choice};
-use crate::door::listen::{Listen, Tell, read_out};
+use crate::door::listen::{Listen, Tell, hear};
 
 /// Longest answer that is put together for the last event; one that came whole has this bound too.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
@@ -28,6 +28,8 @@ pub(super) struct Events {
     /// Whole ones, by their place; a place is empty until its item is whole.
     done: Vec<Vec<u8>>,
     bytes: usize,
+    /// How likely the tokens of the next text are, as items of a list.
+    likely: Vec<u8>,
 }
 
 impl Events {
@@ -40,6 +42,7 @@ impl Events {
             open: Vec::new(),
             done: Vec::new(),
             bytes: 0,
+            likely: Vec::new(),
         }
     }
 
@@ -73,7 +76,7 @@ impl Events {
         let index = self.done.len();
         self.done.push(Vec::new());
         let id = format!("{prefix}{}_{index}", self.stem);
-        let item = Item { id, index, said: String::new(), kind };
+        let item = Item { id, index, said: String::new(), likely: Vec::new(), kind };
         let json = item.write(false, false);
         let place = index.to_string();
         self.event(
@@ -95,8 +98,10 @@ impl Events {
         for item in ended {
             let (stem, key) = item.words();
             let text = quoted(item.whole_text());
-            let (more, value) = item.besides();
-            self.of_item(&format!("{stem}.done"), &item, &[(key, &text), (more, value)]);
+            let mut members: Vec<(&str, &[u8])> = vec![(key, &text)];
+            let besides = item.besides();
+            members.extend(besides.as_ref().map(|(name, json)| (*name, json.as_ref())));
+            self.of_item(&format!("{stem}.done"), &item, &members);
             if !item.is_call() {
                 self.of_item("response.content_part.done", &item, &[("part", &item.part())]);
             }
@@ -124,27 +129,29 @@ impl Events {
     /// More of the last open item, or of the call of this number.
     fn more(&mut self, call: Option<u64>, json: &[u8]) {
         self.bytes = self.bytes.saturating_add(json.len());
-        let belongs = |item: &Item| match (&item.kind, call) {
-            (Kind::Call { number, .. }, Some(wanted)) => *number == wanted,
-            (Kind::Call { .. }, None) | (_, Some(_)) => false,
-            (_, None) => true,
-        };
+        let belongs = |item: &Item| item.number() == call;
         let Some(at) = self.open.iter().rposition(belongs) else { return };
         let Some(item) = self.open.get_mut(at) else { return };
         if self.bytes <= ANSWER_BYTES_MAX {
             item.said.push_str(&text_of(json).unwrap_or_default());
+            item.add_likely(&self.likely);
         }
         // Written in one go: of these events there are as many as words.
-        let (name, part) = item.delta_words();
+        let (name, part, end) = item.delta_words();
         let head = format!(
             "event: {name}\ndata: {{\"type\":\"{name}\",\"sequence_number\":{},\
-             \"item_id\":\"{}\",\"output_index\":{}{part},\"delta\":",
+             \"item_id\":\"{}\",\"output_index\":{}{part}",
             self.sequence, item.id, item.index
         );
         self.sequence += 1;
-        self.out.extend_from_slice(head.as_bytes());
-        self.out.extend_from_slice(json);
-        self.out.extend_from_slice(b"}\n\n");
+        let is_text = matches!(item.kind, Kind::Text);
+        let likely: &[u8] = if is_text { &self.likely } else { b"" };
+        for piece in [head.as_bytes(), likely, end.as_bytes(), b",\"delta\":", json, b"}\n\n"] {
+            self.out.extend_from_slice(piece);
+        }
+        if is_text {
+            self.likely.clear();
+        }
     }
 }
 
@@ -157,6 +164,12 @@ impl Listen for Events {
     fn refusal(&mut self, json: &[u8]) {
         self.ensure("msg_", Kind::Refusal);
         self.more(None, json);
+    }
+
+    fn probabilities(&mut self, items: &[u8]) {
+        self.bytes = self.bytes.saturating_add(items.len());
+        self.likely.clear();
+        self.likely.extend_from_slice(items);
     }
 
     fn reasoning(&mut self, json: &[u8]) {
@@ -182,6 +195,16 @@ impl Listen for Events {
     }
 
     fn arguments(&mut self, index: u64, json: &[u8]) {
+        self.more(Some(index), json);
+    }
+
+    fn custom(&mut self, index: u64, id: &[u8], name: &[u8]) {
+        self.close(false);
+        let (call_id, name) = (id.to_vec(), name.to_vec());
+        self.start("ctc_", Kind::Custom { number: index, call_id, name });
+    }
+
+    fn input(&mut self, index: u64, json: &[u8]) {
         self.more(Some(index), json);
     }
 }
@@ -230,9 +253,7 @@ impl Tell for Events {
         let mut events = Self::new(self.echo.clone());
         events.stem = ending.named("");
         let choice = choice(&top).unwrap_or_default();
-        if let Some(message) = choice.get("message").and_then(Object::parse) {
-            read_out(&message, &mut events);
-        }
+        hear(&choice, "message", &mut events);
         events.close(true);
         self.echo.response(&ending, (status(&ending.finish), &events.done))
     }

@@ -3,6 +3,7 @@
 
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::{Object, array};
+use std::borrow::Cow;
 
 /// One item of the output.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub(super) struct Item {
     pub(super) index: usize,
     /// What was said so far: text, thoughts, or a call's arguments.
     pub(super) said: String,
+    /// How likely its tokens are, as items of a list; mostly nobody asked.
+    pub(super) likely: Vec<u8>,
     pub(super) kind: Kind,
 }
 
@@ -25,6 +28,12 @@ pub(super) enum Kind {
         /// Which of the chat's calls it is.
         number: u64,
         /// Both as JSON strings.
+        call_id: Vec<u8>,
+        name: Vec<u8>,
+    },
+    /// A call of a custom tool, whose input is text.
+    Custom {
+        number: u64,
         call_id: Vec<u8>,
         name: Vec<u8>,
     },
@@ -62,6 +71,13 @@ impl Item {
                 item.set("name", name.as_slice());
                 item.set("arguments", quoted(self.arguments(whole)));
             }
+            Kind::Custom { call_id, name, .. } => {
+                item.set("type", b"\"custom_tool_call\"".as_slice());
+                item.set("status", status);
+                item.set("call_id", call_id.as_slice());
+                item.set("name", name.as_slice());
+                item.set("input", quoted(&self.said));
+            }
         }
         item.write()
     }
@@ -73,14 +89,32 @@ impl Item {
 
     /// What was said, as the one part of its item.
     pub(super) fn part(&self) -> Vec<u8> {
-        let (head, tail): (&[u8], &[u8]) = match self.kind {
-            Kind::Refusal => (b"{\"type\":\"refusal\",\"refusal\":", b"}"),
-            Kind::Reasoning(_) => (b"{\"type\":\"reasoning_text\",\"text\":", b"}"),
-            Kind::Text | Kind::Call { .. } => {
-                (b"{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":", b"}")
+        let said = quoted(&self.said);
+        match self.kind {
+            Kind::Refusal => [b"{\"type\":\"refusal\",\"refusal\":", &said[..], b"}"].concat(),
+            Kind::Reasoning(_) => {
+                [b"{\"type\":\"reasoning_text\",\"text\":", &said[..], b"}"].concat()
             }
-        };
-        [head, &quoted(&self.said), tail].concat()
+            Kind::Text | Kind::Call { .. } | Kind::Custom { .. } => {
+                let head = b"{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":";
+                [head, &self.likelihoods()[..], b",\"text\":", &said, b"}"].concat()
+            }
+        }
+    }
+
+    fn likelihoods(&self) -> Vec<u8> {
+        [b"[", &self.likely[..], b"]"].concat()
+    }
+
+    /// Goes on with what is known of the tokens of its text.
+    pub(super) fn add_likely(&mut self, items: &[u8]) {
+        if !matches!(self.kind, Kind::Text) || items.is_empty() {
+            return;
+        }
+        if !self.likely.is_empty() {
+            self.likely.push(b',');
+        }
+        self.likely.extend_from_slice(items);
     }
 
     /// The stem of its events, and the key of the whole in the last of them.
@@ -90,17 +124,19 @@ impl Item {
             Kind::Refusal => ("response.refusal", "refusal"),
             Kind::Reasoning(_) => ("response.reasoning_text", "text"),
             Kind::Call { .. } => ("response.function_call_arguments", "arguments"),
+            Kind::Custom { .. } => ("response.custom_tool_call_input", "input"),
         }
     }
 
-    /// The name of its deltas, and what they say beside the text.
-    pub(super) const fn delta_words(&self) -> (&'static str, &'static str) {
-        const PART: &str = r#","content_index":0,"logprobs":[]"#;
+    /// The name of its deltas, and what stands before and after their tokens' likelihoods.
+    pub(super) const fn delta_words(&self) -> (&'static str, &'static str, &'static str) {
+        const PART: &str = r#","content_index":0,"logprobs":["#;
         match self.kind {
-            Kind::Text => ("response.output_text.delta", PART),
-            Kind::Refusal => ("response.refusal.delta", PART),
-            Kind::Reasoning(_) => ("response.reasoning_text.delta", PART),
-            Kind::Call { .. } => ("response.function_call_arguments.delta", ""),
+            Kind::Text => ("response.output_text.delta", PART, "]"),
+            Kind::Refusal => ("response.refusal.delta", PART, "]"),
+            Kind::Reasoning(_) => ("response.reasoning_text.delta", PART, "]"),
+            Kind::Call { .. } => ("response.function_call_arguments.delta", "", ""),
+            Kind::Custom { .. } => ("response.custom_tool_call_input.delta", "", ""),
         }
     }
 
@@ -108,15 +144,26 @@ impl Item {
         if matches!(self.kind, Kind::Call { .. }) { self.arguments(true) } else { &self.said }
     }
 
-    /// One more member of its events: what was called, or the probabilities that nobody asked for.
-    pub(super) fn besides(&self) -> (&'static str, &[u8]) {
+    /// One more member of its events: what was called, or how likely what was said is.
+    pub(super) fn besides(&self) -> Option<(&'static str, Cow<'_, [u8]>)> {
         match &self.kind {
-            Kind::Call { name, .. } => ("name", name),
-            Kind::Text | Kind::Refusal | Kind::Reasoning(_) => ("logprobs", b"[]"),
+            Kind::Call { name, .. } => Some(("name", name.into())),
+            Kind::Custom { .. } => None,
+            Kind::Text | Kind::Refusal | Kind::Reasoning(_) => {
+                Some(("logprobs", self.likelihoods().into()))
+            }
         }
     }
 
     pub(super) const fn is_call(&self) -> bool {
-        matches!(self.kind, Kind::Call { .. })
+        self.number().is_some()
+    }
+
+    /// Which of the chat's calls it is.
+    pub(super) const fn number(&self) -> Option<u64> {
+        match self.kind {
+            Kind::Call { number, .. } | Kind::Custom { number, .. } => Some(number),
+            Kind::Text | Kind::Refusal | Kind::Reasoning(_) => None,
+        }
     }
 }
