@@ -32,9 +32,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The longest deadline of one trip.
-pub const DEADLINE_MAX: Duration = Duration::from_millis(50);
-
 /// What the home needs of the shared ledger; it is the truth that accounts are recovered from.
 pub trait Truth: Send + Sync {
     /// Which ledger it is: nodes that share a store must share one.
@@ -72,7 +69,7 @@ pub struct Options {
     pub address: Address,
     /// The owner of this node's claims.
     pub node: u32,
-    /// One trip: connecting, writing and reading together; at most [`DEADLINE_MAX`].
+    /// One trip: connecting, writing and reading together. What is configured has a bound.
     pub deadline: Duration,
     /// How long a request waits for its account to be recovered.
     pub seed_deadline: Duration,

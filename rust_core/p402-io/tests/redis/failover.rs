@@ -1,8 +1,7 @@
 //! Decides whether sentinels lead to the primary, and to the next one while requests run.
 //! Does not measure how fast they agree: that is theirs.
 
-use super::nodes::account;
-use super::rig::{End, Node, World, capped};
+use super::rig::{End, Node, PATIENT, PATIENT_SEED, World, capped};
 use super::server::{Server, free_port};
 use p402_core::guard::{Code, Limits};
 use p402_core::money::Usd;
@@ -115,9 +114,8 @@ async fn a_failover_under_requests_overspends_nothing_and_every_request_is_answe
     let end = Instant::now() + Duration::from_secs(40);
     let mut before = Told::default();
     // Each of them holds a slice for what comes, and the sentinel knows of the replica.
-    let slices = || account(&primary).records().iter().filter(|record| record.is_slice()).count();
     before.ask(&nodes[0]).await;
-    while slices() < 2 || sentinel.says("slaves=") != "1" {
+    while !nodes.iter().all(Node::has_slice) || sentinel.says("slaves=") != "1" {
         assert!(Instant::now() < end, "not settled in");
         for node in &nodes {
             before.ask(node).await;
@@ -135,8 +133,8 @@ async fn a_failover_under_requests_overspends_nothing_and_every_request_is_answe
         sleep(Duration::from_millis(5)).await;
     }
     assert!(away.drawn > 0, "the slices are spent meanwhile: {away:?}");
-    // A deadline, a recovery where there was one, and what a busy machine adds.
-    assert!(away.slowest < Duration::from_millis(600), "{away:?}");
+    // A deadline, and a recovery where there was one.
+    assert!(away.slowest < PATIENT + PATIENT_SEED + PATIENT, "{away:?}");
     assert_eq!(replica.says("role"), "master");
     // What is left can be spent, by either of them, and not a nano more.
     let mut after = Told::default();

@@ -7,7 +7,7 @@ mod books;
 mod cluster;
 
 use super::nodes::{account, stored};
-use super::rig::{End, Node, TENANT, World, capped};
+use super::rig::{End, Node, PATIENT, TENANT, World, capped};
 use super::server::Server;
 use books::until;
 use p402_core::guard::{Claim, Code, Kind, Limits, Op};
@@ -21,7 +21,7 @@ use p402_io::home::Home;
 use p402_io::ledger::{IndexAt, Ledger, Options};
 use p402_io::meter::Meter;
 use p402_io::store::redis::address::Address;
-use p402_io::store::redis::{self as home, DEADLINE_MAX, Redis};
+use p402_io::store::redis::{self as home, Redis};
 use p402_io::store::{Former, Store, Tenant};
 use p402_io::truth::Record;
 use p402_io::world;
@@ -37,9 +37,9 @@ fn url(server: &Server) -> String {
     format!("redis://127.0.0.1:{}", server.port())
 }
 
-fn held(server: &Server) -> Vec<RequestId> {
+async fn held(server: &Server) -> Vec<RequestId> {
     let requests = |record: &&p402_core::guard::Record| !record.is_slice();
-    account(server).records().iter().filter(requests).map(|record| record.rid).collect()
+    account(server).await.records().iter().filter(requests).map(|record| record.rid).collect()
 }
 
 fn former(node: &Node, ended: &[(RequestId, i64)]) -> Former {
@@ -71,7 +71,7 @@ async fn a_restarted_node_ends_what_its_former_life_held_and_ends_it_once() {
     let world = World::patient();
     let limits = Limits { slice_max: Usd::ZERO, ..capped(1_000_000) };
     let [open, ended, unsent] = left_behind(&world, &server, limits).await;
-    assert_eq!(held(&server), [open, ended, unsent]);
+    assert_eq!(held(&server).await, [open, ended, unsent]);
     let node = world.node(&url(&server), 7, limits).await;
     let own = RequestId::from_bits(99);
     node.admit(own, 2 * PRICE).await.unwrap();
@@ -79,9 +79,9 @@ async fn a_restarted_node_ends_what_its_former_life_held_and_ends_it_once() {
     node.journal.settle(open, Usd::from_nano(7 * PRICE));
     for _ in 0..2 {
         assert!(node.store.take_up(former(&node, &[(open, 7 * PRICE)])).await);
-        let header = *account(&server).header();
+        let header = *account(&server).await.header();
         assert_eq!(header.day_spent, 10 * PRICE);
-        assert_eq!(held(&server), [own], "what this life holds is left alone");
+        assert_eq!(held(&server).await, [own], "what this life holds is left alone");
     }
 }
 
@@ -95,10 +95,10 @@ async fn what_a_node_left_for_good_stays_held_but_for_what_the_ledger_ended() {
     let node = world.node(&url(&server), 8, limits).await;
     sleep(Duration::from_millis(400)).await;
     assert_eq!(node.request(PRICE).await.0, End::Served);
-    assert_eq!(account(&server).header().suspense, 21 * PRICE);
+    assert_eq!(account(&server).await.header().suspense, 21 * PRICE);
     assert!(node.store.take_up(former(&node, &[])).await);
-    assert_eq!(held(&server), [open, unsent], "{ended} has ended");
-    let header = *account(&server).header();
+    assert_eq!(held(&server).await, [open, unsent], "{ended} has ended");
+    let header = *account(&server).await.header();
     assert_eq!((header.day_spent, header.suspense), (4 * PRICE, 14 * PRICE));
     assert_eq!(header.in_flight, 0, "no slot outlives its lease");
 }
@@ -115,7 +115,7 @@ fn home(address: Address, folder: PathBuf, index: String) -> Arc<Home> {
     let options = home::Options {
         address,
         node: ledger.owner(),
-        deadline: DEADLINE_MAX,
+        deadline: PATIENT,
         seed_deadline: Duration::from_secs(1),
         wait_replicas: 0,
         truth: Arc::new(Record::of(Arc::clone(&ledger)).unwrap()),
@@ -160,10 +160,13 @@ async fn what_a_node_left_for_good_is_ended_at_its_hold_by_another_after_a_day()
     }
     let after = |hours: i64| Timestamp::from_micros(now().micros() + hours * 3_600_000_000);
     heir::adopt(&heir, &world, after(24)).await;
-    assert_eq!(held(&server), [rid], "its time is not over");
+    assert_eq!(held(&server).await, [rid], "its time is not over");
     for _ in 0..2 {
         heir::adopt(&heir, &world, after(25)).await;
-        assert_eq!((held(&server), account(&server).header().day_spent), (vec![], amount.nano()));
+        assert_eq!(
+            (held(&server).await, account(&server).await.header().day_spent),
+            (vec![], amount.nano())
+        );
     }
     let asked = Arc::clone(&heir);
     let rows = aside(move || asked.rows_of(rid)).await.unwrap();

@@ -7,9 +7,7 @@ use p402_core::money::Usd;
 use p402_core::time::{Day, Timestamp};
 use p402_io::clock::{Clock, SystemClock};
 use p402_io::store::redis::address::Address;
-use p402_io::store::redis::{
-    Balances, DEADLINE_MAX, Notice, Options, Promise, Redis, Truth, Unread,
-};
+use p402_io::store::redis::{Balances, Notice, Options, Promise, Redis, Truth, Unread};
 use p402_io::store::{Answer, Store, StoreError, Tenant};
 use p402_io::trust::Trust;
 use std::collections::HashMap;
@@ -24,6 +22,11 @@ pub(crate) const TENANT: &str = "acme";
 /// The deadline of a trip, and what the promise adds for timers.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(10);
 pub(crate) const ADDED_MAX: Duration = Duration::from_millis(12);
+/// Where it is under test what is decided, not how fast: a process that waits for its turn on a
+/// busy machine is not away. A server that stands still costs three of these, once a node.
+pub(crate) const PATIENT: Duration = Duration::from_millis(400);
+/// The same for an account that is read anew; no recovery may last longer.
+pub(crate) const PATIENT_SEED: Duration = Duration::from_secs(2);
 
 /// A row of the ledger, as far as recovery reads it.
 #[derive(Clone, Copy)]
@@ -96,19 +99,26 @@ pub(crate) struct World {
     pub(crate) bill: Arc<Bill>,
     pub(crate) wait_replicas: u32,
     pub(crate) deadline: Duration,
+    pub(crate) seed_deadline: Duration,
     pub(crate) trust: Trust,
 }
 
 impl World {
     /// With the deadline of the product.
     pub(crate) fn new() -> Self {
-        let (ledger, bill) = (Arc::default(), Arc::default());
-        Self { ledger, bill, wait_replicas: 0, deadline: DEADLINE, trust: Trust::default() }
+        Self {
+            ledger: Arc::default(),
+            bill: Arc::default(),
+            wait_replicas: 0,
+            deadline: DEADLINE,
+            seed_deadline: Duration::from_millis(250),
+            trust: Trust::default(),
+        }
     }
 
-    /// With the longest deadline: what is decided, not how fast, is under test.
+    /// With time to spare.
     pub(crate) fn patient() -> Self {
-        Self { deadline: DEADLINE_MAX, ..Self::new() }
+        Self { deadline: PATIENT, seed_deadline: PATIENT_SEED, ..Self::new() }
     }
 
     pub(crate) async fn node(&self, url: &str, number: u32, limits: Limits) -> Node {
@@ -121,7 +131,7 @@ impl World {
             address: Address::parse(url).unwrap().trusting(&self.trust).unwrap(),
             node: number,
             deadline: self.deadline,
-            seed_deadline: Duration::from_millis(250),
+            seed_deadline: self.seed_deadline,
             wait_replicas: self.wait_replicas,
             truth: journal.clone(),
             tell: Arc::new(move |notice| heard.lock().unwrap().push(notice.clone())),
@@ -208,6 +218,17 @@ impl Node {
                 (End::Drawn, took)
             }
         }
+    }
+
+    /// Whether it could go on without the store: its slice is leased and written down. (One nano
+    /// is drawn and given back.)
+    pub(crate) fn has_slice(&self) -> bool {
+        let (tenant, rid) = (self.tenant(), self.rid());
+        let has = self.store.draw(&tenant, rid, Usd::from_nano(1), self.now());
+        if has {
+            self.store.redeem(&tenant, rid, Usd::ZERO, self.now());
+        }
+        has
     }
 
     /// Waits until the store answers this node again.

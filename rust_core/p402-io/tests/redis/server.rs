@@ -4,7 +4,14 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+/// Ports for servers of tests: below those that the kernel deals out (from 32,768), so that no
+/// connection of another test sits on one while its server is away, and none connects to itself.
+const PORTS: std::ops::Range<u32> = 10_000..32_000;
+/// Processes of tests begin so far apart.
+const APART: u32 = 127;
 
 pub(crate) struct Server {
     child: Child,
@@ -24,7 +31,7 @@ impl Server {
         let port = free_port();
         let extra: Vec<String> = extra.iter().map(|word| (*word).to_owned()).collect();
         let child = spawn(folder.path(), port, &extra);
-        let server = Self { child, folder, port, extra };
+        let mut server = Self { child, folder, port, extra };
         server.wait();
         server
     }
@@ -126,10 +133,10 @@ impl Server {
         self.child = spawn(self.folder.path(), self.port, &self.extra);
     }
 
-    fn wait(&self) {
-        let url = format!("redis://127.0.0.1:{}", self.port);
-        let client = redis::Client::open(url).unwrap();
-        let end = Instant::now() + Duration::from_secs(10);
+    /// By its socket, which is nobody else's, and which it opens after its port.
+    fn wait(&mut self) {
+        let client = redis::Client::open(format!("redis+unix://{}", self.socket().display()));
+        let (client, end) = (client.unwrap(), Instant::now() + Duration::from_secs(20));
         while Instant::now() < end {
             if client.get_connection().is_ok_and(|mut connection| {
                 let pong: redis::RedisResult<String> = redis::cmd("PING").query(&mut connection);
@@ -137,6 +144,8 @@ impl Server {
             }) {
                 return;
             }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "redis-server on port {}: {ended:?}", self.port);
             std::thread::sleep(Duration::from_millis(5));
         }
         panic!("redis-server does not answer on port {}", self.port);
@@ -152,8 +161,17 @@ impl Drop for Server {
     }
 }
 
+/// Nobody listens there, and no other test of this process is told of it.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(APART);
+    loop {
+        let next = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = (PORTS.start + next % (PORTS.end - PORTS.start)) as u16;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn spawn(folder: &std::path::Path, port: u16, extra: &[String]) -> Child {

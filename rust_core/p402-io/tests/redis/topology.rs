@@ -1,7 +1,7 @@
 //! Decides whether the store is found where it is: in a cluster, with replicas, under an ACL.
 //! Does not break it (faults and failover do).
 
-use super::rig::{End, TENANT, World, capped};
+use super::rig::{End, PATIENT, TENANT, World, capped};
 use super::server::{Server, free_port};
 use p402_core::guard::{Claim, Code, Kind, Limits, Op, OutagePolicy};
 use p402_core::money::Usd;
@@ -181,7 +181,7 @@ async fn an_admission_counts_once_a_replica_has_it() {
     replica.signal("-STOP");
     let (end, took) = node.request(1_000).await;
     assert!(matches!(end, End::Unavailable(_)), "{end:?}");
-    assert!(took < Duration::from_millis(200), "{took:?}");
+    assert!(took < 2 * PATIENT, "{took:?}");
 }
 
 #[tokio::test]

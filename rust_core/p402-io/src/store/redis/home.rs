@@ -11,7 +11,7 @@ use super::recovery::Recoveries;
 use super::seats::Seats;
 use super::server::{Heard, Question, Sent, Ways};
 use super::wire::Call;
-use super::{Counters, DEADLINE_MAX, Options, Tell, Truth};
+use super::{Counters, Options, Tell, Truth};
 use crate::store::{Answer, StoreError, Tenant};
 use ::redis::{FromRedisValue, Pipeline};
 use p402_core::guard::{Code, Fence, Limits, Op, Reply};
@@ -110,7 +110,7 @@ impl Home {
         let (words, heard) = mpsc::channel(HEARD_MAX);
         let (warned, told) = (Mutex::new(Vec::new()), options.tell.clone());
         let ways = Arc::new(Ways {
-            deadline: options.deadline.min(DEADLINE_MAX),
+            deadline: options.deadline,
             wait_replicas: options.wait_replicas,
             hear: Arc::new(move |text| {
                 // A word that finds no room is said again by the one who waits for an answer.

@@ -83,6 +83,7 @@ impl Seats {
     /// What the account answered; replies may come out of order.
     pub(super) fn note(&self, tag: &Tag, reply: &Reply) {
         self.with(tag, |seat| {
+            seat.slice.as_mut().map(Leased::hear);
             let before = seat.last.as_ref().map_or(reply.version, |last| last.version);
             if before <= reply.version {
                 if is_reseeded(before, reply.version) {

@@ -22,6 +22,8 @@ pub(super) struct Leased {
     /// Its row is shared, and the account still had it after that: a recovery that does not hear
     /// this node any more finds the slice in the ledger.
     usable: bool,
+    /// It was drawn from, and the store has said nothing since: it may not be back.
+    silence: bool,
     /// The store is back: nothing more is drawn, and it is settled once its requests have ended.
     closing: bool,
 }
@@ -45,6 +47,7 @@ impl Leased {
                 && self.draws.len() < DRAWS_MAX
                 && self.slice.draw(more, today));
         if fits {
+            self.silence = true;
             self.draws.insert(rid, amount.max(held));
         }
         fits
@@ -55,17 +58,23 @@ impl Leased {
         drawn.inspect(|claim| self.slice.settle(*claim, actual)).is_some()
     }
 
+    /// The store has answered.
+    pub(super) const fn hear(&mut self) {
+        self.silence = false;
+    }
+
     fn is_touched(&self) -> bool {
         self.slice.spent() > Usd::ZERO || !self.draws.is_empty()
     }
 
-    /// The store answers. An untouched slice that is too large, or of another day, goes back; a
-    /// touched one is closed and goes back when its last request has ended.
+    /// An untouched slice that is too large, or of another day, goes back; a touched one, once the
+    /// store has answered again, is closed and goes back when its last request has ended. Until
+    /// then a renewal asks whether it does: that the breaker is closed does not say so yet.
     fn care(&mut self, left: Usd, nodes: u32, today: Day) -> Care {
         let whole = Usd::from_nano(left.nano().saturating_add(self.slice.granted.nano()));
         let over =
             self.is_touched() || self.slice.day != today || self.slice.is_too_large(whole, nodes);
-        self.closing |= over;
+        self.closing |= over && !self.silence;
         if self.closing && self.draws.is_empty() {
             Care::Settle(self.slice.rid)
         } else {
@@ -153,8 +162,8 @@ impl Home {
         }
         let slice = Slice::new(rid, amount, reply.day);
         let noted = self.seats.with(tag, |seat| {
-            let (draws, usable, closing) = (HashMap::new(), false, false);
-            seat.slice = Some(Leased { slice, draws, usable, closing });
+            let (usable, silence, closing) = (false, false, false);
+            seat.slice = Some(Leased { slice, draws: HashMap::new(), usable, silence, closing });
             self.truth.note_slice(&seat.tenant, &slice, (true, reply.now))
         });
         if noted != Some(true) {

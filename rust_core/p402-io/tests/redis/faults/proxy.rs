@@ -22,7 +22,7 @@ pub(crate) enum Trouble {
     Sliced,
     /// The next reply is lost together with its connection; then all is well.
     LostOnce,
-    /// Half of a reply, then the end.
+    /// Half of a reply, then the end; never half of several, which would be a whole one.
     Truncated,
     Noise,
     /// A reply that announces half a gigabyte.
@@ -34,6 +34,9 @@ pub(crate) enum Trouble {
 /// How names of this release end, and those of the next.
 const OLD: &[u8] = b"_v1";
 const NEW: &[u8] = b"_v2";
+
+/// A decision on the wire: its length, sixteen numbers, the line's end.
+const REPLY_BYTES: usize = "$128\r\n".len() + 128 + 2;
 
 pub(crate) struct Proxy {
     port: u16,
@@ -177,7 +180,7 @@ async fn pass(client: &mut TcpStream, bytes: &[u8], trouble: Trouble, dice: u64)
             true
         }
         Trouble::Truncated => {
-            let _ = client.write_all(&bytes[..bytes.len() / 2]).await;
+            let _ = client.write_all(&bytes[..bytes.len().min(REPLY_BYTES) / 2]).await;
             false
         }
         Trouble::Noise => client.write_all(b"\x00\xffHTTP/1.1 200 OK\r\n$-7\r\n").await.is_ok(),
