@@ -289,5 +289,5 @@ def test_a_language_is_known_to_the_table_the_catalogue_and_who_asks_for_links()
         for name in files(".rs", "rust_core/")
         if "/src/" in name and not name.startswith(houses) and spoken.search(text_of(name))
     }
-    known = {"dialect/translate.rs", "catalog/build.rs", "catalog/thinking.rs", "route/bits.rs"}
+    known = {"dialect/mod.rs", "catalog/build.rs", "catalog/thinking.rs", "route/bits.rs"}
     assert {name.removeprefix(core) for name in found} <= known

@@ -17,6 +17,19 @@ mod translate;
 mod turns;
 
 pub(crate) use translate::Dropped;
-pub use translate::{
-    Codec, Decode, Encoded, Forgetful, Kept, Recall, Target, Translated, Unsaid, codec,
-};
+pub use translate::{Codec, Decode, Encoded, Forgetful, Kept, Recall, Target, Translated, Unsaid};
+
+use crate::catalog::DialectName;
+use anthropic::Anthropic;
+use bedrock::Bedrock;
+use gemini::Gemini;
+
+/// The codec of a language; `None` where bytes pass.
+pub fn codec(name: DialectName) -> Option<&'static dyn Codec> {
+    match name {
+        DialectName::Anthropic => Some(&Anthropic),
+        DialectName::Gemini => Some(&Gemini),
+        DialectName::Bedrock => Some(&Bedrock),
+        DialectName::OpenAi | DialectName::None => None,
+    }
+}

@@ -1,11 +1,8 @@
-//! Decides what every codec of a foreign language offers, and which language has one.
-//! Does not hold any language: each stands in a folder of its own.
+//! Decides what every codec of a foreign language offers.
+//! Does not know any language: each stands in a folder of its own.
 
-use super::anthropic::Anthropic;
-use super::bedrock::Bedrock;
-use super::gemini::Gemini;
 use super::openai::{AnswerFault, StreamAsk, StreamFault, UpstreamError, UpstreamErrorKind};
-use crate::catalog::{DialectName, Effort, Efforts, Quirks};
+use crate::catalog::{Effort, Efforts, Quirks};
 use crate::chat::Request;
 use crate::dialect::wire::json::quoted;
 use std::sync::Arc;
@@ -99,16 +96,6 @@ pub trait Decode: Send + Sync + std::fmt::Debug {
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), StreamFault>;
     /// What is to be remembered of the stream so far.
     fn kept(&self) -> Option<Kept>;
-}
-
-/// The codec of a language; `None` where bytes pass.
-pub fn codec(name: DialectName) -> Option<&'static dyn Codec> {
-    match name {
-        DialectName::Anthropic => Some(&Anthropic),
-        DialectName::Gemini => Some(&Gemini),
-        DialectName::Bedrock => Some(&Bedrock),
-        DialectName::OpenAi | DialectName::None => None,
-    }
 }
 
 impl Target<'_> {
