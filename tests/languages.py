@@ -73,7 +73,7 @@ def _anthropic(path: str, headers: dict[str, str], body: dict[str, Any]) -> tupl
     content: list[dict[str, Any]] = [{"type": "text", "text": _said(blocks, "image")}]
     if calling:
         thought = {"type": "thinking", "thinking": "I must look.", "signature": "c2ln"}
-        call = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": CITY}
+        call = {"type": "tool_use", "id": "toolu_1", **_called(body["tools"][0], "input")}
         content = [thought, call]
     stop = "tool_use" if calling else "end_turn"
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"]}
@@ -97,6 +97,12 @@ ANTHROPIC_FIELDS = {
 def unknown(body: dict[str, Any], known: set[str]) -> list[str]:
     """Fields that the API does not document."""
     return sorted(body.keys() - known)
+
+
+def _called(tool: dict[str, Any], key: str) -> dict[str, Any]:
+    """A call of this tool: what it takes as `input` is a text, all others take a city."""
+    is_text = '"input"' in json.dumps(list(tool.values()))
+    return {"name": tool["name"], key: {"input": "Paris"} if is_text else CITY}
 
 
 def _said(blocks: list[dict[str, Any]], picture: str) -> str:
@@ -147,7 +153,7 @@ def _gemini(path: str, headers: dict[str, str], body: dict[str, Any]) -> tuple[i
     answered = any("functionResponse" in part for part in parts)
     pieces = [{"text": _said(parts, "inlineData")}]
     if "tools" in body and not answered:
-        call = {"name": "get_weather", "args": CITY}
+        call = _called(body["tools"][0]["functionDeclarations"][0], "args")
         pieces = [
             {"text": "I must look.", "thought": True},  # type: ignore[dict-item]
             {"functionCall": call, "thoughtSignature": "c2ln"},  # type: ignore[dict-item]

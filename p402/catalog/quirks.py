@@ -58,6 +58,7 @@ VOCABULARY: dict[str, frozenset[str] | None] = {
     "max_tokens_required": None,
     "roles_alternate": None,
     "no_tools": None,
+    "custom_tools": None,
     "model_is_deployment": None,
     "backend_suffix": None,
     "reported_cost": None,

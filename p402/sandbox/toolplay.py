@@ -67,7 +67,7 @@ def calls(request: ChatRequest, dice: random.Random) -> tuple[Call, ...]:
     tools = [tool for tool in request.body.get("tools") or () if isinstance(tool, Mapping)]
     if not tools:
         return _legacy_call(request, dice)
-    choice = request.body.get("tool_choice")
+    tools, choice = _allowed(tools, request.body.get("tool_choice"))
     if choice == "none" or (choice in (None, "auto") and not request.prompt.fresh_turn):
         return ()
     chosen = _chosen(tools, choice, request.prompt.last_user)
@@ -79,12 +79,23 @@ def calls(request: ChatRequest, dice: random.Random) -> tuple[Call, ...]:
     return tuple(_call(tool, words, dice) for tool in chosen[:CALLS_MAX])
 
 
+def _allowed(
+    tools: list[Mapping[str, Any]], choice: object
+) -> tuple[list[Mapping[str, Any]], object]:
+    """The tools that may be called, and how free the choice among them is."""
+    if not isinstance(choice, Mapping) or choice.get("type") != "allowed_tools":
+        return tools, choice
+    inner = choice.get("allowed_tools")
+    allowed: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
+    listed = [tool for tool in allowed.get("tools") or () if isinstance(tool, Mapping)]
+    names = [_inner(tool).get("name") for tool in listed]
+    return [tool for tool in tools if _inner(tool).get("name") in names], allowed.get("mode")
+
+
 def _chosen(
     tools: list[Mapping[str, Any]], choice: object, user_text: str
 ) -> list[Mapping[str, Any]]:
     if isinstance(choice, Mapping):
-        if choice.get("type") == "allowed_tools":
-            return tools[:1]
         inner = choice.get(str(choice.get("type"))) or {}
         named = [tool for tool in tools if _inner(tool).get("name") == inner.get("name")]
         return named[:1] or tools[:1]

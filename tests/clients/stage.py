@@ -107,6 +107,9 @@ class Stage:
     def _config(self) -> str:
         text = CACHE + GUARD + _provider("test", self.upstream.provider_url())
         text += _MODEL.format(id="hello", provider="test", upstream="hello")
+        text += _provider("knowing", self.upstream.provider_url("knowing"))
+        text += _MODEL.format(id="custom-x", provider="knowing", upstream="hello")
+        text += 'flags = ["custom_tools"]\n'
         for name in FAULTS:
             # A provider each: a refused key or an open breaker must not hide the next fault.
             text += _provider(f"has-{name}", self.upstream.provider_url(f"has-{name}"))

@@ -7,7 +7,7 @@
     reason = "a test may fail and read files"
 )]
 
-use p402_core::door::{Door, Entered};
+use p402_core::door::{Door, Entered, customs};
 use p402_core::envelope::scan;
 use serde_json::Value;
 use std::fs;
@@ -148,6 +148,73 @@ fn a_stream_is_the_same_however_it_is_cut() {
             }
         }
     }
+}
+
+/// A function call that stands for a custom tool's, in pieces of this many bytes.
+fn called(arguments: &str, size: usize) -> String {
+    let chunk = |delta: &Value, finish: &Value| {
+        let choice = serde_json::json!({"index": 0, "delta": delta, "finish_reason": finish});
+        format!("data: {}\n\n", serde_json::json!({"id": "c-1", "choices": [choice]}))
+    };
+    let call = |call: Value| serde_json::json!({"tool_calls": [call]});
+    let opening = serde_json::json!({"index": 0, "id": "call_1", "type": "function",
+        "function": {"name": "edit", "arguments": ""}});
+    let mut frames = chunk(&call(opening), &Value::Null);
+    let letters: Vec<char> = arguments.chars().collect();
+    for piece in letters.chunks(size) {
+        let piece: String = piece.iter().collect();
+        let more = serde_json::json!({"index": 0, "function": {"arguments": piece}});
+        frames.push_str(&chunk(&call(more), &Value::Null));
+    }
+    frames + &chunk(&serde_json::json!({}), &"tool_calls".into()) + "data: [DONE]\n\n"
+}
+
+#[test]
+fn calls_of_custom_tools_are_told_back_however_they_are_cut() {
+    const CHAT: &[u8] = br#"{"model":"m","tools":[{"type":"custom","custom":{"name":"edit"}}]}"#;
+    let inputs = [
+        (r#"{"input":"plain"}"#, "plain"),
+        (r#" { "input" : "a\nb \"c\" \\ \u00e9 \ud83d\ude00 é😀" }"#, "a\nb \"c\" \\ é 😀 é😀"),
+        (r#"{"input":""}"#, ""),
+        (r#"{"patch":"x"}"#, r#"{"patch":"x"}"#),
+        (
+            "*** Begin Patch: no JSON at all, and longer than any opening of an object can be ***",
+            "*** Begin Patch: no JSON at all, and longer than any opening of an object can be ***",
+        ),
+    ];
+    for (arguments, wanted) in inputs {
+        for size in 1..=arguments.len() {
+            let frames = called(arguments, size);
+            let told = customs(CHAT).unwrap().frames(frames.as_bytes());
+            let told = String::from_utf8(told).unwrap();
+            let (mut input, mut kinds) = (String::new(), Vec::new());
+            for event in told.split_terminator("\n\n").filter(|event| !event.ends_with("[DONE]")) {
+                let json: Value = serde_json::from_str(&event[6..]).unwrap();
+                for call in json["choices"][0]["delta"]["tool_calls"].as_array().unwrap_or(&vec![])
+                {
+                    assert!(call.get("function").is_none(), "{call}");
+                    input.push_str(call["custom"]["input"].as_str().unwrap());
+                    kinds.extend(call["type"].as_str().map(str::to_owned));
+                }
+            }
+            assert_eq!(input, wanted, "in pieces of {size}");
+            assert_eq!(kinds, ["custom"]);
+            assert!(told.ends_with("data: [DONE]\n\n"));
+        }
+        let call = serde_json::json!({"id": "call_1", "type": "function",
+            "function": {"name": "edit", "arguments": arguments}});
+        let other = serde_json::json!({"id": "call_2", "type": "function",
+            "function": {"name": "other", "arguments": "{}"}});
+        let whole = serde_json::json!({"choices": [{"index": 0,
+            "message": {"tool_calls": [call, other]}}]});
+        let told = customs(CHAT).unwrap().whole(whole.to_string().as_bytes());
+        let told: Value = serde_json::from_slice(&told).unwrap();
+        let calls = &told["choices"][0]["message"]["tool_calls"];
+        assert_eq!(calls[0]["custom"], serde_json::json!({"name": "edit", "input": wanted}));
+        assert_eq!((&calls[0]["type"], calls[0].get("function")), (&"custom".into(), None));
+        assert_eq!(calls[1], other);
+    }
+    assert!(customs(br#"{"tools":[{"type":"function","function":{"name":"f"}}]}"#).is_none());
 }
 
 #[test]

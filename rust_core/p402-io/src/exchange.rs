@@ -14,10 +14,11 @@ use p402_core::dialect::openai::{
     self, Answer, AnswerFault, ChatStream, PassedAsk, StreamAsk, StreamFault, UpstreamError,
     UpstreamErrorKind,
 };
-use p402_core::dialect::{Codec, Kept, Target, Unsaid};
+use p402_core::dialect::{Codec, Kept, Target, Unsaid, customs};
 use p402_core::door::Door;
-use p402_core::envelope::{UpstreamBody, upstream_body};
+use p402_core::envelope::{Scan, UpstreamBody, scan, upstream_body};
 use p402_core::route::{Attempt, Permit};
+use std::borrow::Cow;
 
 /// An error body is read up to here.
 const ERROR_BODY_BYTES_MAX: usize = 64 << 10;
@@ -97,8 +98,9 @@ fn wire_request(
         return Err(Fault::internal("the offer's provider has no address"));
     };
     let mut headers = credential.headers.clone();
+    let said = Said::of(turn, offer)?;
     let (uri, body, warnings) = if let Some(codec) = upstream.codec {
-        translated(turn, attempt, offer, (upstream, codec))?
+        translated(turn, (attempt, &said), offer, (upstream, codec))?
     } else if let Some(own) = &turn.passed {
         passing(turn, own, (offer, upstream), &mut headers)?
     } else {
@@ -112,7 +114,7 @@ fn wire_request(
             quirks: &offer.quirks,
             told: told(turn, offer),
         };
-        let (body, warnings) = upstream_body(&turn.body, &turn.scan, &wish);
+        let (body, warnings) = upstream_body(&said.body, &said.scan, &wish);
         let uri = upstream.passing(&offer.upstream_id, None).ok_or_else(no_address)?;
         (uri, body, warnings)
     };
@@ -145,6 +147,25 @@ fn passing(
     Ok((uri.ok_or_else(no_address)?, passed.body, Vec::new()))
 }
 
+/// What a request says to an upstream: the client's own bytes, or the same in everybody's words
+/// where the upstream does not know all of the client's.
+struct Said<'t> {
+    body: Cow<'t, [u8]>,
+    scan: Cow<'t, Scan>,
+}
+
+impl<'t> Said<'t> {
+    fn of(turn: &'t Turn, offer: &Offer) -> Result<Self, Fault> {
+        if !turn.scan.own_tools || offer.quirks.custom_tools {
+            let (body, scan) = (Cow::Borrowed(&*turn.body), Cow::Borrowed(&turn.scan));
+            return Ok(Self { body, scan });
+        }
+        let body = customs::plain(&turn.body).map_err(|unsaid| Fault::from(&unsaid))?;
+        let scan = scan(&body).map_err(|_| Fault::internal("a plain request cannot be read"))?;
+        Ok(Self { body: Cow::Owned(body), scan: Cow::Owned(scan) })
+    }
+}
+
 /// Aggregators know the marks of all their vendors.
 fn told(turn: &Turn, offer: &Offer) -> bool {
     let provider = turn.world.catalog.providers.get(offer.provider);
@@ -155,11 +176,11 @@ fn told(turn: &Turn, offer: &Offer) -> bool {
 /// The request in the upstream's own language: address, body, and what could not be said.
 fn translated(
     turn: &Turn,
-    attempt: &Attempt,
+    (attempt, said): (&Attempt, &Said<'_>),
     offer: &Offer,
     (upstream, codec): (&Upstream, &dyn Codec),
 ) -> Result<(Uri, Vec<u8>, Vec<String>), Fault> {
-    let request = Request::read(&turn.body, &turn.scan).map_err(|member| {
+    let request = Request::read(&said.body, &said.scan).map_err(|member| {
         let message = format!("\"{member}\" does not have the form the API documents");
         Fault::from(&Unsaid { code: "invalid_type", param: member.to_owned(), message })
     })?;

@@ -23,7 +23,7 @@ use crate::world::World;
 use bytes::Bytes;
 use p402_core::cache::wish::Wish;
 use p402_core::dialect::openai::{ChatStream, Seal};
-use p402_core::door::Door;
+use p402_core::door::{Door, customs};
 use p402_core::envelope::{Scan, scan};
 use p402_core::id::RequestId;
 use p402_core::reply::{ApiError, idempotency_conflict, request_in_progress, shutting_down};
@@ -153,6 +153,9 @@ impl Gateway {
         let _in_flight = self.node.enter()?;
         let (call, told) = enter(call, outbox)?;
         let (scan, options, wish) = Self::read(&call)?;
+        if let Some(customs) = scan.own_tools.then(|| customs(&call.body)).flatten() {
+            outbox.retell_first(customs);
+        }
         let asked = Asked { id, now, call, in_use, scan, options, wish, told };
         let (looked, shelve) = match self.lookup(&asked).await? {
             (world, Found::Hit(mut hit, plan)) => {

@@ -1,7 +1,7 @@
 //! Carries one reply from the line to whoever writes it out: head first, then bytes, bounded.
 //! Does not know what front reads it: anything with a `std::task::Waker` can.
 
-use p402_core::door::{Door, Retell};
+use p402_core::door::{Door, Retell, Twice};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -50,6 +50,15 @@ impl Outbox {
     /// From here on answers are told so.
     pub fn retell(&self, reply: Box<dyn Retell>) {
         self.state.lock().reply = Some(reply);
+    }
+
+    /// From here on answers are told so before they are told in the words of the door.
+    pub fn retell_first(&self, first: Box<dyn Retell>) {
+        let mut state = self.state.lock();
+        state.reply = Some(match state.reply.take() {
+            Some(then) => Box::new(Twice(first, then)),
+            None => first,
+        });
     }
 
     /// Gives the head; only the first one counts. A whole answer ends the reply.

@@ -193,9 +193,14 @@ async fn what_another_language_cannot_say_goes_elsewhere_or_is_refused() {
     let (head, text) = ask(&gateway, &body).await;
     assert_eq!(head.status, 400);
     assert!(text.contains("prefill"), "{text}");
-    let mut audio = question("ant/m-ant", false);
-    audio["tools"] = json!([{"type": "custom", "custom": {"name": "sql"}}]);
-    let (head, text) = ask(&gateway, &audio).await;
+    let mut armed = question("ant/m-ant", false);
+    let format = json!({"type": "grammar", "grammar": {"syntax": "regex", "definition": "x"}});
+    armed["tools"] = json!([{"type": "custom", "custom": {"name": "sql", "format": format}}]);
+    let (head, text) = ask(&gateway, &armed).await;
+    assert_eq!(head.status, 400);
+    assert!(text.contains("grammar"), "{text}");
+    armed["tools"] = json!([{"type": "web_search", "web_search": {}}]);
+    let (head, text) = ask(&gateway, &armed).await;
     assert_eq!(head.status, 400);
     let error: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(error["error"]["code"], "unsupported_parameter");

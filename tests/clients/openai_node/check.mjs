@@ -86,6 +86,13 @@ await check('parallel tools', async () => {
   assert.equal(done.choices[0].message.tool_calls.length, 2);
   assert.equal(done.choices[0].finish_reason, 'tool_calls');
 });
+await check('a custom tool', async () => {
+  const custom = { type: 'custom', custom: { name: 'patch' } };
+  const done = await create({ tools: [custom, WEATHER], tool_choice: custom });
+  const call = done.choices[0].message.tool_calls[0];
+  assert.deepEqual([call.type, call.custom.name], ['custom', 'patch']);
+  assert.ok(call.custom.input && !call.custom.input.startsWith('{'));
+});
 await check('json_schema', async () => {
   const json_schema = { name: 'city', strict: true, schema: CITY };
   const done = await create({ response_format: { type: 'json_schema', json_schema } });

@@ -37,6 +37,8 @@ strict = OpenAI(
     _strict_response_validation=True,
 )
 ASK: dict[str, Any] = {"model": "hello", "messages": HELLO}
+PATCH: dict[str, Any] = {"type": "custom", "custom": {"name": "patch"}}
+CHOSEN: dict[str, Any] = {"type": "custom", "custom": {"name": "patch"}}
 PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9Q"
     "DwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -147,6 +149,20 @@ def shapes() -> None:
         done = client.chat.completions.parse(**ASK, tools=[tool], tool_choice="required")
         arguments = done.choices[0].message.tool_calls[0].function.parsed_arguments
         assert isinstance(arguments, Weather)
+
+
+def customs() -> None:
+    with check("a custom tool"):
+        done = client.chat.completions.create(**ASK, tools=[PATCH], tool_choice=CHOSEN)
+        call = done.choices[0].message.tool_calls[0]
+        assert (call.type, call.custom.name) == ("custom", "patch")
+        assert call.custom.input
+        assert not call.custom.input.startswith("{")
+    with check("some tools"):
+        some: Any = {"type": "allowed_tools", "allowed_tools": {"mode": "required"}}
+        some["allowed_tools"]["tools"] = [{"type": "function", "function": {"name": "get_weather"}}]
+        done = client.chat.completions.create(**ASK, tools=[PATCH, WEATHER], tool_choice=some)
+        assert done.choices[0].message.tool_calls[0].function.name == "get_weather"
 
 
 def _ask(text: str) -> dict[str, Any]:
@@ -419,6 +435,7 @@ def main() -> None:
         assert openai.__version__ in ("3.54.0", "2.54.0"), openai.__version__
     whole()
     shapes()
+    customs()
     streams()
     accumulated()
     asyncio.run(asynchronous())

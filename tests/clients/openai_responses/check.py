@@ -10,7 +10,14 @@ import json
 from typing import Any
 
 import openai
-from agents import Agent, OpenAIResponsesModel, Runner, function_tool, set_tracing_disabled
+from agents import (
+    Agent,
+    CustomTool,
+    OpenAIResponsesModel,
+    Runner,
+    function_tool,
+    set_tracing_disabled,
+)
 from checks import BASE_URL, COST_USD, KEY, PIN_KEY, TEXT, check, finish, metadata, raises
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
@@ -33,6 +40,14 @@ WEATHER: dict[str, Any] = {
     },
     "strict": True,
 }
+
+
+# A provider that is told of functions alone, one that knows custom tools, and one of Anthropic's.
+HOUSES = (
+    ("as a function", client, "hello"),
+    ("as it is", pinned, "custom-x"),
+    ("in another language", pinned, "anthropic-x"),
+)
 
 
 class Weather(BaseModel):
@@ -81,6 +96,56 @@ def whole() -> None:
         ask.append({"type": "function_call_output", "call_id": call.call_id, "output": "mild"})
         done = client.responses.create(model="hello", input=ask, tools=[WEATHER])
         assert done.output_text == TEXT
+
+
+PATCH: dict[str, Any] = {"type": "custom", "name": "patch", "description": "Changes a file."}
+CHOSEN: dict[str, Any] = {"type": "custom", "name": "patch"}
+
+
+def customs() -> None:
+    ask: list[Any] = [{"role": "user", "content": "Mend it."}]
+    for name, of, model in HOUSES:
+        text = None
+        with check(f"custom tool, {name}"):
+            done = of.responses.create(
+                model=model, input=ask, tools=[PATCH, WEATHER], tool_choice=CHOSEN
+            )
+            call = done.output[-1]
+            assert (call.type, call.name) == ("custom_tool_call", "patch")
+            assert call.input
+            assert not call.input.startswith("{")
+            text = call.input
+        with check(f"custom tool, {name}, its result"):
+            turns = [*ask, *(item.to_dict() for item in done.output)]
+            turns.append(
+                {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "done"}
+            )
+            again = of.responses.create(model=model, input=turns, tools=[PATCH])
+            assert again.output_text == TEXT
+        with (
+            check(f"custom tool, {name}, stream"),
+            of.responses.stream(
+                model=model, input=ask, tools=[PATCH, WEATHER], tool_choice=CHOSEN
+            ) as stream,
+        ):
+            told = "".join(
+                event.delta
+                for event in stream
+                if event.type == "response.custom_tool_call_input.delta"
+            )
+            final = stream.get_final_response().output[-1]
+            assert (final.type, final.input) == ("custom_tool_call", told)
+            assert told == text
+        with check(f"some tools, {name}"):
+            some: Any = {"type": "allowed_tools", "mode": "required"}
+            some["tools"] = [{"type": "function", "name": "get_weather"}]
+            done = of.responses.create(
+                model=model, input=ask, tools=[PATCH, WEATHER], tool_choice=some
+            )
+            assert (done.output[-1].type, done.output[-1].name) == ("function_call", "get_weather")
+    with check("a length"):
+        counted = client.responses.input_tokens.count(model="hello", input="Say hello. " * 100)
+        assert 200 < counted.input_tokens < 600
 
 
 def streams() -> None:
@@ -158,12 +223,25 @@ async def agents() -> None:
         done = await Runner.run(agent(tools=[get_weather]), "Weather in Paris?")
         assert done.final_output == TEXT
         assert len(asked) == 1
+    with check("agents: a custom tool"):
+        patches: list[str] = []
+
+        async def patched(_: Any, text: str) -> str:
+            patches.append(text)
+            return "done"
+
+        tool = CustomTool(name="patch", description="Changes a file.", on_invoke_tool=patched)
+        done = await Runner.run(agent(tools=[tool]), "Use patch.")
+        assert done.final_output == TEXT
+        assert len(patches) == 1
+        assert not patches[0].startswith("{")
     with check("agents: structured"):
         done = await Runner.run(agent(output_type=Weather), "Weather in Paris?")
         assert isinstance(done.final_output, Weather)
 
 
 whole()
+customs()
 streams()
 errors()
 asyncio.run(agents())

@@ -41,6 +41,32 @@ await check('.stream(), tools', async () => {
   const final = await client.responses.stream(CALLED).finalResponse();
   assert.deepEqual(Object.keys(JSON.parse(final.output.at(-1).arguments)), ['city']);
 });
+const PATCH = { type: 'custom', name: 'patch', description: 'Changes a file.' };
+for (const model of ['hello', 'custom-x', 'anthropic-x']) {
+  const of = model === 'hello' ? client : pinned;
+  const ask = { model, input: 'Mend it.', tools: [PATCH], tool_choice: { type: 'custom', name: 'patch' } };
+  await check(`custom tool: ${model}`, async () => {
+    const call = (await of.responses.create(ask)).output.at(-1);
+    assert.deepEqual([call.type, call.name], ['custom_tool_call', 'patch']);
+    assert.ok(call.input && !call.input.startsWith('{'), call.input);
+  });
+  await check(`custom tool, stream: ${model}`, async () => {
+    let told = '';
+    let last;
+    for await (const event of await of.responses.create({ ...ask, stream: true })) {
+      if (event.type === 'response.custom_tool_call_input.delta') told += event.delta;
+      last = event;
+    }
+    const call = last.response.output.at(-1);
+    assert.deepEqual([call.type, call.input], ['custom_tool_call', told]);
+    assert.ok(told);
+  });
+}
+await check('a choice among some tools', async () => {
+  const some = { type: 'allowed_tools', mode: 'required', tools: [{ type: 'function', name: 'get_weather' }] };
+  const done = await client.responses.create({ ...CALLED, tools: [PATCH, TOOL], tool_choice: some });
+  assert.equal(done.output.at(-1).name, 'get_weather');
+});
 await check('a kept response', async () => {
   const error = await thrown(() => client.responses.create({ ...ASK, previous_response_id: 'x' }));
   assert.equal(error.code, 'unsupported_parameter');

@@ -80,6 +80,7 @@ fn set_switch(quirks: &mut Quirks, name: &str, value: &str) -> bool {
         "max_tokens_required" => quirks.max_tokens_required = on,
         "roles_alternate" => quirks.roles_alternate = on,
         "no_tools" => quirks.no_tools = on,
+        "custom_tools" => quirks.custom_tools = on,
         "reported_cost" => quirks.reported_cost = on,
         // The decoder reads errors inside a stream and skips comments whoever sends them; what an
         // upstream calls a model, its deployment or backend, is the offer's own id.

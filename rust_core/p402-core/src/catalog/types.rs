@@ -101,6 +101,8 @@ pub struct Quirks {
     /// Two messages of one role in a row are refused.
     pub roles_alternate: bool,
     pub no_tools: bool,
+    /// Knows custom tools and a choice among some tools.
+    pub custom_tools: bool,
     pub affinity_header: Option<Box<str>>,
     pub reported_cost: bool,
 }

@@ -3,6 +3,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+pub mod customs;
 pub mod gemini;
 pub mod openai;
 pub mod wire;

@@ -22,6 +22,10 @@ pub(super) trait Listen: Send + Sync + std::fmt::Debug {
     fn call(&mut self, index: u64, id: &[u8], name: &[u8]);
     /// More of a call's arguments.
     fn arguments(&mut self, index: u64, json: &[u8]);
+    /// A call of a custom tool; nobody else is asked for one.
+    fn custom(&mut self, _index: u64, _id: &[u8], _name: &[u8]) {}
+    /// More of a custom tool's input.
+    fn input(&mut self, _index: u64, _json: &[u8]) {}
     /// What the call's maker wants back with it; only Google's clients know where to keep it.
     fn signature(&mut self, _index: u64, _json: &[u8]) {}
 }
@@ -133,6 +137,15 @@ pub(super) fn read_out(message: &Object<'_>, to: &mut dyn Listen) {
     for (at, call) in calls.into_iter().enumerate() {
         let Some(call) = Object::parse(call) else { continue };
         let index = call.whole("index").unwrap_or(at as u64);
+        if let Some(custom) = call.get("custom").and_then(Object::parse) {
+            if call.name("id").is_some() {
+                to.custom(index, call.literal("id"), custom.literal("name"));
+            }
+            if custom.literal("input") != b"\"\"" {
+                to.input(index, custom.literal("input"));
+            }
+            continue;
+        }
         let function = call.get("function").and_then(Object::parse).unwrap_or_default();
         if call.name("id").is_some() {
             to.call(index, call.literal("id"), function.literal("name"));

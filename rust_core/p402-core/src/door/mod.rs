@@ -2,6 +2,7 @@
 //! Does not serve them: what comes in is told as a chat, and the chat's answer is told back.
 
 mod completions;
+mod customs;
 mod ending;
 mod filed;
 mod form;
@@ -13,12 +14,14 @@ mod messages;
 mod passing;
 mod responses;
 mod sound;
+mod unwrapped;
 mod written;
 
 use self::generate::embed;
 use crate::catalog::OfferKind;
 use crate::dialect::Unsaid;
 use crate::dialect::wire::object::Object;
+pub use customs::customs;
 pub use listed::Shelf;
 
 /// The API a client speaks, by the path it came to.
@@ -71,6 +74,19 @@ pub trait Retell: Send + Sync + std::fmt::Debug {
     fn whole(&mut self, completion: &[u8]) -> Vec<u8>;
     /// Frames of a stream, whole ones, as they come.
     fn frames(&mut self, frames: &[u8]) -> Vec<u8>;
+}
+
+/// Tells an answer twice over, the second in the words of the first.
+#[derive(Debug)]
+pub struct Twice(pub Box<dyn Retell>, pub Box<dyn Retell>);
+
+impl Retell for Twice {
+    fn whole(&mut self, completion: &[u8]) -> Vec<u8> {
+        self.1.whole(&self.0.whole(completion))
+    }
+    fn frames(&mut self, frames: &[u8]) -> Vec<u8> {
+        self.1.frames(&self.0.frames(frames))
+    }
 }
 
 impl Door {

@@ -63,7 +63,10 @@ pub(super) struct File<'a> {
 pub(super) struct Call<'a> {
     pub(super) id: Cow<'a, str>,
     pub(super) r#type: &'static str,
-    pub(super) function: Called<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) function: Option<Called<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) custom: Option<Told<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) extra_content: Option<Extra<'a>>,
 }
@@ -83,6 +86,13 @@ pub(super) struct Signed<'a> {
 pub(super) struct Called<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) arguments: Cow<'a, str>,
+}
+
+/// What a custom tool was told.
+#[derive(Debug, Serialize)]
+pub(super) struct Told<'a> {
+    pub(super) name: Cow<'a, str>,
+    pub(super) input: Cow<'a, str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -141,8 +151,14 @@ impl<'a> Call<'a> {
         name: impl Into<Cow<'a, str>>,
         arguments: impl Into<Cow<'a, str>>,
     ) -> Self {
-        let function = Called { name: name.into(), arguments: arguments.into() };
-        Self { id: id.into(), r#type: "function", function, extra_content: None }
+        let function = Some(Called { name: name.into(), arguments: arguments.into() });
+        Self { id: id.into(), r#type: "function", function, custom: None, extra_content: None }
+    }
+
+    /// A call of a custom tool.
+    pub(super) fn custom(id: Cow<'a, str>, name: Cow<'a, str>, input: Cow<'a, str>) -> Self {
+        let custom = Some(Told { name, input });
+        Self { id, r#type: "custom", function: None, custom, extra_content: None }
     }
 }
 

@@ -5,6 +5,7 @@ use super::cursor::{Cursor, Kind, Quoted};
 use super::error::ScanError;
 use super::types::{ResponseFormat, ToolChoice};
 use crate::catalog::Effort;
+use serde::Deserialize;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
@@ -181,17 +182,18 @@ pub(super) fn modalities(cursor: &mut Cursor<'_>) -> Result<bool, ScanError> {
     Ok(audio)
 }
 
-pub(super) fn tool_choice(cursor: &mut Cursor<'_>) -> Result<ToolChoice, ScanError> {
+/// A choice, and whether only OpenAI has words for it.
+pub(super) fn tool_choice(cursor: &mut Cursor<'_>) -> Result<(ToolChoice, bool), ScanError> {
     match given(cursor)? {
-        None => Ok(ToolChoice::Absent),
+        None => Ok((ToolChoice::Absent, false)),
         Some(Kind::Object) => {
-            cursor.skip()?;
-            Ok(ToolChoice::Function)
+            let span = cursor.skip()?;
+            Ok(chosen(span.of(cursor.body)))
         }
         Some(Kind::Text) => match &*cursor.string(None)?.text(cursor.body) {
-            "auto" => Ok(ToolChoice::Auto),
-            "none" => Ok(ToolChoice::None),
-            "required" => Ok(ToolChoice::Required),
+            "auto" => Ok((ToolChoice::Auto, false)),
+            "none" => Ok((ToolChoice::None, false)),
+            "required" => Ok((ToolChoice::Required, false)),
             _ => {
                 let rule = "it must be auto, none, required or an object that names a function";
                 Err(ScanError::invalid("tool_choice", rule))
@@ -199,6 +201,52 @@ pub(super) fn tool_choice(cursor: &mut Cursor<'_>) -> Result<ToolChoice, ScanErr
         },
         Some(kind) => Err(ScanError::mistyped("tool_choice", "a string or an object", kind)),
     }
+}
+
+/// One tool by its name, or one of some.
+fn chosen(json: &[u8]) -> (ToolChoice, bool) {
+    #[derive(Deserialize)]
+    struct Chosen<'a> {
+        #[serde(rename = "type", borrow, default)]
+        kind: Cow<'a, str>,
+        #[serde(borrow, default)]
+        allowed_tools: Option<Allowed<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Allowed<'a> {
+        #[serde(borrow)]
+        mode: Cow<'a, str>,
+    }
+    let Ok(Chosen { kind, allowed_tools }) = serde_json::from_slice(json) else {
+        return (ToolChoice::Function, false);
+    };
+    match allowed_tools.filter(|_| kind == "allowed_tools") {
+        Some(allowed) if allowed.mode == "required" => (ToolChoice::Required, true),
+        Some(_) => (ToolChoice::Auto, true),
+        None => (ToolChoice::Function, kind == "custom"),
+    }
+}
+
+/// Some custom tool takes no other input than its grammar knows.
+pub(super) fn has_grammar(tools: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Tool<'a> {
+        #[serde(borrow, default)]
+        custom: Option<Custom<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Custom<'a> {
+        #[serde(borrow, default)]
+        format: Option<Format<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Format<'a> {
+        #[serde(rename = "type", borrow, default)]
+        kind: Cow<'a, str>,
+    }
+    let tools: Vec<Tool<'_>> = serde_json::from_slice(tools).unwrap_or_default();
+    let mut formats = tools.into_iter().filter_map(|tool| tool.custom?.format);
+    formats.any(|format| format.kind == "grammar")
 }
 
 pub(super) fn response_format(cursor: &mut Cursor<'_>) -> Result<ResponseFormat, ScanError> {

@@ -172,7 +172,8 @@ fn call(cursor: &mut Cursor<'_>, scan: &mut Scan) -> Result<bool, ScanError> {
     cursor.enter()?;
     while let Some(key) = cursor.next_key(&mut first)? {
         match &*key.text(cursor.body) {
-            "function" | "custom" => {
+            kind @ ("function" | "custom") => {
+                scan.own_tools |= kind == "custom";
                 call(cursor, scan)?;
             }
             "name" | "arguments" | "input" => {

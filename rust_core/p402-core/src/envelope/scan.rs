@@ -3,6 +3,7 @@
 
 use super::cursor::{Cursor, Kind};
 use super::error::ScanError;
+use super::link::contains;
 use super::types::{Bound, Field, Scan, Span};
 use super::{fields, messages};
 
@@ -68,7 +69,11 @@ fn read(cursor: &mut Cursor<'_>, name: &str, scan: &mut Scan) -> Result<(), Scan
         "functions" => {
             scan.tools += fields::list(cursor, name, fields::TOOLS_MAX, Kind::Object)?;
         }
-        "tool_choice" => scan.tool_choice = fields::tool_choice(cursor)?,
+        "tool_choice" => {
+            let (choice, own) = fields::tool_choice(cursor)?;
+            scan.tool_choice = choice;
+            scan.own_tools |= own;
+        }
         "response_format" => scan.response_format = fields::response_format(cursor)?,
         "reasoning_effort" => scan.reasoning_effort = fields::effort(cursor)?,
         "logprobs" => scan.logprobs = fields::flag(cursor, name)?.unwrap_or(false),
@@ -107,6 +112,11 @@ fn place(scan: &mut Scan, name: &str, field: Field, body: &[u8]) {
         "tools" if present => {
             scan.tools_bytes += field.value.len() as u64;
             scan.tools_field = Some(field);
+            let tools = field.value.of(body);
+            if contains(tools, b"\"custom\"") {
+                scan.own_tools = true;
+                scan.grammar = contains(tools, b"\"grammar\"") && fields::has_grammar(tools);
+            }
         }
         // The older name of the same schemas; they are input all the same.
         "functions" if present => scan.tools_bytes += field.value.len() as u64,

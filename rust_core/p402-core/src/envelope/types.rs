@@ -98,6 +98,10 @@ pub struct Scan {
     /// Bytes of the tools array: the schemas count as input.
     pub tools_bytes: u64,
     pub tools_field: Option<Field>,
+    /// Custom tools, a call of one, or a choice among some tools: words that OpenAI alone knows.
+    pub own_tools: bool,
+    /// A custom tool's input is bound by a grammar.
+    pub grammar: bool,
     pub tool_choice: ToolChoice,
     pub tool_choice_field: Option<Field>,
     pub response_format: ResponseFormat,

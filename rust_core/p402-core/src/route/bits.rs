@@ -30,6 +30,9 @@ impl Bits {
     /// The assistant's own beginning is to be continued.
     pub(super) const PREFILL: Self = Self(1 << 13);
 
+    /// A custom tool's grammar: who is told of it as a function cannot keep to one.
+    pub(super) const GRAMMAR: Self = Self(1 << 14);
+
     pub(super) const fn with(self, other: Self, present: bool) -> Self {
         if present { Self(self.0 | other.0) } else { self }
     }
@@ -43,6 +46,7 @@ impl Bits {
             (Self::TOOLS, Reason::Tools),
             (Self::TOOL_CHOICE, Reason::ToolChoice),
             (Self::TOOL_NAMED, Reason::ToolChoice),
+            (Self::GRAMMAR, Reason::Grammar),
             (Self::JSON_SCHEMA, Reason::JsonSchema),
             (Self::LOGPROBS, Reason::Logprobs),
             (Self::N, Reason::N),
@@ -76,6 +80,7 @@ impl Bits {
                     ),
             )
             .with(Self::TOOL_NAMED, choice && support != ToolChoiceSupport::AutoNone)
+            .with(Self::GRAMMAR, tools && quirks.custom_tools)
             .with(Self::JSON_SCHEMA, offer.structured && kept("response_format"))
             .with(Self::LOGPROBS, kept("logprobs") && own)
             .with(Self::N, kept("n") && own)

@@ -116,6 +116,7 @@ pub(super) const fn in_words(reason: Reason) -> &'static str {
         Reason::MaxOutput => "max_tokens above its maximum output",
         Reason::Tools => "no tools",
         Reason::ToolChoice => "does not take this tool_choice",
+        Reason::Grammar => "cannot keep a custom tool's input to a grammar",
         Reason::JsonSchema => "no JSON schema output",
         Reason::Logprobs => "no logprobs",
         Reason::N => "one choice only",

@@ -18,6 +18,7 @@ pub enum Reason {
     MaxOutput,
     Tools,
     ToolChoice,
+    Grammar,
     JsonSchema,
     Logprobs,
     N,
@@ -41,7 +42,7 @@ pub enum Reason {
 pub(super) struct Tally([u32; Reason::ALL.len()]);
 
 impl Reason {
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::NoKey,
         Self::Disabled,
         Self::NotAllowed,
@@ -55,6 +56,7 @@ impl Reason {
         Self::MaxOutput,
         Self::Tools,
         Self::ToolChoice,
+        Self::Grammar,
         Self::JsonSchema,
         Self::Logprobs,
         Self::N,
@@ -89,6 +91,7 @@ impl Reason {
             Self::MaxOutput => "max_output",
             Self::Tools => "tools",
             Self::ToolChoice => "tool_choice",
+            Self::Grammar => "grammar",
             Self::JsonSchema => "json_schema",
             Self::Logprobs => "logprobs",
             Self::N => "n",

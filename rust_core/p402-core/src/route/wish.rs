@@ -185,6 +185,7 @@ fn needs(ask: &Ask<'_>) -> Bits {
         .with(Bits::TOOLS, tools)
         .with(Bits::TOOL_CHOICE, tools && scan.tool_choice == ToolChoice::Required)
         .with(Bits::TOOL_NAMED, tools && scan.tool_choice == ToolChoice::Function)
+        .with(Bits::GRAMMAR, scan.grammar)
         .with(Bits::JSON_SCHEMA, scan.response_format == ResponseFormat::JsonSchema)
         .with(Bits::LOGPROBS, scan.logprobs)
         .with(Bits::N, scan.n > 1)

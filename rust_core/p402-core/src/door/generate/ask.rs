@@ -3,7 +3,7 @@
 
 use super::{schema, turns};
 use crate::dialect::wire::json::quoted;
-use crate::dialect::wire::object::Object;
+use crate::dialect::wire::object::{Object, array};
 use crate::dialect::{Dropped, Unsaid};
 use crate::door::written::{Function, Tool, json};
 use crate::door::{effort, mistyped, read};
@@ -65,7 +65,7 @@ pub(super) fn chat(top: &Object<'_>) -> Result<Asked, Unsaid> {
                 }
             }
             "tools" => tools(value, &mut chat)?,
-            "toolConfig" | "tool_config" => choice(value, &mut chat, &mut dropped)?,
+            "toolConfig" | "tool_config" => choice(value, &mut chat)?,
             "generationConfig" | "generation_config" => {
                 shows_thoughts = config(value, &mut chat, &mut dropped)?;
             }
@@ -130,7 +130,7 @@ fn is_functions(name: &str) -> bool {
     matches!(name, "functionDeclarations" | "function_declarations")
 }
 
-fn choice(value: &[u8], chat: &mut Object<'_>, dropped: &mut Dropped) -> Result<(), Unsaid> {
+fn choice(value: &[u8], chat: &mut Object<'_>) -> Result<(), Unsaid> {
     let top = Object::parse(value).ok_or_else(|| mistyped("toolConfig"))?;
     let Some(calling) = top.present("functionCallingConfig") else { return Ok(()) };
     let calling: Calling<'_> = read("toolConfig", calling)?;
@@ -139,9 +139,16 @@ fn choice(value: &[u8], chat: &mut Object<'_>, dropped: &mut Dropped) -> Result<
             let name = quoted(only);
             [b"{\"type\":\"function\",\"function\":{\"name\":", &name[..], b"}}"].concat()
         }
+        ("ANY", []) => quoted("required"),
         ("ANY", several) => {
-            dropped.if_any("allowedFunctionNames", !several.is_empty());
-            quoted("required")
+            let named = |name: &String| {
+                let name = quoted(name);
+                [b"{\"type\":\"function\",\"function\":{\"name\":", &name[..], b"}}"].concat()
+            };
+            let named: Vec<Vec<u8>> = several.iter().map(named).collect();
+            let tools = array(named.iter().map(Vec::as_slice));
+            let inner = [b"{\"mode\":\"required\",\"tools\":", &tools[..], b"}"].concat();
+            [b"{\"type\":\"allowed_tools\",\"allowed_tools\":", &inner[..], b"}"].concat()
         }
         ("NONE", _) => quoted("none"),
         _ => quoted("auto"),

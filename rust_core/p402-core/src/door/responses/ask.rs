@@ -1,11 +1,11 @@
-//! Decides what a Responses request asks for, in a chat's words: bounds, tools, format, effort.
-//! Does not lay out the transcript (items.rs).
+//! Decides what a Responses request asks for, in a chat's words: bounds, format, effort.
+//! Does not lay out the transcript (items.rs) or the tools (tools.rs).
 
-use super::items;
+use super::{items, tools};
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::Object;
 use crate::dialect::{Dropped, Unsaid};
-use crate::door::written::{Function, Tool, json};
+use crate::door::written::json;
 use crate::door::{missing, read};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -16,27 +16,6 @@ const KEPT: [&str; 4] = ["previous_response_id", "conversation", "prompt", "back
 
 /// The one switch whose `false` says something.
 const ONE_BY_ONE: &str = "parallel_tool_calls";
-
-#[derive(Deserialize)]
-struct Definition<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    name: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    description: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    parameters: Option<&'a RawValue>,
-    strict: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    name: Cow<'a, str>,
-}
 
 #[derive(Deserialize)]
 struct Reasoning<'a> {
@@ -84,8 +63,8 @@ fn member(
             chat.put(name, value);
             chat.put("stream_options", b"{\"include_usage\":true}");
         }
-        "tools" => chat.put(name, &tools(value)?),
-        "tool_choice" => chat.put(name, &tool_choice(value)?),
+        "tools" => chat.put(name, &tools::told(value)?),
+        "tool_choice" => chat.put(name, &tools::choice(value)?),
         "reasoning" => {
             if let Some(effort) = read::<Reasoning<'_>>(name, value)?.effort {
                 chat.put("reasoning_effort", &quoted(&effort));
@@ -102,39 +81,6 @@ fn member(
         _ => dropped.name(name),
     }
     Ok(())
-}
-
-fn tools(value: &[u8]) -> Result<Vec<u8>, Unsaid> {
-    let definitions: Vec<Definition<'_>> = read("tools", value)?;
-    let mut tools = Vec::with_capacity(definitions.len());
-    for definition in definitions {
-        let name = definition.name.filter(|_| definition.kind == "function");
-        let Some(name) = name else {
-            let text = format!("tools of the type {:?} run at one provider alone", definition.kind);
-            return Err(Unsaid::parameter("tools", &text));
-        };
-        let function = Function {
-            name,
-            description: definition.description,
-            parameters: definition.parameters,
-            strict: definition.strict,
-        };
-        tools.push(Tool { r#type: "function", function, cache_control: None });
-    }
-    Ok(json(&tools))
-}
-
-fn tool_choice(value: &[u8]) -> Result<Vec<u8>, Unsaid> {
-    if value.starts_with(b"\"") {
-        return Ok(value.to_vec());
-    }
-    let choice: Choice<'_> = read("tool_choice", value)?;
-    if choice.kind != "function" {
-        let text = "a choice is auto, none, required or a function";
-        return Err(Unsaid::parameter("tool_choice", text));
-    }
-    let name = quoted(&choice.name);
-    Ok([b"{\"type\":\"function\",\"function\":{\"name\":", &name[..], b"}}"].concat())
 }
 
 /// The format stands flat here, and under its own name in a chat.

@@ -95,8 +95,9 @@ impl Events {
         for item in ended {
             let (stem, key) = item.words();
             let text = quoted(item.whole_text());
-            let (more, value) = item.besides();
-            self.of_item(&format!("{stem}.done"), &item, &[(key, &text), (more, value)]);
+            let mut members: Vec<(&str, &[u8])> = vec![(key, &text)];
+            members.extend(item.besides());
+            self.of_item(&format!("{stem}.done"), &item, &members);
             if !item.is_call() {
                 self.of_item("response.content_part.done", &item, &[("part", &item.part())]);
             }
@@ -124,11 +125,7 @@ impl Events {
     /// More of the last open item, or of the call of this number.
     fn more(&mut self, call: Option<u64>, json: &[u8]) {
         self.bytes = self.bytes.saturating_add(json.len());
-        let belongs = |item: &Item| match (&item.kind, call) {
-            (Kind::Call { number, .. }, Some(wanted)) => *number == wanted,
-            (Kind::Call { .. }, None) | (_, Some(_)) => false,
-            (_, None) => true,
-        };
+        let belongs = |item: &Item| item.number() == call;
         let Some(at) = self.open.iter().rposition(belongs) else { return };
         let Some(item) = self.open.get_mut(at) else { return };
         if self.bytes <= ANSWER_BYTES_MAX {
@@ -182,6 +179,16 @@ impl Listen for Events {
     }
 
     fn arguments(&mut self, index: u64, json: &[u8]) {
+        self.more(Some(index), json);
+    }
+
+    fn custom(&mut self, index: u64, id: &[u8], name: &[u8]) {
+        self.close(false);
+        let (call_id, name) = (id.to_vec(), name.to_vec());
+        self.start("ctc_", Kind::Custom { number: index, call_id, name });
+    }
+
+    fn input(&mut self, index: u64, json: &[u8]) {
         self.more(Some(index), json);
     }
 }

@@ -28,6 +28,12 @@ pub(super) enum Kind {
         call_id: Vec<u8>,
         name: Vec<u8>,
     },
+    /// A call of a custom tool, whose input is text.
+    Custom {
+        number: u64,
+        call_id: Vec<u8>,
+        name: Vec<u8>,
+    },
 }
 
 impl Item {
@@ -62,6 +68,13 @@ impl Item {
                 item.set("name", name.as_slice());
                 item.set("arguments", quoted(self.arguments(whole)));
             }
+            Kind::Custom { call_id, name, .. } => {
+                item.set("type", b"\"custom_tool_call\"".as_slice());
+                item.set("status", status);
+                item.set("call_id", call_id.as_slice());
+                item.set("name", name.as_slice());
+                item.set("input", quoted(&self.said));
+            }
         }
         item.write()
     }
@@ -76,7 +89,7 @@ impl Item {
         let (head, tail): (&[u8], &[u8]) = match self.kind {
             Kind::Refusal => (b"{\"type\":\"refusal\",\"refusal\":", b"}"),
             Kind::Reasoning(_) => (b"{\"type\":\"reasoning_text\",\"text\":", b"}"),
-            Kind::Text | Kind::Call { .. } => {
+            Kind::Text | Kind::Call { .. } | Kind::Custom { .. } => {
                 (b"{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":", b"}")
             }
         };
@@ -90,6 +103,7 @@ impl Item {
             Kind::Refusal => ("response.refusal", "refusal"),
             Kind::Reasoning(_) => ("response.reasoning_text", "text"),
             Kind::Call { .. } => ("response.function_call_arguments", "arguments"),
+            Kind::Custom { .. } => ("response.custom_tool_call_input", "input"),
         }
     }
 
@@ -101,6 +115,7 @@ impl Item {
             Kind::Refusal => ("response.refusal.delta", PART),
             Kind::Reasoning(_) => ("response.reasoning_text.delta", PART),
             Kind::Call { .. } => ("response.function_call_arguments.delta", ""),
+            Kind::Custom { .. } => ("response.custom_tool_call_input.delta", ""),
         }
     }
 
@@ -109,14 +124,23 @@ impl Item {
     }
 
     /// One more member of its events: what was called, or the probabilities that nobody asked for.
-    pub(super) fn besides(&self) -> (&'static str, &[u8]) {
+    pub(super) fn besides(&self) -> Option<(&'static str, &[u8])> {
         match &self.kind {
-            Kind::Call { name, .. } => ("name", name),
-            Kind::Text | Kind::Refusal | Kind::Reasoning(_) => ("logprobs", b"[]"),
+            Kind::Call { name, .. } => Some(("name", name)),
+            Kind::Custom { .. } => None,
+            Kind::Text | Kind::Refusal | Kind::Reasoning(_) => Some(("logprobs", b"[]")),
         }
     }
 
     pub(super) const fn is_call(&self) -> bool {
-        matches!(self.kind, Kind::Call { .. })
+        self.number().is_some()
+    }
+
+    /// Which of the chat's calls it is.
+    pub(super) const fn number(&self) -> Option<u64> {
+        match self.kind {
+            Kind::Call { number, .. } | Kind::Custom { number, .. } => Some(number),
+            Kind::Text | Kind::Refusal | Kind::Reasoning(_) => None,
+        }
     }
 }

@@ -25,6 +25,8 @@ struct Item<'a> {
     #[serde(borrow, default)]
     arguments: Cow<'a, str>,
     #[serde(borrow, default)]
+    input: Cow<'a, str>,
+    #[serde(borrow, default)]
     output: Option<&'a RawValue>,
     #[serde(borrow, default)]
     encrypted_content: Option<Cow<'a, str>>,
@@ -83,7 +85,10 @@ fn take<'a>(item: Item<'a>, messages: &mut Vec<Message<'a>>) -> Result<(), Unsai
         "function_call" => {
             open(messages).tool_calls.push(Call::new(item.call_id, item.name, item.arguments));
         }
-        "function_call_output" => {
+        "custom_tool_call" => {
+            open(messages).tool_calls.push(Call::custom(item.call_id, item.name, item.input));
+        }
+        "function_call_output" | "custom_tool_call_output" => {
             let parts = parts(item.output)?;
             let (texts, shown): (Vec<_>, Vec<_>) =
                 parts.into_iter().partition(|part| matches!(part, Part::Text { .. }));

@@ -6,6 +6,7 @@ mod events;
 mod item;
 mod items;
 mod response;
+mod tools;
 
 use super::listen::Told;
 use super::{Entered, top};

@@ -76,10 +76,13 @@ impl Echo {
     }
 }
 
-/// Function tools with everything that is always there.
+/// Tools, functions among them with everything that is always there.
 fn tools(json: &[u8]) -> Vec<u8> {
     let whole = |tool: &[u8]| {
         let mut tool = Object::parse(tool)?;
+        if tool.text("type").as_deref() != Some("function") {
+            return Some(tool.write());
+        }
         for name in ["description", "parameters", "strict"] {
             tool.ensure(name, b"null");
         }
