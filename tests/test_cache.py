@@ -487,3 +487,19 @@ async def test_pairs_that_were_wrong_are_kept_where_somebody_wants_them(upstream
             "should_hit": False,
             "kind": "feedback",
         }
+
+
+async def test_a_refusal_says_what_the_cache_said(up: Upstream) -> None:
+    capped = f'[guard]\nrequest_cap_usd = "0.000001"\n{CACHE}'
+    async with Gateway(lone(up, capped)) as gateway:
+        told = {
+            "miss": await gateway.chat(body()),
+            "off": await gateway.chat(body(p402={"cache": False})),
+        }
+        unrouted = await gateway.chat(body(model="nobody", p402={"pin": True}))
+        unread = await gateway.chat(b"{")
+    for wanted, refused in told.items():
+        assert refused.error["code"] == "request_cost_limit_exceeded", refused.raw
+        assert refused.headers["x-p402-cache"] == wanted
+    for refused, code in ((unrouted, "model_not_found"), (unread, "invalid_json")):
+        assert (refused.error["code"], refused.headers["x-p402-cache"]) == (code, "off")

@@ -131,13 +131,15 @@ impl Gateway {
             Ok((id, in_use)) => (id, Ok(in_use)),
             Err(error) => (minted, Err(error)),
         };
+        let mut looked = Looked::OFF;
         let outcome = match in_use {
-            Ok(in_use) => self.line((id, in_use), call, now, &outbox).await,
+            Ok(in_use) => self.line((id, in_use), call, (now, &mut looked), &outbox).await,
             Err(error) => Err(error),
         };
         if let Err(error) = outcome {
             self.node.traffic.refused(&tenant, error.code);
             let mut head = refusal(&error, id, problem);
+            head.headers.push(("x-p402-cache", looked.word().to_owned()));
             stand(&self.node, &tenant, &mut head.headers, now);
             outbox.head(head);
         }
@@ -147,7 +149,7 @@ impl Gateway {
         &self,
         (id, in_use): (RequestId, Option<InUse>),
         call: Call,
-        now: Now,
+        (now, seen): (Now, &mut Looked),
         outbox: &Arc<Outbox>,
     ) -> Result<(), ApiError> {
         let _in_flight = self.node.enter()?;
@@ -169,6 +171,8 @@ impl Gateway {
             }
             (_, Found::Missed(looked, shelve)) => (looked, shelve),
         };
+        // Whatever ends it from here on says so, too.
+        *seen = looked;
         let (world, plan) = self.route(&asked)?;
         let turn = Arc::new(self.turn(asked, (world, plan, looked))?);
         let mut settling = admit(turn).await?;
