@@ -209,10 +209,7 @@ class App:
         door, headers = spoken(scope, name), scope["headers"]
         if name != "/models":
             return self.gateway.model(headers, name.removeprefix("/models/"), door)
-        if door != "/chat/completions":
-            return self.gateway.listing(headers, _params(scope), door)
-        listing = self.gateway.models()
-        return 200, [_JSON, _length(listing)], listing
+        return self.gateway.listing(headers, _params(scope), door)
 
     async def _usage(self, request: _Request, tenant: str | None) -> Answer | None:
         """What was spent: a tenant's own, or anybody's to the operator."""
@@ -331,7 +328,8 @@ class App:
             return []
         return [
             (b"access-control-allow-origin", origin),
-            (b"access-control-expose-headers", b"x-request-id, x-p402-request-id"),
+            # Nobody sends credentials: what a client may not see is not sent.
+            (b"access-control-expose-headers", b"*"),
             (b"vary", b"origin"),
         ]
 

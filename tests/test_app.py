@@ -185,6 +185,9 @@ async def test_listed_origins_may_call_from_a_page_and_no_others(up):
     assert good.headers["access-control-allow-methods"] == "GET, POST, DELETE"
     assert "access-control-allow-origin" not in bad.headers
     assert told.headers["access-control-allow-origin"] == "https://app.test"
+    # A page may read what it is to obey and to pay: the headers of cost and of waiting.
+    assert told.headers["access-control-expose-headers"] == "*"
+    assert "access-control-allow-credentials" not in told.headers
 
 
 @pytest.mark.parametrize(

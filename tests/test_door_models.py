@@ -174,3 +174,24 @@ async def test_the_guard_and_failover_know_googles_vectors(passing: Passing) -> 
     assert told.headers["x-p402-attempts"] == "2;down=500"
     reason = long.error["details"][0]["reason"]
     assert reason == "request_cost_limit_exceeded", long.raw
+
+
+async def test_every_reply_has_an_id_where_its_client_looks(passing: Passing) -> None:
+    ask = {"model": "a", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]}
+    async with Gateway(config(passing)) as gateway:
+        told = [
+            await gateway.get("/models"),
+            await gateway.get("/models/a"),
+            await gateway.get("/models", ANTHROPIC),
+            await gateway.post("/route", ask),
+            await gateway.post("/models/a:countTokens", {"contents": [{"parts": []}]}),
+            await gateway.post("/messages/count_tokens", ask),
+            await gateway.post("/messages", ask | {"model": "nobody", "p402": {"pin": True}}),
+            await gateway.post("/messages", b"{"),
+        ]
+    ids = [reply.headers["x-request-id"] for reply in told]
+    assert ids == [reply.headers["x-p402-request-id"] for reply in told]
+    assert len(set(ids)) == len(ids)
+    # Anthropic's clients read this one, and only theirs.
+    own = [reply.headers.get("request-id") for reply in told]
+    assert own == [None, None, ids[2], None, None, *ids[5:]]

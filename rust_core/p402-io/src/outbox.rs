@@ -19,6 +19,21 @@ pub struct Head {
     pub body: Option<Vec<u8>>,
 }
 
+impl Head {
+    /// Puts it in the words of a door: an error has its form, and the request's id its header.
+    pub fn told_by(&mut self, door: Door) {
+        let error = self.body.as_ref().filter(|_| self.status >= 400);
+        if let Some(told) = error.and_then(|body| door.error(self.status, body)) {
+            self.body = Some(told);
+        }
+        let id = self.headers.iter().find(|(name, _)| *name == "x-request-id");
+        if let Some((name, (_, id))) = door.names_request().zip(id) {
+            let id = id.clone();
+            self.headers.push((name, id));
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     head: Option<Head>,
@@ -70,11 +85,10 @@ impl Outbox {
             }
             state.headed = true;
             state.ended = head.body.is_some();
-            head.body = head.body.map(|body| match &mut state.reply {
-                _ if head.status >= 400 => self.door.error(head.status, &body).unwrap_or(body),
-                Some(reply) => reply.whole(&body),
-                None => body,
-            });
+            if let Some(reply) = state.reply.as_mut().filter(|_| head.status < 400) {
+                head.body = head.body.map(|body| reply.whole(&body));
+            }
+            head.told_by(self.door);
             state.head = Some(head);
             state.waker.take()
         };

@@ -36,9 +36,16 @@ impl PyGateway {
         path: &str,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let (world, door) = (self.gateway.node.world.load_full(), door(path)?);
+        if !door.words_models() {
+            // Two megabytes, copied once.
+            let body = world.models();
+            let mut headers = self.answered(Vec::new()).headers;
+            headers.push(("content-length", body.len().to_string()));
+            return (200, header_list(py, &headers)?, PyBytes::new(py, body)).into_pyobject(py);
+        }
         let shelf = Shelf { catalog: &world.catalog, live: &|offer| world.table.live(offer) };
         match door.models(shelf, &params) {
-            Ok(body) => head_tuple(py, &json(body)),
+            Ok(body) => self.tell(py, body, door),
             Err(unsaid) => self.refuse_at(py, &unsaid.into(), (door, accepts_problem(headers)?)),
         }
     }
@@ -60,7 +67,7 @@ impl PyGateway {
             world.catalog.model_json(id, &live)
         };
         if let Some(body) = found {
-            return head_tuple(py, &json(body));
+            return self.tell(py, body, door);
         }
         let near = world.catalog.near(id).join("`, `");
         let text = if near.is_empty() {
@@ -84,7 +91,7 @@ impl PyGateway {
     ) -> PyResult<Bound<'py, PyTuple>> {
         let call = call(tenant, headers, Bytes::copy_from_slice(body), self.ticks_now())?;
         match self.gateway.explain(&call, all) {
-            Ok(body) => head_tuple(py, &json(body)),
+            Ok(body) => self.tell(py, body, Door::Chat),
             Err(error) => self.refuse(py, &error, call.problem),
         }
     }
@@ -104,7 +111,10 @@ impl PyGateway {
         call.door = door;
         let problem = call.problem;
         match self.gateway.count(call) {
-            Ok(head) => head_tuple(py, &head),
+            Ok(mut head) => {
+                head.told_by(door);
+                head_tuple(py, &head)
+            }
             Err(error) => self.refuse_at(py, &error, (door, problem)),
         }
     }
@@ -117,7 +127,7 @@ impl PyGateway {
         id: &str,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let found = self.gateway.look_up(tenant, id);
-        found.map(|body| head_tuple(py, &json(body))).transpose()
+        found.map(|body| self.tell(py, body, Door::Chat)).transpose()
     }
 
     /// The same from the ledger.
@@ -234,7 +244,27 @@ impl PyGateway {
     ) -> PyResult<Bound<'py, PyTuple>> {
         let id: RequestId = self.gateway.node.request_id(self.gateway.node.clock.now());
         let mut head = refusal(error, id, problem && !door.words_errors());
-        head.body = head.body.map(|body| door.error(head.status, &body).unwrap_or(body));
+        head.told_by(door);
+        head_tuple(py, &head)
+    }
+
+    /// What was asked, under an id of its own.
+    fn answered(&self, body: Vec<u8>) -> Head {
+        let id = self.gateway.node.request_id(self.gateway.node.clock.now()).to_string();
+        let mut head = json(body);
+        head.headers.push(("x-request-id", id.clone()));
+        head.headers.push(("x-p402-request-id", id));
+        head
+    }
+
+    fn tell<'py>(
+        &self,
+        py: Python<'py>,
+        body: Vec<u8>,
+        door: Door,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let mut head = self.answered(body);
+        head.told_by(door);
         head_tuple(py, &head)
     }
 

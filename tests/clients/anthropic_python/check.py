@@ -55,6 +55,15 @@ def whole() -> None:
         found = metadata(raw.parse().p402_metadata)
         assert raw.headers["x-request-id"] == found["request_id"]
         assert float(raw.headers["x-p402-cost-usd"]) == COST_USD
+    with check("the request's id"):
+        done = client.messages.create(**ASK)
+        assert done._request_id == done.p402_metadata["request_id"]
+        with client.messages.stream(**ASK) as stream:
+            assert stream.response.headers["request-id"].startswith("req_")
+            stream.until_done()
+        with raises(anthropic.BadRequestError) as caught:
+            client.messages.create(**ASK, extra_body={"p402": {"mode": "none"}})
+        assert caught[0].request_id.startswith("req_")
     with check("strict validation"):
         metadata(strict.messages.create(**ASK).p402_metadata)
     with check("mode in the body"):

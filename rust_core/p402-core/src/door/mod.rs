@@ -219,6 +219,14 @@ impl Door {
         matches!(self, Self::Messages | Self::Generate | Self::EmbedContent)
     }
 
+    /// The header in which its own clients look for a request's id, beside ours.
+    pub const fn names_request(self) -> Option<&'static str> {
+        match self {
+            Self::Messages => Some("request-id"),
+            _ => None,
+        }
+    }
+
     /// An error body of ours in this door's form; `None` where it has that already.
     pub fn error(self, status: u16, body: &[u8]) -> Option<Vec<u8>> {
         match self {
