@@ -46,7 +46,7 @@ CLIENTS = (
     Client("openai_responses_node", "always", 15, node="node_22"),
     Client("anthropic_python", "always", 38),
     Client("anthropic_node", "always", 16, node="node_22"),
-    Client("google_genai", "always", 44),
+    Client("google_genai", "always", 46),
     Client("ai_sdk", "always", 8, node="node_22"),
     Client("langchain", "always", 10),
     Client("openai_python_2", "release", 50, script="openai_python"),

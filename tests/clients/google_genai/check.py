@@ -102,6 +102,10 @@ def whole(name: str, of: genai.Client, model: str) -> None:
         picture = types.Part.from_bytes(data=PIXEL, mime_type="image/png")
         done = of.models.generate_content(model=model, contents=["What is this?", picture])
         assert done.text == ("A red square." if model == "gemini-x" else TEXT)
+    with check(f"{name}: a sound"):
+        sound = types.Part.from_bytes(data=b"RIFF", mime_type="audio/wav")
+        done = of.models.generate_content(model=model, contents=["What is said?", sound])
+        assert done.text
     with check(f"{name}: thinking"):
         thinking = types.ThinkingConfig(thinking_budget=2048, include_thoughts=True)
         config = said(thinking_config=thinking)

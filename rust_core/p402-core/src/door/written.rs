@@ -1,7 +1,7 @@
 //! Decides the chat form in which doors write what a client said: messages, parts, calls, tools.
 //! Does not read any language: each door's own room does.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -43,6 +43,17 @@ pub(super) enum Part<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<&'a RawValue>,
     },
+    InputAudio {
+        input_audio: Sound<'a>,
+    },
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Sound<'a> {
+    #[serde(borrow, rename = "data")]
+    pub(super) base64: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) format: Cow<'a, str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -140,7 +151,7 @@ impl<'a> Part<'a> {
     pub(super) fn said(&self) -> &str {
         match self {
             Self::Text { text, .. } => text,
-            Self::ImageUrl { .. } | Self::File { .. } => "",
+            Self::ImageUrl { .. } | Self::File { .. } | Self::InputAudio { .. } => "",
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::dialect::Unsaid;
 use crate::dialect::wire::object::Object;
-use crate::door::written::{Call, Content, Extra, File, Image, Message, Part, Signed};
+use crate::door::written::{Call, Content, Extra, File, Image, Message, Part, Signed, Sound};
 use crate::door::{missing, read};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -125,7 +125,7 @@ pub(super) fn text(content: &[u8]) -> Result<String, Unsaid> {
     for piece in turn.parts {
         match part(piece)? {
             Some(Part::Text { text, .. }) => texts.push(text),
-            Some(Part::ImageUrl { .. } | Part::File { .. }) => {
+            Some(Part::ImageUrl { .. } | Part::File { .. } | Part::InputAudio { .. }) => {
                 return Err(Unsaid::content("content", "vectors are made of text alone here"));
             }
             None => {}
@@ -223,7 +223,13 @@ fn part(piece: Piece<'_>) -> Result<Option<Part<'_>>, Unsaid> {
                 let file = File { filename: blob.display_name, file_data: url };
                 Ok(Some(Part::File { file, cache_control: None }))
             }
-            kind => foreign(kind),
+            kind => match format(kind) {
+                Some(format) => {
+                    let input_audio = Sound { base64: blob.base64, format: format.into() };
+                    Ok(Some(Part::InputAudio { input_audio }))
+                }
+                None => foreign(kind),
+            },
         };
     }
     match piece.file_data {
@@ -236,6 +242,19 @@ fn part(piece: Piece<'_>) -> Result<Option<Part<'_>>, Unsaid> {
         }
         None => Ok(None),
     }
+}
+
+/// A chat's word for a sound that Google's models hear.
+fn format(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "audio/wav" | "audio/x-wav" => "wav",
+        "audio/mp3" | "audio/mpeg" => "mp3",
+        "audio/aac" => "aac",
+        "audio/aiff" => "aiff",
+        "audio/flac" => "flac",
+        "audio/ogg" => "ogg",
+        _ => return None,
+    })
 }
 
 fn is_picture(link: &Link<'_>) -> bool {

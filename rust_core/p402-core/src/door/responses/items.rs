@@ -4,7 +4,7 @@
 use crate::dialect::Unsaid;
 use crate::dialect::wire::object::Object;
 use crate::door::read;
-use crate::door::written::{Call, Content, File, Image, Message, Part};
+use crate::door::written::{Call, Content, File, Image, Message, Part, Sound};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -48,6 +48,8 @@ struct Piece<'a> {
     file_data: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     filename: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    input_audio: Option<Sound<'a>>,
 }
 
 /// The transcript of a chat.
@@ -139,6 +141,10 @@ fn parts(content: Option<&RawValue>) -> Result<Vec<Part<'_>>, Unsaid> {
     }
     let mut parts = Vec::new();
     for piece in read::<Vec<Piece<'_>>>("input", content)? {
+        if let ("input_audio", Some(input_audio)) = (&*piece.kind, piece.input_audio) {
+            parts.push(Part::InputAudio { input_audio });
+            continue;
+        }
         match (&*piece.kind, piece.image_url, piece.file_data) {
             ("input_text" | "output_text" | "text", ..) => parts.push(Part::text(piece.text)),
             ("refusal", ..) => parts.push(Part::text(piece.refusal)),
