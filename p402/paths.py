@@ -24,7 +24,7 @@ _CONTENT = re.compile(
     r"/models/.+:(generateContent|streamGenerateContent|embedContent|batchEmbedContents)"
 )
 _COUNTS = re.compile(r"/messages/count_tokens|/responses/input_tokens|/models/.+:countTokens")
-# Models are listed in the words of one of these.
+# Who comes by no door of its own is answered in the words of one of these.
 ANTHROPICS = "/messages"
 GOOGLES = "/models/any:generateContent"
 _BASES = (BASE + "/v1beta", BASE + "/v1", BASE, "/v1beta", "/v1")
@@ -41,11 +41,12 @@ def counts(name: str) -> bool:
 
 
 def spoken(scope: MutableMapping[str, Any], name: str) -> str:
-    """The path of the door whose words a reply is told in. All clients list models at one path:
-    Google's say theirs by its version or their key's header, Anthropic's by a version header."""
-    if name != "/models" and not name.startswith("/models/"):
+    """The path of the door whose words a reply is told in. Where several clients come to one path,
+    as they do to list models or to ask for what is not there, Google's are known by its version or
+    their key's header, Anthropic's by a version header."""
+    if is_door(name) or counts(name):
         return name
-    if is_door(name) or counts(name) or "/v1beta/" in scope["path"]:
+    if "/v1beta/" in scope["path"]:
         return GOOGLES
     said = {header for header, _ in scope["headers"]}
     if said & {b"x-goog-api-key", b"x-goog-api-client"}:

@@ -217,6 +217,20 @@ async def test_googles_door_asks_for_its_key_and_for_events(passing: Passing) ->
     assert other.status == 405
 
 
+async def test_what_is_not_served_is_said_in_the_clients_own_words(passing: Passing) -> None:
+    async with Gateway(config(passing)) as gateway:
+        batches = await gateway.post("/messages/batches", {}, {"anthropic-version": "2023-06-01"})
+        files = await gateway.post("/v1beta/files", {})
+        caches = await gateway.get("/cachedContents", {"x-goog-api-client": "google-genai-sdk/3"})
+        plain = await gateway.post("/batches", {})
+    assert (batches.status, batches.json["type"]) == (404, "error"), batches.raw
+    assert batches.error["type"] == "not_found_error"
+    for told in (files, caches):
+        assert (told.status, told.error["status"]) == (404, "NOT_FOUND"), told.raw
+    assert (plain.status, plain.error["code"]) == (404, "unknown_url")
+    assert plain.error["type"] == "invalid_request_error"
+
+
 def test_vectors_without_a_key_come_from_the_sandbox() -> None:
     with Served() as gateway:
         client = OpenAI(base_url=gateway.base_url, api_key="none", max_retries=0)
