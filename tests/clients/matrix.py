@@ -42,7 +42,7 @@ CLIENTS = (
     Client("curl", "always", 20),
     Client("openai_python", "always", 50),
     Client("openai_node", "always", 30, node="node_22"),
-    Client("openai_responses", "always", 35),
+    Client("openai_responses", "always", 37),
     Client("openai_responses_node", "always", 15, node="node_22"),
     Client("anthropic_python", "always", 38),
     Client("anthropic_node", "always", 16, node="node_22"),

@@ -98,6 +98,21 @@ def whole() -> None:
         assert done.output_text == TEXT
 
 
+def likely() -> None:
+    with check("how likely it is"):
+        done = strict.responses.create(**ASK, top_logprobs=2)
+        [part] = done.output[-1].content
+        assert "".join(token.token for token in part.logprobs) == TEXT
+        assert len(part.logprobs[0].top_logprobs) == 2
+    with check("how likely it is, stream"):
+        events = list(client.responses.create(**ASK, top_logprobs=2, stream=True))
+        deltas = [event for event in events if event.type == "response.output_text.delta"]
+        said = [token.token for event in deltas for token in event.logprobs]
+        assert "".join(said) == TEXT
+        [part] = events[-1].response.output[-1].content
+        assert [token.token for token in part.logprobs] == said
+
+
 PATCH: dict[str, Any] = {"type": "custom", "name": "patch", "description": "Changes a file."}
 CHOSEN: dict[str, Any] = {"type": "custom", "name": "patch"}
 
@@ -241,6 +256,7 @@ async def agents() -> None:
 
 
 whole()
+likely()
 customs()
 streams()
 errors()

@@ -2,7 +2,7 @@
 //! Does not write it in any language.
 
 use super::ending::choice;
-use super::listen::{Listen, read_out};
+use super::listen::{Listen, hear};
 use crate::dialect::wire::json::text_of;
 use crate::dialect::wire::object::Object;
 use std::borrow::Cow;
@@ -34,9 +34,7 @@ impl Gathered {
     pub(super) fn of(completion: &Object<'_>) -> Self {
         let mut gathered = Self::default();
         let choice = choice(completion).unwrap_or_default();
-        if let Some(message) = choice.get("message").and_then(Object::parse) {
-            read_out(&message, &mut gathered);
-        }
+        hear(&choice, "message", &mut gathered);
         gathered
     }
 }

@@ -15,6 +15,8 @@ const TOO_LONG: &str = concat!(
 pub(super) trait Listen: Send + Sync + std::fmt::Debug {
     fn text(&mut self, json: &[u8]);
     fn refusal(&mut self, json: &[u8]);
+    /// How likely the tokens of the next text are, as items of a list; only Responses can say it.
+    fn probabilities(&mut self, _items: &[u8]) {}
     /// Open thoughts, as they are written.
     fn reasoning(&mut self, json: &[u8]);
     /// A whole thought in the form of `reasoning_details`.
@@ -88,9 +90,7 @@ impl<T: Tell> Telling<T> {
         }
         let Some(choice) = choice(&top) else { return };
         self.ending.note_choice(&choice);
-        if let Some(delta) = choice.get("delta").and_then(Object::parse) {
-            read_out(&delta, &mut self.to);
-        }
+        hear(&choice, "delta", &mut self.to);
     }
 }
 
@@ -115,8 +115,21 @@ impl<T: Tell> Retell for Told<T> {
     }
 }
 
+/// Reads the message of a choice, or a delta of one, to a listener, and how likely it is.
+pub(super) fn hear(choice: &Object<'_>, inner: &str, to: &mut dyn Listen) {
+    let likely = choice.present("logprobs").and_then(Object::parse).unwrap_or_default();
+    let list = likely.present("content").map(<[u8]>::trim_ascii).unwrap_or_default();
+    let items = list.strip_prefix(b"[").and_then(|list| list.strip_suffix(b"]"));
+    if let Some(items) = items.filter(|items| !items.trim_ascii().is_empty()) {
+        to.probabilities(items);
+    }
+    if let Some(message) = choice.get(inner).and_then(Object::parse) {
+        read_out(&message, to);
+    }
+}
+
 /// Reads a message, or a delta of one, to a listener.
-pub(super) fn read_out(message: &Object<'_>, to: &mut dyn Listen) {
+fn read_out(message: &Object<'_>, to: &mut dyn Listen) {
     let text =
         |key: &str| message.get(key).filter(|json| json.starts_with(b"\"") && *json != b"\"\"");
     if let Some(json) = text("reasoning_content").or_else(|| text("reasoning")) {

@@ -1,7 +1,7 @@
 //! Decides what a Responses request asks for, in a chat's words: bounds, format, effort.
 //! Does not lay out the transcript (items.rs) or the tools (tools.rs).
 
-use super::{items, tools};
+use super::{items, response, tools};
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::Object;
 use crate::dialect::{Dropped, Unsaid};
@@ -70,6 +70,12 @@ fn member(
                 chat.put("reasoning_effort", &quoted(&effort));
             }
         }
+        "top_logprobs" if value == b"0" => {}
+        "top_logprobs" => {
+            chat.put(name, value);
+            chat.put("logprobs", b"true");
+        }
+        "include" if response::wants(value, response::LIKELY) => chat.put("logprobs", b"true"),
         "text" => text(value, chat)?,
         "truncation" if value == b"\"disabled\"" => {}
         // What is included is there anyway, or is said to be missing by its absence.

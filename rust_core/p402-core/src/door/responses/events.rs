@@ -6,7 +6,7 @@ use super::response::{Echo, status};
 use crate::dialect::wire::json::{quoted, text_of};
 use crate::dialect::wire::object::Object;
 use crate::door::ending::{Ending, choice};
-use crate::door::listen::{Listen, Tell, read_out};
+use crate::door::listen::{Listen, Tell, hear};
 
 /// Longest answer that is put together for the last event; one that came whole has this bound too.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
@@ -28,6 +28,8 @@ pub(super) struct Events {
     /// Whole ones, by their place; a place is empty until its item is whole.
     done: Vec<Vec<u8>>,
     bytes: usize,
+    /// How likely the tokens of the next text are, as items of a list.
+    likely: Vec<u8>,
 }
 
 impl Events {
@@ -40,6 +42,7 @@ impl Events {
             open: Vec::new(),
             done: Vec::new(),
             bytes: 0,
+            likely: Vec::new(),
         }
     }
 
@@ -73,7 +76,7 @@ impl Events {
         let index = self.done.len();
         self.done.push(Vec::new());
         let id = format!("{prefix}{}_{index}", self.stem);
-        let item = Item { id, index, said: String::new(), kind };
+        let item = Item { id, index, said: String::new(), likely: Vec::new(), kind };
         let json = item.write(false, false);
         let place = index.to_string();
         self.event(
@@ -96,7 +99,8 @@ impl Events {
             let (stem, key) = item.words();
             let text = quoted(item.whole_text());
             let mut members: Vec<(&str, &[u8])> = vec![(key, &text)];
-            members.extend(item.besides());
+            let besides = item.besides();
+            members.extend(besides.as_ref().map(|(name, json)| (*name, json.as_ref())));
             self.of_item(&format!("{stem}.done"), &item, &members);
             if !item.is_call() {
                 self.of_item("response.content_part.done", &item, &[("part", &item.part())]);
@@ -130,18 +134,24 @@ impl Events {
         let Some(item) = self.open.get_mut(at) else { return };
         if self.bytes <= ANSWER_BYTES_MAX {
             item.said.push_str(&text_of(json).unwrap_or_default());
+            item.add_likely(&self.likely);
         }
         // Written in one go: of these events there are as many as words.
-        let (name, part) = item.delta_words();
+        let (name, part, end) = item.delta_words();
         let head = format!(
             "event: {name}\ndata: {{\"type\":\"{name}\",\"sequence_number\":{},\
-             \"item_id\":\"{}\",\"output_index\":{}{part},\"delta\":",
+             \"item_id\":\"{}\",\"output_index\":{}{part}",
             self.sequence, item.id, item.index
         );
         self.sequence += 1;
-        self.out.extend_from_slice(head.as_bytes());
-        self.out.extend_from_slice(json);
-        self.out.extend_from_slice(b"}\n\n");
+        let is_text = matches!(item.kind, Kind::Text);
+        let likely: &[u8] = if is_text { &self.likely } else { b"" };
+        for piece in [head.as_bytes(), likely, end.as_bytes(), b",\"delta\":", json, b"}\n\n"] {
+            self.out.extend_from_slice(piece);
+        }
+        if is_text {
+            self.likely.clear();
+        }
     }
 }
 
@@ -154,6 +164,12 @@ impl Listen for Events {
     fn refusal(&mut self, json: &[u8]) {
         self.ensure("msg_", Kind::Refusal);
         self.more(None, json);
+    }
+
+    fn probabilities(&mut self, items: &[u8]) {
+        self.bytes = self.bytes.saturating_add(items.len());
+        self.likely.clear();
+        self.likely.extend_from_slice(items);
     }
 
     fn reasoning(&mut self, json: &[u8]) {
@@ -237,9 +253,7 @@ impl Tell for Events {
         let mut events = Self::new(self.echo.clone());
         events.stem = ending.named("");
         let choice = choice(&top).unwrap_or_default();
-        if let Some(message) = choice.get("message").and_then(Object::parse) {
-            read_out(&message, &mut events);
-        }
+        hear(&choice, "message", &mut events);
         events.close(true);
         self.echo.response(&ending, (status(&ending.finish), &events.done))
     }

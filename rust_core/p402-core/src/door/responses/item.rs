@@ -3,6 +3,7 @@
 
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::{Object, array};
+use std::borrow::Cow;
 
 /// One item of the output.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub(super) struct Item {
     pub(super) index: usize,
     /// What was said so far: text, thoughts, or a call's arguments.
     pub(super) said: String,
+    /// How likely its tokens are, as items of a list; mostly nobody asked.
+    pub(super) likely: Vec<u8>,
     pub(super) kind: Kind,
 }
 
@@ -86,14 +89,32 @@ impl Item {
 
     /// What was said, as the one part of its item.
     pub(super) fn part(&self) -> Vec<u8> {
-        let (head, tail): (&[u8], &[u8]) = match self.kind {
-            Kind::Refusal => (b"{\"type\":\"refusal\",\"refusal\":", b"}"),
-            Kind::Reasoning(_) => (b"{\"type\":\"reasoning_text\",\"text\":", b"}"),
-            Kind::Text | Kind::Call { .. } | Kind::Custom { .. } => {
-                (b"{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":", b"}")
+        let said = quoted(&self.said);
+        match self.kind {
+            Kind::Refusal => [b"{\"type\":\"refusal\",\"refusal\":", &said[..], b"}"].concat(),
+            Kind::Reasoning(_) => {
+                [b"{\"type\":\"reasoning_text\",\"text\":", &said[..], b"}"].concat()
             }
-        };
-        [head, &quoted(&self.said), tail].concat()
+            Kind::Text | Kind::Call { .. } | Kind::Custom { .. } => {
+                let head = b"{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":";
+                [head, &self.likelihoods()[..], b",\"text\":", &said, b"}"].concat()
+            }
+        }
+    }
+
+    fn likelihoods(&self) -> Vec<u8> {
+        [b"[", &self.likely[..], b"]"].concat()
+    }
+
+    /// Goes on with what is known of the tokens of its text.
+    pub(super) fn add_likely(&mut self, items: &[u8]) {
+        if !matches!(self.kind, Kind::Text) || items.is_empty() {
+            return;
+        }
+        if !self.likely.is_empty() {
+            self.likely.push(b',');
+        }
+        self.likely.extend_from_slice(items);
     }
 
     /// The stem of its events, and the key of the whole in the last of them.
@@ -107,15 +128,15 @@ impl Item {
         }
     }
 
-    /// The name of its deltas, and what they say beside the text.
-    pub(super) const fn delta_words(&self) -> (&'static str, &'static str) {
-        const PART: &str = r#","content_index":0,"logprobs":[]"#;
+    /// The name of its deltas, and what stands before and after their tokens' likelihoods.
+    pub(super) const fn delta_words(&self) -> (&'static str, &'static str, &'static str) {
+        const PART: &str = r#","content_index":0,"logprobs":["#;
         match self.kind {
-            Kind::Text => ("response.output_text.delta", PART),
-            Kind::Refusal => ("response.refusal.delta", PART),
-            Kind::Reasoning(_) => ("response.reasoning_text.delta", PART),
-            Kind::Call { .. } => ("response.function_call_arguments.delta", ""),
-            Kind::Custom { .. } => ("response.custom_tool_call_input.delta", ""),
+            Kind::Text => ("response.output_text.delta", PART, "]"),
+            Kind::Refusal => ("response.refusal.delta", PART, "]"),
+            Kind::Reasoning(_) => ("response.reasoning_text.delta", PART, "]"),
+            Kind::Call { .. } => ("response.function_call_arguments.delta", "", ""),
+            Kind::Custom { .. } => ("response.custom_tool_call_input.delta", "", ""),
         }
     }
 
@@ -123,12 +144,14 @@ impl Item {
         if matches!(self.kind, Kind::Call { .. }) { self.arguments(true) } else { &self.said }
     }
 
-    /// One more member of its events: what was called, or the probabilities that nobody asked for.
-    pub(super) fn besides(&self) -> Option<(&'static str, &[u8])> {
+    /// One more member of its events: what was called, or how likely what was said is.
+    pub(super) fn besides(&self) -> Option<(&'static str, Cow<'_, [u8]>)> {
         match &self.kind {
-            Kind::Call { name, .. } => Some(("name", name)),
+            Kind::Call { name, .. } => Some(("name", name.into())),
             Kind::Custom { .. } => None,
-            Kind::Text | Kind::Refusal | Kind::Reasoning(_) => Some(("logprobs", b"[]")),
+            Kind::Text | Kind::Refusal | Kind::Reasoning(_) => {
+                Some(("logprobs", self.likelihoods().into()))
+            }
         }
     }
 

@@ -27,6 +27,8 @@ const REPEATED: [(&str, &str); 18] = [
     ("user", "null"),
 ];
 const SEALED: &str = "reasoning.encrypted_content";
+/// How likely each token was.
+pub(super) const LIKELY: &str = "message.output_text.logprobs";
 
 /// What is kept of a request until its answer is told.
 #[derive(Clone, Debug, Default)]
@@ -43,8 +45,7 @@ impl Echo {
             members.put(name, top.present(name).unwrap_or(otherwise.as_bytes()));
         }
         members.put("tools", &tools(top.present("tools").unwrap_or(b"[]")));
-        let wanted = top.get("include").unwrap_or_default();
-        let seals = wanted.windows(SEALED.len()).any(|window| window == SEALED.as_bytes());
+        let seals = wants(top.get("include").unwrap_or_default(), SEALED);
         Self { members, seals }
     }
 
@@ -74,6 +75,11 @@ impl Echo {
         }
         response.write()
     }
+}
+
+/// The client wants this included.
+pub(super) fn wants(include: &[u8], what: &str) -> bool {
+    include.windows(what.len()).any(|window| window == what.as_bytes())
 }
 
 /// Tools, functions among them with everything that is always there.
