@@ -435,6 +435,7 @@ def main() -> None:
         assert openai.__version__ in ("3.54.0", "2.54.0"), openai.__version__
     whole()
     shapes()
+    customs()
     streams()
     accumulated()
     asyncio.run(asynchronous())
