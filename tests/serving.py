@@ -5,6 +5,8 @@ Does not know pytest.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -25,11 +27,20 @@ END_S = 15.0
 UNWILLING = "killing a worker"
 
 
+# Below the ports that the kernel deals out (from 32,768): nobody's connection sits on one of them
+# while its server is away, and no connection to it comes out at its own port. Processes of tests
+# begin 127 ports apart.
+PORTS = range(10_000, 32_000)
+_next = itertools.count(os.getpid() * 127)
+
+
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody listens on, and that no other test of this process is told."""
+    while True:
+        port = PORTS[next(_next) % len(PORTS)]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Served:
@@ -54,17 +65,13 @@ class Served:
         self.child: subprocess.Popen[bytes]
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "p402", "serve", "--port", str(self.port)]
-        if self.config is not None:
-            command += ["--config", str(self.config)]
+        self.start()
+        self.until_ready()
+        return self
+
+    def until_ready(self) -> None:
+        """Waits for the process that was begun last."""
         started = time.monotonic()
-        self.child = subprocess.Popen(
-            command,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=self._noise,
-            stderr=self._noise,
-        )
         while time.monotonic() - started < READY_S and self.child.poll() is None:
             try:
                 if (
@@ -72,7 +79,7 @@ class Served:
                     == 200
                 ):
                     self.ready_s = time.monotonic() - started
-                    return self
+                    return
             except httpx.TransportError:
                 time.sleep(0.01)  # polls a foreign process; nothing in it can be awaited
         self.stop()
@@ -86,6 +93,20 @@ class Served:
         self.folder.cleanup()
         assert UNWILLING not in said, said
 
+    def start(self) -> None:
+        """Begins the process; it is not ready yet."""
+        command = [sys.executable, "-m", "p402", "serve", "--port", str(self.port)]
+        if self.config is not None:
+            command += ["--config", str(self.config)]
+        self.child = subprocess.Popen(
+            command,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=self._noise,
+            stderr=self._noise,
+            start_new_session=True,
+        )
+
     def stop(self) -> int:
         """Asks it to end; returns its exit status."""
         if self.child.poll() is None:
@@ -98,12 +119,7 @@ class Served:
 
     def kill(self) -> None:
         """Ends it and its workers without a word, as a power cut would."""
-        pids = [self.child.pid]
-        for pid in pids:
-            for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                pids.extend(int(word) for word in children.read_text().split())
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+        os.killpg(self.child.pid, signal.SIGKILL)
         self.child.wait(END_S)
 
     def stderr(self) -> str:

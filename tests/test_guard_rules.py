@@ -1,6 +1,6 @@
 """Decides whether the guard's invariants hold after any sequence of what happens to a gateway.
 
-Does not kill or restart it (tests/claims and tests/faults do): it runs here, on a test's clock.
+Does not kill or restart it (test_guard_lives.py does): it runs here, on a test's clock.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ use super::rig::{End, TENANT, World, capped};
 use super::server::Server;
 use p402_core::guard::{Code, Limits, Op, OutagePolicy};
 use p402_core::money::Usd;
+use p402_core::time::Ticks;
+use p402_io::store::redis::breaker::{Breaker, Outcome};
 use p402_io::store::redis::{Notice, address};
 use p402_io::store::{Store, StoreError, Tenant};
 use std::sync::atomic::Ordering;
@@ -130,4 +132,19 @@ async fn names_in_braces_share_no_slot_and_a_wrong_type_is_one_tenants_affair() 
     }
     assert!(!node.store.is_away());
     assert_eq!(node.admit(node.rid(), 5).await.unwrap().code, Code::Done);
+}
+
+#[test]
+fn a_good_probe_is_confirmed_soon_but_not_where_the_server_flaps() {
+    let (mut breaker, at) = (Breaker::default(), |s: u64| Ticks::from_micros(s * 1_000_000));
+    for flap in 1..=2 {
+        assert!(breaker.note(Outcome::Refused, at(flap)));
+        assert!(!breaker.is_nearly_closed(at(flap)), "nobody has answered");
+        assert!(!breaker.probed(true, at(flap)));
+        assert_eq!(breaker.is_nearly_closed(at(flap)), flap == 1);
+        assert_eq!(breaker.probed(true, at(flap)), flap == 1);
+    }
+    assert!(breaker.is_nearly_closed(at(60)), "it was long ago");
+    assert!(!breaker.probed(false, at(60)));
+    assert!(!breaker.is_nearly_closed(at(60)), "the good ones must come in a row");
 }

@@ -66,13 +66,21 @@ impl Breaker {
     /// A probe has ended; whether this closed the breaker.
     pub fn probed(&mut self, good: bool, now: Ticks) -> bool {
         self.good_probes = if good { self.good_probes + 1 } else { 0 };
-        let flaps = self.opened.iter().flatten().filter(|at| now.since(**at) < FLAPS_US).count();
-        let needed = if flaps >= FLAPS { GOOD_AFTER_FLAPS } else { GOOD };
-        let closes = self.is_open && self.good_probes >= needed;
+        let closes = self.is_open && self.good_probes >= self.needed(now);
         if closes {
             *self = Self { opened: self.opened, ..Self::default() };
         }
         closes
+    }
+
+    /// One good probe was not enough, the next one will be: it need not wait for its turn.
+    pub fn is_nearly_closed(&self, now: Ticks) -> bool {
+        self.is_open && self.good_probes > 0 && self.needed(now) == GOOD
+    }
+
+    fn needed(&self, now: Ticks) -> u32 {
+        let flaps = self.opened.iter().flatten().filter(|at| now.since(**at) < FLAPS_US).count();
+        if flaps >= FLAPS { GOOD_AFTER_FLAPS } else { GOOD }
     }
 
     fn open(&mut self, now: Ticks) {

@@ -22,6 +22,8 @@ use tokio::time::{Instant, sleep};
 /// A probe every 100 ms, ± 20 %: nodes that lost the store together do not return together.
 const PROBE_MS: u64 = 80;
 const SPREAD_MS: u64 = 40;
+/// The probe that confirms a good one comes sooner.
+const CONFIRM: Duration = Duration::from_millis(20);
 /// What a claim is told that only slices stand in the way of (core's `refusal`).
 const PARKED_RETRY_MS: i64 = 1_000;
 
@@ -95,7 +97,8 @@ impl Home {
                 let Some(home) = weak.upgrade() else { return };
                 let spread = home.draw_id().bits() as u64 % SPREAD_MS;
                 drop(home);
-                sleep(Duration::from_millis(PROBE_MS + spread)).await;
+                let turn = Duration::from_millis(PROBE_MS + spread);
+                sleep(if server.is_nearly_back() { CONFIRM } else { turn }).await;
                 if server.probe(&tag).await {
                     break;
                 }

@@ -99,6 +99,11 @@ impl Server {
         self.breaker.lock().is_open()
     }
 
+    /// The probe after a good one closes the breaker.
+    pub(super) fn is_nearly_back(&self) -> bool {
+        self.breaker.lock().is_nearly_closed(self.ways.ticks())
+    }
+
     /// The server's clock now, as far as its replies told.
     pub(super) fn instant(&self) -> Option<Timestamp> {
         self.offset.lock().instant(self.ways.ticks())
