@@ -1,7 +1,9 @@
 //! Shows that the index finds what a look at every vector finds, through all that happens to it.
 //! Does not measure (benches/kernels/lookup.rs).
 
+use multiversion::multiversion;
 use p402_core::cache::index::{BEST_MAX, CHUNK, Candidate, Mark, Partition, Wish};
+use p402_core::cache::signs::{self, Block};
 use p402_core::cache::similarity::{DIMENSIONS, Vector};
 use p402_core::time::Timestamp;
 use proptest::prelude::*;
@@ -97,6 +99,29 @@ proptest! {
                 }
             }
             prop_assert_eq!(partition.len(), all.len());
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512vpopcntdq"))]
+fn wide(block: &Block<3>, wanted: &[u64; 3], radius: u64) -> u8 {
+    multiversion::target::match_target! {
+        "x86_64+avx512f+avx512vpopcntdq" => signs::wide::within(block, wanted, radius),
+        _ => signs::within(block, wanted, radius),
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_processor_counts_alike(
+        block in any::<Block<3>>(), wanted in any::<[u64; 3]>(), radius in 60_u64..130,
+    ) {
+        let near = signs::within(&block, &wanted, radius);
+        prop_assert_eq!(wide(&block, &wanted, radius), near);
+        for lane in 0..signs::LANES {
+            let apart = block.iter().zip(wanted).map(|(words, own)| words[lane] ^ own);
+            let apart: u32 = apart.map(u64::count_ones).sum();
+            prop_assert_eq!(near & (1 << lane) != 0, u64::from(apart) <= radius);
         }
     }
 }

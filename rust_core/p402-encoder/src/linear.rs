@@ -1,7 +1,7 @@
 //! Decides how rows of floats pass an int8 layer: scaled row by row, summed in integers.
 //! Does not know what the layer is for (model.rs) or how bytes are multiplied (tile.rs).
 
-use crate::float::{ROUND, lanes};
+use crate::float::{LANES, ROUND};
 use crate::tile::{self, Block, COLUMNS, ROWS_MAX, Sums};
 use crate::weights::Matrix;
 use multiversion::multiversion;
@@ -32,7 +32,7 @@ struct Told {
 
 impl Linear {
     /// Several matrices with the same inputs become one: their outputs stand side by side.
-    /// Inputs are a multiple of 4 and outputs of 64.
+    /// Inputs and outputs are multiples of 64.
     pub(crate) fn new(parts: &[(Matrix<'_>, Vec<f32>)], inputs: usize) -> Self {
         let weights: Vec<i8> = parts.iter().flat_map(|(part, _)| part.integers()).collect();
         let scales: Vec<f32> = parts.iter().flat_map(|(part, _)| part.scales.clone()).collect();
@@ -71,10 +71,7 @@ impl Linear {
 /// A row as bytes between its least and its greatest value, zero among them.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512vnni", "x86_64+avx2+fma"))]
 fn quantise(row: &[f32], bytes: &mut [u8]) -> Told {
-    let low = lanes(row, 0.0, |low, value| if value < low { value } else { low });
-    let high = lanes(row, 0.0, |high, value| if value > high { value } else { high });
-    let low = low.into_iter().fold(0.0, f32::min);
-    let high = high.into_iter().fold(0.0, f32::max);
+    let (low, high) = ends(row);
     let scale = ((high - low) / 255.0).max(f32::MIN_POSITIVE);
     let (inverse, zero) = (scale.recip(), (-low / scale).round());
     for (byte, value) in bytes.iter_mut().zip(row) {
@@ -83,6 +80,23 @@ fn quantise(row: &[f32], bytes: &mut [u8]) -> Told {
         *byte = (place + ROUND).to_bits() as u8;
     }
     Told { scale, zero: zero as i32 }
+}
+
+/// The least and the greatest value, or 0: four registers of each, so that none waits for itself.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "only inlined code is compiled for the processor found")]
+fn ends(row: &[f32]) -> (f32, f32) {
+    let (mut lows, mut highs) = ([0.0_f32; 4 * LANES], [0.0_f32; 4 * LANES]);
+    // Inputs are a multiple of 64, so nothing is left.
+    for chunk in row.as_chunks::<{ 4 * LANES }>().0 {
+        for (low, value) in lows.iter_mut().zip(chunk) {
+            *low = if *value < *low { *value } else { *low };
+        }
+        for (high, value) in highs.iter_mut().zip(chunk) {
+            *high = if *value > *high { *value } else { *high };
+        }
+    }
+    (lows.into_iter().fold(0.0, f32::min), highs.into_iter().fold(0.0, f32::max))
 }
 
 /// Sixty-four columns at a time, so that their weights stay near while all rows pass.

@@ -1,6 +1,7 @@
 //! Decides which stored vectors of one partition are nearest: signs are scanned, the few rescored.
 //! Does not judge whether near is same (veto/) and is never shared between scopes.
 
+use super::signs::{self, Block, LANES};
 use super::similarity::{DIMENSIONS, Signs, Vector, WORDS, cosine_of};
 use crate::time::Timestamp;
 use multiversion::multiversion;
@@ -9,8 +10,6 @@ use std::sync::Arc;
 
 /// Entries that are copied together when a writer meets a reader.
 pub const CHUNK: usize = 4_096;
-/// Signs that may differ: on real vectors every neighbour at cosine ≥ .80 lies inside.
-pub const RADIUS: u64 = 92;
 /// Candidates that are worth a fetch.
 pub const BEST_MAX: usize = 4;
 
@@ -39,14 +38,12 @@ pub struct Wish<'a> {
     pub not_before: Timestamp,
 }
 
-/// Entries whose signs stand side by side, word by word: one instruction looks at all of them.
-const LANES: usize = 8;
 /// After so many words most entries have differed too often already.
-const FIRST: usize = 4;
+const FIRST: usize = 3;
 /// Chunks that are read side by side: while the memory fetches of one, the others are counted.
 const STREAMS: usize = 4;
-
-type Block<const N: usize> = [[u64; LANES]; N];
+/// Signs that may differ beyond what is to be expected at the threshold, in standard deviations.
+const SPREADS: f32 = 6.0;
 
 #[derive(Clone, Debug, Default)]
 struct Chunk {
@@ -171,11 +168,31 @@ fn push<T>(list: &mut Vec<T>, item: T) {
 impl View {
     /// The best live entries at or above the threshold, nearest first; ties go to the older id.
     pub fn nearest(&self, wish: &Wish<'_>) -> Vec<Candidate> {
+        let radius = Radius::of(wish.threshold);
         let mut best = Vec::with_capacity(BEST_MAX + 1);
         for chunks in self.chunks.chunks(STREAMS) {
-            scan(chunks, wish, &mut best);
+            scan(chunks, wish, radius, &mut best);
         }
         best
+    }
+}
+
+/// How many signs of a neighbour may differ, of the first words and of all.
+#[derive(Clone, Copy, Debug)]
+struct Radius {
+    first: u64,
+    all: u64,
+}
+
+impl Radius {
+    /// A sign differs as often as the angle is of a half turn.
+    fn of(threshold: f32) -> Self {
+        let share = threshold.clamp(-1.0, 1.0).acos() / std::f32::consts::PI;
+        let within = |words: usize| {
+            let signs = (64 * words) as f32;
+            (signs * share + SPREADS * (signs * share * (1.0 - share)).sqrt()).ceil() as u64
+        };
+        Self { first: within(FIRST), all: within(WORDS) }
     }
 }
 
@@ -185,35 +202,40 @@ impl View {
     "x86_64+avx2+popcnt",
     "x86_64+popcnt"
 ))]
-fn scan(chunks: &[Arc<Chunk>], wish: &Wish<'_>, best: &mut Vec<Candidate>) {
-    let (first, rest) = wish.vector.signs.split_at(FIRST);
+fn scan(chunks: &[Arc<Chunk>], wish: &Wish<'_>, radius: Radius, best: &mut Vec<Candidate>) {
+    let (Some(first), Some(rest)) =
+        (wish.vector.signs.first_chunk(), wish.vector.signs.last_chunk())
+    else {
+        return;
+    };
+    let (first, rest): (&[u64; FIRST], &[u64; WORDS - FIRST]) = (first, rest);
     let blocks = chunks.iter().map(|chunk| chunk.first.len()).max().unwrap_or_default();
     for number in 0..blocks {
         for chunk in chunks {
             let Some(block) = chunk.first.get(number) else { continue };
-            let mut apart = [0; LANES];
-            differ(&mut apart, block, first);
-            if apart.iter().all(|apart| *apart > RADIUS) {
+            let near = multiversion::target::match_target! {
+                "x86_64+avx512f+avx512vpopcntdq" => signs::wide::within(block, first, radius.first),
+                _ => signs::within(block, first, radius.first),
+            };
+            if near == 0 {
                 continue;
             }
             let Some(other) = chunk.rest.get(number) else { continue };
-            differ(&mut apart, other, rest);
-            for (lane, _) in apart.iter().enumerate().filter(|(_, apart)| **apart <= RADIUS) {
+            let far = |lane: &usize| {
+                let apart = differ(block, first, *lane) + differ(other, rest, *lane);
+                near & (1 << lane) == 0 || apart > radius.all
+            };
+            for lane in (0..LANES).filter(|lane| !far(lane)) {
                 look(chunk, number * LANES + lane, wish, best);
             }
         }
     }
 }
 
-/// Adds in how many signs each lane differs.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "only inlined code is compiled for the processor found")]
-fn differ(apart: &mut [u64; LANES], block: &[[u64; LANES]], wanted: &[u64]) {
-    for (words, wanted) in block.iter().zip(wanted) {
-        for (apart, word) in apart.iter_mut().zip(words) {
-            *apart = apart.wrapping_add(u64::from((word ^ wanted).count_ones()));
-        }
-    }
+/// In how many signs one of the entries differs.
+fn differ(block: &[[u64; LANES]], wanted: &[u64], lane: usize) -> u64 {
+    let words = block.iter().filter_map(|words| words.get(lane)).zip(wanted);
+    words.map(|(word, wanted)| u64::from((word ^ wanted).count_ones())).sum()
 }
 
 /// A near one is compared exactly and takes its place among the best.

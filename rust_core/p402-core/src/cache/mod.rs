@@ -12,6 +12,7 @@ pub mod promise;
 pub mod quota;
 pub mod rules;
 pub mod shelf;
+pub mod signs;
 pub mod similarity;
 pub mod verdict;
 pub mod verify;
