@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import sqlite3
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from p402.cli import main
+from tests.foreign import sql
 from tests.ledger_rows import DAY, DAY_US, Row, request, write
 
 HOUR_US = 3_600_000_000
@@ -115,25 +115,27 @@ def test_show_tells_balances_what_is_open_and_one_requests_rows(folder, capsys):
 def test_verify_is_clean_until_one_nano_is_wrong(folder, capsys):
     assert "in its place" in told(capsys, "ledger", "verify", "--data-dir", folder)
     settle(capsys, folder, Row("settle", 5).rid)  # the first owner of the directory indexes it
-    index = sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)
+
+    def change(text: str) -> None:
+        sql(folder / "ledger.sqlite", text, writes=True)
+
     assert "in its place" in told(capsys, "ledger", "verify", "--data-dir", folder)
-    index.execute("UPDATE ledger_totals SET spent_nano = spent_nano + 1 WHERE tenant = 'acme'")
+    change("UPDATE ledger_totals SET spent_nano = spent_nano + 1 WHERE tenant = 'acme'")
     said = told(capsys, "ledger", "verify", "--data-dir", folder, ends=1)
     assert "2026-11-28 acme: rows say 0.000001007, the counter says 0.000001008" in said
-    index.execute("UPDATE ledger_totals SET spent_nano = spent_nano - 1 WHERE tenant = 'acme'")
+    change("UPDATE ledger_totals SET spent_nano = spent_nano - 1 WHERE tenant = 'acme'")
     assert "in its place" in told(capsys, "ledger", "verify", "--data-dir", folder)
-    index.execute("UPDATE ledger_usage SET direct_nano = direct_nano + 1 WHERE model LIKE 'a%'")
+    change("UPDATE ledger_usage SET direct_nano = direct_nano + 1 WHERE model LIKE 'a%'")
     said = told(capsys, "ledger", "verify", "--data-dir", folder, ends=1)
     assert "1 sums of what was used are not what rows add up to" in said
-    index.execute("UPDATE ledger_usage SET direct_nano = direct_nano - 1 WHERE model LIKE 'a%'")
-    index.execute("UPDATE ledger_rows SET cost_nano = cost_nano - 1 WHERE kind = 7")
+    change("UPDATE ledger_usage SET direct_nano = direct_nano - 1 WHERE model LIKE 'a%'")
+    change("UPDATE ledger_rows SET cost_nano = cost_nano - 1 WHERE kind = 7")
     seen = json.loads(told(capsys, "ledger", "verify", "--data-dir", folder, "--json", ends=1))
     assert [row["rows_nano"] for row in seen["mismatches"]] == [1_006]
-    index.execute("UPDATE ledger_rows SET cost_nano = cost_nano + 1 WHERE kind = 7")
-    index.execute("DELETE FROM ledger_rows WHERE kind = 3 AND tenant = 'zoë'")
+    change("UPDATE ledger_rows SET cost_nano = cost_nano + 1 WHERE kind = 7")
+    change("DELETE FROM ledger_rows WHERE kind = 3 AND tenant = 'zoë'")
     said = told(capsys, "ledger", "verify", "--data-dir", folder, ends=1)
     assert "1 requests are open in one place and ended in another" in said
-    index.close()
 
 
 def test_a_row_that_does_not_read_is_told(folder, capsys):

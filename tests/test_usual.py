@@ -5,13 +5,13 @@ Does not judge what is unusual (the core's own tests), or how nodes agree (Rust'
 
 from __future__ import annotations
 
-import sqlite3
 import struct
 import time
 
 import httpx
 import pytest
 
+from tests.foreign import sql
 from tests.gateway import ask, lone
 from tests.serving import Served
 from tests.upstream import Upstream
@@ -36,8 +36,8 @@ def told(served: Served, tokens: int) -> str:
 
 def samples(folder) -> int:
     """The longest series on disk."""
-    with sqlite3.connect(f"file:{folder / 'usual.sqlite'}?mode=ro", uri=True) as file:
-        kept = [bytes(row[0]) for row in file.execute("SELECT snapshot FROM seen")]
+    rows = sql(folder / "usual.sqlite", "SELECT hex(snapshot) FROM seen")
+    kept = [bytes.fromhex(row[0]) for row in rows]
     assert all(bytes_[0] == 1 for bytes_ in kept)
     return max((found[1] for bytes_ in kept for found in SERIES.iter_unpack(bytes_[1:])), default=0)
 

@@ -5,13 +5,13 @@ Uses no code of the gateway, so that it can contradict it.
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Collection
-from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from tests.foreign import sql as foreign
 
 INDEXED_S = 20.0
 DISPATCH, SETTLE, RELEASE, ADJUST = 2, 3, 4, 7
@@ -80,6 +80,5 @@ class Books:
                 return
             time.sleep(0.05)  # polls a foreign process's file
 
-    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(f"file:{self._file}?mode=ro", uri=True, timeout=5.0)) as link:
-            return link.execute(sql).fetchall()
+    def _rows(self, sql: str) -> list[list[Any]]:
+        return foreign(self._file, sql)

@@ -57,8 +57,8 @@ async fn nodes_share_one_cap_to_the_nano() {
     let (one, two) = tokio::join!(spend(&first), spend(&second));
     assert!(world.billed() <= 100_000, "{}", world.billed());
     assert_eq!(world.billed(), i64::from(one + two) * 1_000);
-    // Slices are called in once they alone stand in the way: the rest can be spent, too. A call that
-    // was missed is made up for when slices are next looked after, every five beats.
+    // Slices are called in once they alone stand in the way: the rest can be spent, too. A call
+    // that was missed is made up for when slices are next looked after, every five beats.
     let end = tokio::time::Instant::now() + Duration::from_secs(20);
     while world.billed() < 100_000 && tokio::time::Instant::now() < end {
         first.request(1_000).await;
