@@ -3,7 +3,8 @@
 
 use super::verdict::Miss;
 use super::verify::{self, Pair};
-use super::veto::{self, Reading, veto};
+use super::veto::matching::Both;
+use super::veto::{self, Reading};
 use super::{canon, policy};
 
 /// What speaks for a pair that passed.
@@ -18,10 +19,11 @@ pub struct Passed {
 /// # Errors
 /// Why not.
 pub fn judge(asked: &Reading<'_>, kept: &Reading<'_>, cosine: f32) -> Result<Passed, Miss> {
-    if let Some(veto) = veto(asked, kept) {
+    let both = Both::of(asked, kept);
+    if let Some(veto) = veto::found(&both) {
         return Err(Miss::Veto(veto));
     }
-    let score = verify::score(&Pair::of(asked, kept, cosine));
+    let score = verify::score(&Pair::seen(&both, cosine));
     if score < verify::threshold() {
         return Err(Miss::Verifier);
     }

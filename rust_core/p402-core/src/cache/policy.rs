@@ -138,7 +138,7 @@ fn is_volatile(question: &str) -> bool {
         return true;
     }
     let words = words::split(question);
-    let said = |at: usize| words.get(at).map_or("", |word| word.folded.as_str());
+    let said = |at: usize| words.get(at).map_or("", |word| &*word.folded);
     (0..words.len()).any(|at| {
         let period = PERIODS.contains(&said(at + 1));
         let relative = matches!(said(at), "this" | "next" | "last") && period;

@@ -23,8 +23,8 @@ pub mod wide {
     pub fn within<const N: usize>(block: &Block<N>, wanted: &[u64; N], radius: u64) -> u8 {
         let mut apart = _mm512_setzero_si512();
         for (words, wanted) in block.iter().zip(wanted) {
-            let w = words.map(u64::cast_signed);
-            let words = _mm512_set_epi64(w[7], w[6], w[5], w[4], w[3], w[2], w[1], w[0]);
+            let [w0, w1, w2, w3, w4, w5, w6, w7] = words.map(u64::cast_signed);
+            let words = _mm512_set_epi64(w7, w6, w5, w4, w3, w2, w1, w0);
             let differ = _mm512_xor_si512(words, _mm512_set1_epi64(wanted.cast_signed()));
             apart = _mm512_add_epi64(apart, _mm512_popcnt_epi64(differ));
         }

@@ -2,8 +2,9 @@
 //! Does not learn (p402/verifier/train.py) and refuses nothing itself (judge.rs).
 
 use super::veto::Reading;
-use super::veto::lexicon::lexicon;
-use super::veto::matching::partners;
+use super::veto::matching::Both;
+use super::veto::negation::only;
+use super::veto::token::Token;
 
 /// Raised when a feature or the trees change.
 pub const VERSION: u32 = 1;
@@ -88,10 +89,14 @@ fn float(bytes: &[u8], at: usize) -> f32 {
 impl Pair {
     /// Symmetric: it does not matter who asked first.
     pub fn of(a: &Reading<'_>, b: &Reading<'_>, cosine: f32) -> Self {
-        let (a, b) = if a.text <= b.text { (a, b) } else { (b, a) };
-        let partners = partners(a, b);
-        let matched = Matched::of(a, b, &partners);
-        let said = (alone(&a.said, &b.said), alone(&b.said, &a.said));
+        Self::seen(&Both::of(a, b), cosine)
+    }
+
+    /// The same where the two are at hand together.
+    pub(super) fn seen(both: &Both<'_>, cosine: f32) -> Self {
+        let (a, b) = (both.a, both.b);
+        let matched = Matched::of(both);
+        let said = (only(&a.said, &b.said).count(), only(&b.said, &a.said).count());
         let (wanted_a, wanted_b) = (a.wanted as usize, b.wanted as usize);
         let differ = |one: usize, other: usize| one.abs_diff(other) as f32;
         Self([
@@ -105,7 +110,7 @@ impl Pair {
             matched.synonyms as f32,
             matched.weak as f32,
             matched.strong as f32,
-            turned(&partners) as f32,
+            turned(both.partners()) as f32,
             f32::from(a.wanted == b.wanted),
             wanted_a.min(wanted_b) as f32,
             wanted_a.max(wanted_b) as f32,
@@ -140,25 +145,22 @@ struct Matched {
 }
 
 impl Matched {
-    fn of(a: &Reading<'_>, b: &Reading<'_>, partners: &[Option<usize>]) -> Self {
+    fn of(both: &Both<'_>) -> Self {
         let mut matched = Self::default();
-        for (word, partner) in a.content.iter().zip(partners) {
-            match partner.and_then(|at| b.content.get(at)) {
+        for (word, partner) in both.a.content.iter().zip(both.partners()) {
+            match partner.and_then(|at| both.b.content.get(at)) {
                 Some(other) if other == word => matched.equal += 1,
                 Some(_) => matched.synonyms += 1,
-                None => matched.alone(word),
+                None => {}
             }
         }
-        let left = b.content.iter().enumerate();
-        for (_, word) in left.filter(|(at, _)| !partners.contains(&Some(*at))) {
-            matched.alone(word);
-        }
+        both.alone().for_each(|word| matched.alone(word));
         matched
     }
 
-    fn alone(&mut self, word: &str) {
+    fn alone(&mut self, word: &Token) {
         self.longest = self.longest.max(word.len());
-        if lexicon().is_weak(word) {
+        if word.is_weak() {
             self.weak += 1;
         } else {
             self.strong += 1;
@@ -174,10 +176,6 @@ fn turned(partners: &[Option<usize>]) -> usize {
 
 fn marks(text: &str) -> usize {
     text.bytes().filter(|byte| matches!(byte, b'?' | b'.' | b'!')).count()
-}
-
-fn alone(said: &[String], other: &[String]) -> usize {
-    said.iter().filter(|word| !other.contains(word)).count()
 }
 
 /// The share of equal bytes from one end.

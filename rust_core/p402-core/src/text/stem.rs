@@ -1,6 +1,7 @@
 //! Decides which forms of an English word are one word: plurals, tenses, comparison left alone.
 //! Does not join words of different meaning; in doubt two forms stay two words.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -42,58 +43,60 @@ fn irregular() -> &'static HashMap<&'static str, &'static str> {
 }
 
 /// The base form of a folded word.
-pub fn stem(word: &str) -> String {
+pub fn stem(word: &str) -> Cow<'_, str> {
     if let Some(base) = irregular().get(word) {
-        return (*base).to_owned();
+        return Cow::Borrowed(base);
     }
     if word.len() < 4 || !word.is_ascii() {
-        return word.to_owned();
+        return Cow::Borrowed(word);
     }
     if let Some(base) = word.strip_suffix("ies").filter(|base| base.len() > 1) {
-        return format!("{base}y");
+        return Cow::Owned(format!("{base}y"));
     }
     for ending in ["sses", "shes", "ches", "xes", "zes"] {
         if word.ends_with(ending) {
-            return word.get(..word.len() - 2).unwrap_or(word).to_owned();
+            return Cow::Borrowed(word.get(..word.len() - 2).unwrap_or(word));
         }
     }
     if word.ends_with('s') && !word.ends_with("ss") && !word.ends_with("us") {
-        return silent(word.trim_end_matches('s'));
+        return Cow::Borrowed(silent(word.trim_end_matches('s')));
     }
     for ending in ["ied", "ing", "ed"] {
         let Some(base) = word.strip_suffix(ending) else { continue };
         if base.len() < 2 || !base.contains(['a', 'e', 'i', 'o', 'u', 'y']) {
             continue;
         }
-        return if ending == "ied" { format!("{base}y") } else { silent(&undoubled(base)) };
+        return if ending == "ied" { Cow::Owned(format!("{base}y")) } else { undoubled(base) };
     }
-    silent(word)
+    Cow::Borrowed(silent(word))
 }
 
 /// What stood before `ing` or `ed`: `stopp` is `stop`, `fall` stays, `hop` was `hope`.
-fn undoubled(base: &str) -> String {
+fn undoubled(base: &str) -> Cow<'_, str> {
     let bytes = base.as_bytes();
-    let [.., before, last] = bytes else { return base.to_owned() };
+    let [.., before, last] = bytes else { return Cow::Borrowed(silent(base)) };
     if before == last {
         let doubled = !matches!(last, b'l' | b's' | b'z' | b'e' | b'o');
-        return base.get(..base.len() - usize::from(doubled)).unwrap_or(base).to_owned();
+        let single = base.get(..base.len() - usize::from(doubled)).unwrap_or(base);
+        return Cow::Borrowed(silent(single));
     }
     let vowel = |byte: u8| matches!(byte, b'a' | b'e' | b'i' | b'o' | b'u');
     match bytes {
+        // Four letters: too short for the final `e` to be silent.
         [first, middle, last]
             if !vowel(*first)
                 && vowel(*middle)
                 && !vowel(*last)
                 && !matches!(last, b'w' | b'x' | b'y') =>
         {
-            format!("{base}e")
+            Cow::Owned(format!("{base}e"))
         }
-        _ => base.to_owned(),
+        _ => Cow::Borrowed(silent(base)),
     }
 }
 
 /// A silent final `e` is dropped on longer forms, so that `creating`, `creates`, `create` meet.
-fn silent(base: &str) -> String {
+fn silent(base: &str) -> &str {
     let long = base.len() > 4 && !base.ends_with("ee");
-    base.strip_suffix('e').filter(|_| long).unwrap_or(base).to_owned()
+    base.strip_suffix('e').filter(|_| long).unwrap_or(base)
 }

@@ -1,6 +1,8 @@
 //! Decides where words begin and end, and what kind of thing each one is.
 //! Does not know synonyms, grammar or which words matter.
 
+use std::borrow::Cow;
+
 /// What a word is, told by its look alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -24,7 +26,7 @@ pub struct Word<'a> {
     pub raw: &'a str,
     pub kind: Kind,
     /// Lower case; contractions are opened (`don't` gives two words).
-    pub folded: String,
+    pub folded: Cow<'a, str>,
     /// The first of its sentence: its capital says nothing.
     pub opens: bool,
 }
@@ -86,13 +88,14 @@ impl<'a> List<'a> {
     fn push(&mut self, text: &'a str, len: usize, kind: Kind) {
         let raw = text.get(..len).unwrap_or_default();
         let folded = match kind {
-            Kind::Code | Kind::Link => raw.to_owned(),
-            _ => raw.to_lowercase(),
+            Kind::Code | Kind::Link => Cow::Borrowed(raw),
+            _ if is_folded(raw) => Cow::Borrowed(raw),
+            _ => Cow::Owned(raw.to_lowercase()),
         };
         self.add(raw, kind, folded);
     }
 
-    fn add(&mut self, raw: &'a str, kind: Kind, folded: String) {
+    fn add(&mut self, raw: &'a str, kind: Kind, folded: Cow<'a, str>) {
         self.words.push(Word { raw, kind, folded, opens: self.opens });
         if kind != Kind::Mark {
             self.opens = false;
@@ -152,6 +155,9 @@ impl<'a> List<'a> {
 
     /// A plain word, its contraction opened.
     fn opened(&mut self, core: &'a str) {
+        if is_folded(core) && core != "cannot" && !core.contains('\'') {
+            return self.add(core, Kind::Plain, Cow::Borrowed(core));
+        }
         let folded = core.to_lowercase().replace(['’', '‘'], "'");
         let both = match folded.as_str() {
             "cannot" | "can't" => Some(("can", "not")),
@@ -171,11 +177,16 @@ impl<'a> List<'a> {
         });
         let Some((first, second)) = both.filter(|(first, _)| !first.is_empty()) else {
             let stem = folded.strip_suffix("'s").or(folded.strip_suffix('\'')).unwrap_or(&folded);
-            return self.add(core, Kind::Plain, stem.to_owned());
+            return self.add(core, Kind::Plain, Cow::Owned(stem.to_owned()));
         };
-        self.add(core, Kind::Plain, first.to_owned());
-        self.add(core, Kind::Plain, second.to_owned());
+        self.add(core, Kind::Plain, Cow::Owned(first.to_owned()));
+        self.add(core, Kind::Plain, Cow::Owned(second.to_owned()));
     }
+}
+
+/// Most words are as they are typed: in small letters, without an accent.
+fn is_folded(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
 }
 
 fn digit_first(text: &str) -> bool {

@@ -169,7 +169,7 @@ pub(super) fn wanted(words: &[Word<'_>]) -> (Wanted, usize) {
     if let Some((taken, wanted)) = found.max_by_key(|(taken, _)| *taken) {
         return (wanted, from + taken);
     }
-    let first = words.get(from).map_or("", |word| word.folded.as_str());
+    let first = words.get(from).map_or("", |word| &*word.folded);
     if VERBS_FIRST.contains(&first) {
         return (Wanted::YesNo, from);
     }
@@ -178,7 +178,7 @@ pub(super) fn wanted(words: &[Word<'_>]) -> (Wanted, usize) {
 
 /// `In Rust, how …` and `Rust: how …` are `how … in Rust`.
 pub(super) fn unfronted(words: &mut [Word<'_>]) {
-    let fronted = words.first().is_some_and(|word| FRONTED.contains(&word.folded.as_str()));
+    let fronted = words.first().is_some_and(|word| FRONTED.contains(&&*word.folded));
     let mark = if fronted { "," } else { ":" };
     let place = |most: usize| words.iter().take(most).position(|word| word.raw == mark);
     if let Some(comma) = place(if fronted { FRONTED_MAX } else { NAMED_MAX }) {
@@ -204,7 +204,7 @@ fn matches(words: &[Word<'_>], from: usize, text: &str) -> Option<usize> {
             if word.folded == wanted {
                 break;
             }
-            let passed = word.kind == Kind::Mark || NOT_LOOKED_AT.contains(&word.folded.as_str());
+            let passed = word.kind == Kind::Mark || NOT_LOOKED_AT.contains(&&*word.folded);
             if !passed || index == 0 && word.kind != Kind::Mark {
                 return None;
             }

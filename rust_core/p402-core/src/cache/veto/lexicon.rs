@@ -1,6 +1,8 @@
 //! Decides what single words mean to the vetoes: frames, negators, opposites, synonyms, units.
 //! Does not look at sentences. English; other languages have no semantic tier yet.
 
+use super::quantity;
+use super::token::Quickly;
 use crate::text::stem::stem;
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
@@ -183,37 +185,61 @@ pub(super) fn is_present(folded: &str) -> bool {
     PRESENT.contains(&folded)
 }
 
+/// What the lists say of a stem.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) light: bool,
+    pub(super) weak: bool,
+    /// The number that opposites know it by.
+    pub(super) number: Option<u16>,
+    pub(super) opposites: Vec<u16>,
+    /// Numbers of the groups of synonyms it is of.
+    pub(super) groups: Vec<u16>,
+}
+
 /// Tables made from the lists above, once.
-pub(in crate::cache) struct Lexicon {
-    light: HashSet<String>,
-    weak: HashSet<String>,
-    negators: HashSet<&'static str>,
-    modals: HashSet<&'static str>,
-    opposites: HashSet<(String, String)>,
-    synonyms: HashSet<(String, String)>,
-    units: HashMap<&'static str, &'static str>,
+pub(super) struct Lexicon {
+    facts: HashMap<String, Facts, Quickly>,
+    unknown: Facts,
+    negators: HashSet<&'static str, Quickly>,
+    modals: HashSet<&'static str, Quickly>,
+    units: HashMap<&'static str, &'static str, Quickly>,
+    /// Words that a number, a date or an ordinal may begin with.
+    counting: HashSet<&'static str, Quickly>,
 }
 
 /// The one lexicon.
-pub(in crate::cache) fn lexicon() -> &'static Lexicon {
+pub(super) fn lexicon() -> &'static Lexicon {
     static LEXICON: OnceLock<Lexicon> = OnceLock::new();
     LEXICON.get_or_init(Lexicon::read)
 }
 
-fn ordered(a: &str, b: &str) -> (String, String) {
-    let (first, second) = if a < b { (a, b) } else { (b, a) };
-    (first.to_owned(), second.to_owned())
-}
-
 impl Lexicon {
     fn read() -> Self {
-        let pairs = OPPOSITES.split_whitespace().filter_map(|pair| pair.split_once('/'));
-        let opposites = pairs.map(|(a, b)| ordered(&stem(a), &stem(b))).collect();
-        let mut synonyms = HashSet::new();
-        for group in SYNONYMS.split_whitespace() {
-            let stems: Vec<String> = group.split(',').map(stem).collect();
-            for (at, one) in stems.iter().enumerate() {
-                synonyms.extend(stems.iter().skip(at + 1).map(|other| ordered(one, other)));
+        let mut facts: HashMap<String, Facts, Quickly> = HashMap::default();
+        let mut each = |list: &'static str, mark: fn(&mut Facts)| {
+            for word in list.split_whitespace() {
+                mark(facts.entry(stem(word).into_owned()).or_default());
+            }
+        };
+        each(LIGHT, |facts| facts.light = true);
+        each(WEAK, |facts| facts.weak = true);
+        for (number, group) in (0..).zip(SYNONYMS.split_whitespace()) {
+            for word in group.split(',') {
+                facts.entry(stem(word).into_owned()).or_default().groups.push(number);
+            }
+        }
+        let mut numbers = 0..;
+        for (a, b) in OPPOSITES.split_whitespace().filter_map(|pair| pair.split_once('/')) {
+            let [a, b] = [stem(a), stem(b)].map(std::borrow::Cow::into_owned);
+            let mut number = |word: &str| {
+                let own = facts.entry(word.to_owned()).or_default();
+                own.number = own.number.or_else(|| numbers.next());
+                own.number
+            };
+            let [at, other] = [number(&a), number(&b)];
+            for (word, opposite) in [(a, other), (b, at)] {
+                facts.entry(word).or_default().opposites.extend(opposite);
             }
         }
         let spelled = |group: &'static str| {
@@ -221,22 +247,17 @@ impl Lexicon {
             group.split(',').map(move |spelling| (spelling, first))
         };
         Self {
-            light: LIGHT.split_whitespace().map(stem).collect(),
-            weak: WEAK.split_whitespace().map(stem).collect(),
+            facts,
+            unknown: Facts::default(),
             negators: NEGATORS.split_whitespace().collect(),
             modals: MODALS.split_whitespace().collect(),
-            opposites,
-            synonyms,
             units: UNITS.split_whitespace().flat_map(spelled).collect(),
+            counting: quantity::counting().collect(),
         }
     }
 
-    pub(super) fn is_light(&self, stem: &str) -> bool {
-        self.light.contains(stem)
-    }
-
-    pub(in crate::cache) fn is_weak(&self, stem: &str) -> bool {
-        self.weak.contains(stem)
+    pub(super) fn facts(&self, stem: &str) -> &Facts {
+        self.facts.get(stem).unwrap_or(&self.unknown)
     }
 
     pub(super) fn is_negator(&self, folded: &str) -> bool {
@@ -247,12 +268,8 @@ impl Lexicon {
         self.modals.contains(folded)
     }
 
-    pub(super) fn are_opposite(&self, a: &str, b: &str) -> bool {
-        self.opposites.contains(&ordered(a, b))
-    }
-
-    pub(in crate::cache) fn are_synonyms(&self, a: &str, b: &str) -> bool {
-        a == b || self.synonyms.contains(&ordered(a, b))
+    pub(super) fn counts(&self, folded: &str) -> bool {
+        self.counting.contains(folded)
     }
 
     /// The unit's one spelling.

@@ -1,40 +1,67 @@
 //! Decides which content word of one text stands for which of the other.
 //! Does not judge what is left over (diff.rs) or moved (order.rs).
 
-use super::lexicon::lexicon;
 use super::reading::Reading;
+use super::token::Token;
+use std::cell::OnceCell;
 
 /// Words that may be left after equal ones are paired; more is another text anyway.
 const LEFT_MAX: usize = 16;
 
-/// For each content word of `a` its partner's place in `b`.
-pub(in crate::cache) fn partners(a: &Reading<'_>, b: &Reading<'_>) -> Vec<Option<usize>> {
-    let mut taken = vec![false; b.content.len()];
-    let mut partners: Vec<Option<usize>> = a
-        .content
-        .iter()
-        .map(|word| {
-            let free = |(at, other): (usize, &String)| {
-                (!taken.get(at).copied().unwrap_or(true) && other == word).then_some(at)
-            };
-            let found = b.content.iter().enumerate().find_map(free);
-            if let Some(slot) = found.and_then(|at| taken.get_mut(at)) {
-                *slot = true;
-            }
-            found
-        })
-        .collect();
-    let open = |list: Vec<bool>| -> Vec<usize> {
-        list.iter().enumerate().filter(|(_, taken)| !**taken).map(|(at, _)| at).collect()
-    };
-    let left_a = open(partners.iter().map(Option::is_some).collect());
-    let left_b = open(taken);
+/// Two texts, in an order that does not depend on who asked first.
+#[derive(Debug)]
+pub(in crate::cache) struct Both<'a> {
+    pub(in crate::cache) a: &'a Reading<'a>,
+    pub(in crate::cache) b: &'a Reading<'a>,
+    partners: OnceCell<Vec<Option<usize>>>,
+}
+
+impl<'a> Both<'a> {
+    pub(in crate::cache) fn of(a: &'a Reading<'a>, b: &'a Reading<'a>) -> Self {
+        let (a, b) = if a.text <= b.text { (a, b) } else { (b, a) };
+        Self { a, b, partners: OnceCell::new() }
+    }
+
+    /// For each content word of `a` its partner's place in `b`: a search, made once for all rules.
+    pub(in crate::cache) fn partners(&self) -> &[Option<usize>] {
+        self.partners.get_or_init(|| partners(self.a, self.b))
+    }
+
+    /// The content words that have no partner, of either side.
+    pub(in crate::cache) fn alone(&self) -> impl Iterator<Item = &Token> {
+        let mut taken = vec![false; self.b.content.len()];
+        for at in self.partners().iter().flatten() {
+            taken.get_mut(*at).into_iter().for_each(|slot| *slot = true);
+        }
+        let left = |(word, paired): (&'a Token, bool)| (!paired).then_some(word);
+        let paired_a = self.partners().iter().map(Option::is_some);
+        let alone_a = self.a.content.iter().zip(paired_a).filter_map(left);
+        alone_a.chain(self.b.content.iter().zip(taken).filter_map(left))
+    }
+}
+
+fn partners(a: &Reading<'_>, b: &Reading<'_>) -> Vec<Option<usize>> {
+    let mut partners: Vec<Option<usize>> = vec![None; a.content.len()];
+    let mut left_b = Vec::new();
+    let mut others = b.sorted.iter().copied().peekable();
+    for at in &a.sorted {
+        let word = a.content.get(*at);
+        let before = |other: &usize| b.content.get(*other) < word;
+        left_b.extend(std::iter::from_fn(|| others.next_if(before)));
+        if let Some(slot) = partners.get_mut(*at) {
+            *slot = others.next_if(|other| b.content.get(*other) == word);
+        }
+    }
+    left_b.extend(others);
+    left_b.sort_unstable();
+    let left_a = partners.iter().enumerate().filter(|(_, partner)| partner.is_none());
+    let left_a: Vec<usize> = left_a.map(|(at, _)| at).collect();
     if left_a.len().max(left_b.len()) > LEFT_MAX {
         return partners;
     }
     let synonyms = |one: usize, other: usize| {
         let pair = a.content.get(one).zip(b.content.get(other));
-        pair.is_some_and(|(one, other)| lexicon().are_synonyms(one, other))
+        pair.is_some_and(|(one, other)| one.is_synonym_of(other))
     };
     // Kuhn's augmenting paths: the most pairs there can be, whichever order they are tried in.
     let mut held: Vec<Option<usize>> = vec![None; left_b.len()];

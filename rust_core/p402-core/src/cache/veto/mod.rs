@@ -4,16 +4,18 @@
 mod diff;
 mod entity;
 pub(super) mod frame;
-pub(super) mod lexicon;
+mod lexicon;
 pub(super) mod matching;
-mod negation;
+pub(super) mod negation;
 mod number;
 mod order;
 mod phrase;
 mod quantity;
 mod reading;
 mod shape;
+pub(super) mod token;
 
+use matching::Both;
 pub use reading::Reading;
 
 /// Raised when a rule or a list of this folder changes.
@@ -33,16 +35,16 @@ pub enum Veto {
     Shape,
 }
 
-type Rule = fn(&Reading<'_>, &Reading<'_>) -> Option<Veto>;
+type Rule = fn(&Both<'_>) -> Option<Veto>;
 
 /// Cheap and telling rules first: the first reason found is the one reported.
 const RULES: [Rule; 8] = [
-    shape::shape,
-    number::number,
-    number::date,
-    negation::negation,
-    negation::antonym,
-    entity::entity,
+    |both| shape::shape(both.a, both.b),
+    |both| number::number(both.a, both.b),
+    |both| number::date(both.a, both.b),
+    |both| negation::negation(both.a, both.b),
+    |both| negation::antonym(both.a, both.b),
+    |both| entity::entity(both.a, both.b),
     diff::diff,
     order::order,
 ];
@@ -78,9 +80,12 @@ impl Veto {
 
 /// The first rule that keeps the two apart. Symmetric; a text is never kept from itself.
 pub fn veto(a: &Reading<'_>, b: &Reading<'_>) -> Option<Veto> {
-    // Matching words is a search, and its order must not depend on who asked first.
-    let (a, b) = if a.text <= b.text { (a, b) } else { (b, a) };
-    RULES.iter().find_map(|rule| rule(a, b))
+    found(&Both::of(a, b))
+}
+
+/// The same where the two are at hand together.
+pub(super) fn found(both: &Both<'_>) -> Option<Veto> {
+    RULES.iter().find_map(|rule| rule(both))
 }
 
 /// Whether two lists hold the same items, each as often.

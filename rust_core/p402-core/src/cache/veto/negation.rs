@@ -1,8 +1,8 @@
 //! Decides that one text turns the other round: a negator, a word of modality, an opposite.
 //! Does not follow the scope of a negator: where counts agree, words and their order must, too.
 
-use super::lexicon::lexicon;
 use super::reading::Reading;
+use super::token::Token;
 use super::{Veto, same_multiset};
 
 pub(super) fn negation(a: &Reading<'_>, b: &Reading<'_>) -> Option<Veto> {
@@ -14,8 +14,20 @@ pub(super) fn negation(a: &Reading<'_>, b: &Reading<'_>) -> Option<Veto> {
 
 /// An opposite stands among the words that only one side says.
 pub(super) fn antonym(a: &Reading<'_>, b: &Reading<'_>) -> Option<Veto> {
-    let only_a = a.said.iter().filter(|word| !b.said.contains(word));
-    let only_b: Vec<&String> = b.said.iter().filter(|word| !a.said.contains(word)).collect();
-    let opposite = |one: &String| only_b.iter().any(|other| lexicon().are_opposite(one, other));
-    only_a.into_iter().any(opposite).then_some(Veto::Antonym)
+    let only_b: Vec<&Token> = only(&b.said, &a.said).collect();
+    let opposite = |one: &Token| only_b.iter().any(|other| one.is_opposite_of(other));
+    only(&a.said, &b.said).any(opposite).then_some(Veto::Antonym)
+}
+
+/// The words of one sorted list that the other has not, each as often as it stands.
+pub(in crate::cache) fn only<'a>(
+    said: &'a [Token],
+    other: &'a [Token],
+) -> impl Iterator<Item = &'a Token> {
+    let mut rest = other;
+    said.iter().filter(move |word| {
+        let before = rest.partition_point(|next| next < word);
+        rest = rest.get(before..).unwrap_or_default();
+        rest.first() != Some(word)
+    })
 }

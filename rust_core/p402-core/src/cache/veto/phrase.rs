@@ -1,6 +1,8 @@
 //! Decides in which order a noun phrase is read: `effects of aspirin` is `aspirin effects`.
 //! Does not parse: runs of content words around a preposition, nothing else.
 
+use super::token::Token;
+
 /// After an article these, too, make the words after them the first: `a recipe for bread`.
 const TURNING: &[&str] = &["for", "about"];
 /// After these stems `of` says something else.
@@ -25,7 +27,7 @@ impl Phrase {
     }
 
     /// A word has been read, and was content or not; whether words changed places.
-    pub(super) fn passes(&mut self, folded: &str, added: bool, content: &mut [String]) -> bool {
+    pub(super) fn passes(&mut self, folded: &str, added: bool, content: &mut [Token]) -> bool {
         let article = ARTICLES.contains(&folded);
         if added {
             self.run = self.run.or(Some(content.len() - 1));
@@ -36,7 +38,7 @@ impl Phrase {
             return false;
         }
         let turned = self.ends(content);
-        let barred = content.last().is_some_and(|last| BARRED.contains(&last.as_str()));
+        let barred = content.last().is_some_and(|last| BARRED.contains(&last.stem()));
         let turning = folded == "of" && !barred || TURNING.contains(&folded) && self.article;
         self.head = self.run.take().filter(|_| turning);
         self.article = article;
@@ -44,7 +46,7 @@ impl Phrase {
     }
 
     /// The phrase is over: what followed the preposition goes first.
-    pub(super) fn ends(&mut self, content: &mut [String]) -> bool {
+    pub(super) fn ends(&mut self, content: &mut [Token]) -> bool {
         let (Some(head), Some(run)) = (self.head.take(), self.run) else { return false };
         if let Some(both) = content.get_mut(head..) {
             both.rotate_left(run - head);

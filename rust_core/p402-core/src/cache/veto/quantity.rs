@@ -63,9 +63,21 @@ const ORDINALS: &[&str] = &[
 /// Units that are ordinary words when they stand alone.
 const NEVER_ALONE: &[&str] = &["in", "a", "us", "d", "n", "min", "second", "point", "people"];
 
+/// Every word that one of the lists above begins with.
+pub(super) fn counting() -> impl Iterator<Item = &'static str> {
+    let short = MONTHS.iter().filter_map(|name| name.get(..3));
+    let multiples = MULTIPLES.iter().map(|(name, _)| *name);
+    let names = MONTHS.iter().chain(ONES).chain(TENS).chain(ORDINALS).copied();
+    names.chain(short).chain(multiples).chain(["sept"])
+}
+
 /// The quantity or date that begins at `at`.
 pub(super) fn found(words: &[Word<'_>], at: usize, lexicon: &Lexicon) -> Option<Found> {
     let word = words.get(at)?;
+    // Most words are none: one look for all lists.
+    if word.kind == Kind::Plain && !lexicon.counts(&word.folded) {
+        return None;
+    }
     if let Some(found) = month_date(words, at) {
         return Some(found);
     }
@@ -77,7 +89,7 @@ pub(super) fn found(words: &[Word<'_>], at: usize, lexicon: &Lexicon) -> Option<
 }
 
 fn folded<'a>(words: &'a [Word<'_>], at: usize) -> &'a str {
-    words.get(at).map_or("", |word| word.folded.as_str())
+    words.get(at).map_or("", |word| &*word.folded)
 }
 
 fn month(word: &str) -> Option<usize> {

@@ -5,7 +5,7 @@ use super::frame::{self, Wanted};
 use super::lexicon::{self, Lexicon, lexicon};
 use super::phrase::Phrase;
 use super::quantity::{self, Found, Quantity};
-use crate::text::stem::stem;
+use super::token::Token;
 use crate::text::words::{Kind, Word, split};
 
 /// Words beyond this are not read; a longer text has the exact tiers.
@@ -57,12 +57,14 @@ pub struct Reading<'a> {
     pub(in crate::cache) asking: Vec<&'static str>,
     /// Code, links and quotations: equal byte for byte or not equal.
     pub(in crate::cache) exact: Vec<&'a str>,
-    /// Capitalised inside a sentence, or an identifier; stems.
-    pub(in crate::cache) names: Vec<String>,
-    /// Stems of what carries content, in order.
-    pub(in crate::cache) content: Vec<String>,
-    /// Stems of all plain words outside the frame: `on` carries no content, but `off` excludes it.
-    pub(in crate::cache) said: Vec<String>,
+    /// Capitalised inside a sentence, or an identifier.
+    pub(in crate::cache) names: Vec<Token>,
+    /// What carries content, in order.
+    pub(in crate::cache) content: Vec<Token>,
+    /// The places of the content words, sorted by what stands there.
+    pub(in crate::cache) sorted: Vec<usize>,
+    /// All plain words outside the frame, sorted: `on` carries no content, but `off` excludes it.
+    pub(in crate::cache) said: Vec<Token>,
 }
 
 impl<'a> Reading<'a> {
@@ -86,6 +88,7 @@ impl<'a> Reading<'a> {
             exact: Vec::new(),
             names: Vec::new(),
             content: Vec::new(),
+            sorted: Vec::new(),
             said: Vec::new(),
         };
         reading.read(words.get(from..).unwrap_or_default());
@@ -110,7 +113,7 @@ impl<'a> Reading<'a> {
             }
             if added && taken == 0 {
                 let joined = before.is_some_and(|(_, end)| at == end + 2)
-                    && words.get(at - 1).is_some_and(|w| JOINING.contains(&w.folded.as_str()));
+                    && words.get(at - 1).is_some_and(|w| JOINING.contains(&&*w.folded));
                 let swapped = |earlier: &usize| {
                     joined && self.content.get(*earlier) > self.content.get(place)
                 };
@@ -122,18 +125,22 @@ impl<'a> Reading<'a> {
             at += taken.max(1);
         }
         phrase.ends(&mut self.content);
+        self.sorted = (0..self.content.len()).collect();
+        self.sorted.sort_by_key(|at| self.content.get(*at));
+        self.said.sort_unstable();
     }
 
     /// The quantity or date at a place; how many words it took.
     fn quantity(&mut self, words: &[Word<'a>], at: usize, lexicon: &Lexicon) -> usize {
         match quantity::found(words, at, lexicon) {
             Some(Found::Quantity(quantity, taken)) => {
-                self.content.push(format!("#{} {}", quantity.value, quantity.unit));
+                self.content
+                    .push(Token::verbatim(format!("#{} {}", quantity.value, quantity.unit)));
                 self.quantities.push(quantity);
                 taken
             }
             Some(Found::Date(date, taken)) => {
-                self.content.push(format!("#{date}"));
+                self.content.push(Token::verbatim(format!("#{date}")));
                 self.dates.push(date);
                 taken
             }
@@ -146,21 +153,22 @@ impl<'a> Reading<'a> {
             Kind::Mark => return,
             Kind::Code | Kind::Link | Kind::Quoted => {
                 self.exact.push(word.raw);
-                self.content.push(word.raw.to_owned());
+                self.content.push(Token::verbatim(word.raw));
                 return;
             }
             Kind::Identifier => {
-                self.names.push(word.folded.clone());
-                self.content.push(word.folded.clone());
+                let token = Token::verbatim(&*word.folded);
+                self.names.push(token.clone());
+                self.content.push(token);
                 return;
             }
             Kind::Plain | Kind::Number => {}
         }
-        let folded = word.folded.as_str();
+        let folded = &*word.folded;
         if lexicon.is_negator(folded) {
             self.negators += 1;
             if lexicon::is_bound(folded) {
-                self.content.push("!without".to_owned());
+                self.content.push(Token::verbatim("!without"));
             }
             return;
         }
@@ -171,13 +179,13 @@ impl<'a> Reading<'a> {
             self.modals.extend((!will_not).then(|| modal.to_owned()));
             return;
         }
-        let base = stem(folded);
+        let base = Token::of(folded);
         self.said.push(base.clone());
         let capital = word.raw.starts_with(char::is_uppercase);
         let shouted = word.raw.chars().count() > 1 && !word.raw.contains(char::is_lowercase);
         // `IT` is not `it`, and the vitamin is not the article.
         let letter = word.raw == "A" && !word.opens;
-        if lexicon.is_light(&base) && !(capital && (shouted || letter)) {
+        if base.is_light() && !(capital && (shouted || letter)) {
             return;
         }
         if DAYS.contains(&folded) {

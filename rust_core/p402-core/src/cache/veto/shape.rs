@@ -27,6 +27,8 @@ pub(super) fn shape(a: &Reading<'_>, b: &Reading<'_>) -> Option<Veto> {
 /// Whether the letters are mostly Latin ones.
 fn is_latin(text: &str) -> bool {
     let letters = text.chars().filter(|c| c.is_alphabetic());
-    let (latin, other): (Vec<char>, Vec<char>) = letters.partition(|c| (*c as u32) < 0x250);
-    latin.len() >= other.len()
+    let (latin, all) = letters.fold((0, 0), |(latin, all), letter| {
+        (latin + usize::from((letter as u32) < 0x250), all + 1_usize)
+    });
+    latin * 2 >= all
 }
