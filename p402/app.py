@@ -64,6 +64,7 @@ class App:
         self.settings = settings
         self._log = EventLog(gateway, settings.alerts)
         self._tenant = authenticate or Authenticator.from_settings(settings).tenant
+        self._disabled = settings.disabled
         self._operator = Operator(settings)
         self._listener = Listener(settings.operator.listen, self._scraped)
         self._scrapes = 0
@@ -267,6 +268,8 @@ class App:
                 "invalid_api_key",
                 "no tenant has this key; send it as `Authorization: Bearer KEY`",
             )
+        if tenant in self._disabled:
+            raise Refused("key_disabled", "this key is disabled: ask the operator of this gateway")
         return tenant
 
     def _stay_open(self) -> None:

@@ -147,6 +147,7 @@ class _Served(App):
             say(f"reload refused, nothing changed: {error}")
         else:
             self._authenticator.admit(settings.tenants)
+            self._disabled = settings.disabled
             self._operator.admit(settings)
             self._log.alert(settings.alerts)
             moved = settings.store != self.settings.store or settings.ledger != self.settings.ledger

@@ -85,6 +85,22 @@ async def test_who_may_call(gateway, headers, status):
         assert "p402_" not in told.error["message"]
 
 
+async def test_a_disabled_key_is_known_and_refused_wherever_it_comes(up):
+    tenants = TENANTS.replace('id = "two"\n', 'id = "two"\nenabled = false\n')
+    async with Gateway(lone(up, tenants), env=KEYS) as gateway:
+        sent = up.log.received
+        for key in ("p402_two", "p402_two_b"):
+            told = await gateway.chat(ask(), {"x-api-key": key})
+            assert (told.status, told.error["code"]) == (403, "key_disabled")
+            assert told.error["type"] == "permission_error"
+            assert told.headers["x-should-retry"] == "false"
+            for path in ("/models", "/usage", "/cache"):
+                told = await gateway.get(path, {"x-api-key": key})
+                assert (told.status, told.error["code"]) == (403, "key_disabled"), path
+        assert up.log.received == sent
+        assert (await gateway.chat(ask(), {"x-api-key": "p402_one"})).status == 200
+
+
 async def test_a_stored_digest_is_no_key(gateway):
     digests = {digest.hex() for tenant in gateway.app.settings.tenants for digest in tenant.digests}
     assert len(digests) == 3

@@ -292,6 +292,10 @@ def test_sighup_takes_what_is_right_and_refuses_what_is_wrong(tmp_path):
         heard(running, "reload refused")
         assert "p402.toml:5" in running.stderr()
         assert mode_of(client, "key-b") == "cost"
+        config.write_text(sandbox + '[[tenant]]\nid = "b"\nkey_env = "B"\nenabled = false\n')
+        running.child.send_signal(signal.SIGHUP)
+        heard(running, "reloaded", times=2)
+        assert mode_of(client, "key-b") == 403
 
 
 def test_the_sandbox_ends_with_its_gateway():
@@ -332,10 +336,10 @@ def test_a_worker_ends_though_its_parent_was_killed_while_waiting_for_it(tmp_pat
             asked.result()
 
 
-def heard(running: Served, words: str) -> None:
-    """Waits until the gateway has said these words."""
+def heard(running: Served, words: str, times: int = 1) -> None:
+    """Waits until the gateway has said these words so often."""
     deadline = time.monotonic() + 15
-    while words not in running.stderr():
+    while running.stderr().count(words) < times:
         assert time.monotonic() < deadline, running.stderr()
         time.sleep(0.02)  # polls a foreign process's output
 

@@ -52,6 +52,7 @@ def _facts(settings: Settings, models: list[dict[str, Any]]) -> dict[str, Any]:
         ],
         "sandbox": settings.sandbox.enabled,
         "tenants": [tenant.id for tenant in settings.tenants] or ["default"],
+        "disabled": sorted(settings.disabled),
         "open": settings.open,
         "metrics": _metrics(settings),
         "data_dir": str(settings.data_dir),
@@ -113,6 +114,8 @@ def _show(settings: Settings, facts: dict[str, Any]) -> None:
     grid.add_row("catalogue", f"{facts['models']} names, {facts['offers']} offers")
     grid.add_row("sandbox", "on" if settings.sandbox.enabled else "off")
     told = "open: every caller is `default`" if settings.open else ", ".join(facts["tenants"])
+    if facts["disabled"]:
+        told += f" (disabled: {', '.join(facts['disabled'])})"
     grid.add_row("tenants", told)
     grid.add_row("metrics", facts["metrics"])
     grid.add_row("ledger", f"{facts['data_dir']} ({facts['ledger']}), accounts in {facts['store']}")

@@ -41,6 +41,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """Who may call: SHA-256 digests of the keys, and the defaults that the core is told."""
 
     id: str
+    enabled: bool = True
     digests: tuple[bytes, ...] = ()
     options: dict[str, Any] = {}
     guard: Guard = Guard()
@@ -124,6 +125,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     records: tuple[dict[str, Any], ...] = ()
     refresh_file: str | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def disabled(self) -> frozenset[str]:
+        """Tenants whose keys are refused."""
+        return frozenset(tenant.id for tenant in self.tenants if not tenant.enabled)
 
     @property
     def open(self) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OPERATOR = "the operator"
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 # Of a tenant, what the core is told in another form.
-_RESOLVED = {"id", "key_env", "key_sha256", "guard", "cache"}
+_RESOLVED = {"id", "enabled", "key_env", "key_sha256", "guard", "cache"}
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]]+)):([0-9]{1,5})")
 
 
@@ -53,7 +53,12 @@ class People:
                 if value is not None and name not in _RESOLVED
             }
             found[row.id] = model.Tenant(
-                id=row.id, digests=digests, options=options, guard=row.guard, cache=row.cache
+                id=row.id,
+                enabled=row.enabled,
+                digests=digests,
+                options=options,
+                guard=row.guard,
+                cache=row.cache,
             )
         return tuple(found.values())
 

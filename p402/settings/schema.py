@@ -288,6 +288,8 @@ class Tenant(Struct, frozen=True):
     """`[[tenant]]`: who may call, by which key, with which defaults."""
 
     id: Name
+    # Without, its key is known and refused: 403 `key_disabled`.
+    enabled: bool = True
     key_env: Words | None = None
     key_sha256: Words | None = None
     mode: Mode | None = None

@@ -101,10 +101,10 @@ impl PyGateway {
         &self,
         py: Python<'py>,
         tenant: &str,
-        asked_with: (Bound<'py, PyList>, String),
+        asked: (Bound<'py, PyList>, String),
         body: &[u8],
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let (headers, path) = asked_with;
+        let (headers, path) = asked;
         let door = door(&path)?;
         let asked = door.asked(&path, body).unwrap_or_else(|| body.to_vec());
         let mut call = call(tenant, &headers, Bytes::from(asked), self.ticks_now())?;
