@@ -36,6 +36,8 @@ fn look_alikes_are_refused_for_their_reason() {
         ("What is the capital of georgia", "What is the capital of georgia state", Veto::Diff),
         ("Explain recursion", "Explain recursion as JSON", Veto::Entity),
         ("Explain recursion with an example", "Explain recursion", Veto::Diff),
+        ("How do you say please?", "How do you say thanks?", Veto::Diff),
+        ("What does just mean?", "What does simply mean?", Veto::Diff),
         ("When did Rome fall?", "Why did Rome fall?", Veto::Shape),
         ("Who built Rome?", "Where is Rome built?", Veto::Shape),
     ] {
@@ -54,6 +56,7 @@ fn the_same_question_passes() {
         ("What is the difference between cats and dogs?", "difference between dogs and cats"),
         ("How can I fix a leaking tap?", "How do I repair a leaking tap?"),
         ("Could you please explain photosynthesis?", "Explain photosynthesis"),
+        ("How do you say hello in Welsh?", "How do you say hello in Welsh please?"),
         ("What are the symptoms of flu?", "Symptoms of the flu"),
         ("Name 3 rivers in France", "Name three rivers in France"),
         ("Convert 5 kg to pounds", "convert 5 kilograms to pounds"),

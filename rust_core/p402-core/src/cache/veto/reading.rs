@@ -39,6 +39,13 @@ const DAYS: &[&str] = &[
 /// Between two words these make a pair whose order says nothing.
 const JOINING: &[&str] = &["and", "or", "vs", "versus"];
 
+/// Courtesies, which carry no content of their own.
+const COURTESIES: &[&str] = &["please", "kindly", "hi", "hello", "hey", "thanks", "thank"];
+/// After these a courtesy is what is asked about: "How do you say thanks?"
+const MENTIONING: &[&str] = &["say", "spell", "write", "pronounce", "translate", "word"];
+/// Before these any word is: "What does just mean?"
+const MEANING: &[&str] = &["mean", "means"];
+
 /// A text as the vetoes see it.
 #[derive(Debug)]
 pub struct Reading<'a> {
@@ -105,7 +112,7 @@ impl<'a> Reading<'a> {
             let place = self.content.len();
             let taken = self.quantity(words, at, lexicon);
             if taken == 0 {
-                self.word(word, words.get(at + 1), lexicon);
+                self.word(word, (words, at), lexicon);
             }
             let added = self.content.len() > place;
             if phrase.passes(&word.folded, added, &mut self.content) {
@@ -148,7 +155,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn word(&mut self, word: &Word<'a>, next: Option<&Word<'a>>, lexicon: &Lexicon) {
+    fn word(&mut self, word: &Word<'a>, (words, at): (&[Word<'a>], usize), lexicon: &Lexicon) {
         match word.kind {
             Kind::Mark => return,
             Kind::Code | Kind::Link | Kind::Quoted => {
@@ -174,6 +181,7 @@ impl<'a> Reading<'a> {
         }
         if lexicon.is_modal(folded) {
             // `It won't start` is `it does not start`; what is possible can be.
+            let next = words.get(at + 1);
             let will_not = folded == "will" && next.is_some_and(|next| next.folded == "not");
             let modal = if folded == "possible" { "can" } else { folded };
             self.modals.extend((!will_not).then(|| modal.to_owned()));
@@ -186,6 +194,9 @@ impl<'a> Reading<'a> {
         // `IT` is not `it`, and the vitamin is not the article.
         let letter = word.raw == "A" && !word.opens;
         if base.is_light() && !(capital && (shouted || letter)) {
+            if is_mentioned(words, at) {
+                self.content.push(Token::verbatim(format!("={folded}")));
+            }
             return;
         }
         if DAYS.contains(&folded) {
@@ -196,4 +207,12 @@ impl<'a> Reading<'a> {
         }
         self.content.push(base);
     }
+}
+
+/// Whether a word is spoken of, and not spoken.
+fn is_mentioned(words: &[Word<'_>], at: usize) -> bool {
+    let among =
+        |at: usize, list: &[&str]| words.get(at).is_some_and(|word| list.contains(&&*word.folded));
+    among(at + 1, MEANING)
+        || among(at, COURTESIES) && at.checked_sub(1).is_some_and(|at| among(at, MENTIONING))
 }
