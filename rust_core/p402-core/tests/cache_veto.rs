@@ -57,6 +57,7 @@ fn the_same_question_passes() {
         ("How can I fix a leaking tap?", "How do I repair a leaking tap?"),
         ("Could you please explain photosynthesis?", "Explain photosynthesis"),
         ("How do you say hello in Welsh?", "How do you say hello in Welsh please?"),
+        ("What is the mean of 1 and 3?", "What is mean of 1 and 3?"),
         ("What are the symptoms of flu?", "Symptoms of the flu"),
         ("Name 3 rivers in France", "Name three rivers in France"),
         ("Convert 5 kg to pounds", "convert 5 kilograms to pounds"),

@@ -180,6 +180,21 @@ fn limits_name_their_parameter() {
 }
 
 #[test]
+fn a_word_in_a_schema_makes_no_custom_tool() {
+    let read = |tools: Value| {
+        let seen = read(&with(&format!(r#""tools":{tools}"#)));
+        (seen.own_tools, seen.grammar)
+    };
+    let kinds = json!({"enum": ["plain", "custom", "grammar"]});
+    let function = json!({"type": "function", "function": {"name": "f", "parameters": kinds}});
+    assert_eq!(read(json!([function])), (false, false));
+    let custom = json!({"type": "custom", "custom": {"name": "g"}});
+    assert_eq!(read(json!([function, custom])), (true, false));
+    let bound = json!({"type": "custom", "custom": {"name": "g", "format": {"type": "grammar"}}});
+    assert_eq!(read(json!([function, bound])), (true, true));
+}
+
+#[test]
 fn what_is_not_json_is_refused_whole() {
     let deep = |levels: usize| with(&format!("\"x\":{}{}", "[".repeat(levels), "]".repeat(levels)));
     let bad = [

@@ -26,7 +26,7 @@ pub fn plain(body: &[u8]) -> Result<Vec<u8>, Unsaid> {
     match &*choice.text("type").unwrap_or_default() {
         "custom" => {
             let named = choice.get("custom").and_then(Object::parse).unwrap_or_default();
-            top.replace("tool_choice", function(named.literal("name")));
+            top.replace("tool_choice", chosen(named.literal("name")));
         }
         "allowed_tools" => {
             let allowed = choice.get("allowed_tools").and_then(Object::parse).unwrap_or_default();
@@ -70,7 +70,8 @@ fn tool(json: &[u8]) -> Vec<u8> {
     [b"{\"type\":\"function\",\"function\":", &function.write()[..], b"}"].concat()
 }
 
-fn function(name: &[u8]) -> Vec<u8> {
+/// A choice of this function: its name is JSON.
+pub(crate) fn chosen(name: &[u8]) -> Vec<u8> {
     [b"{\"type\":\"function\",\"function\":{\"name\":", name, b"}}"].concat()
 }
 

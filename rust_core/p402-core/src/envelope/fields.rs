@@ -227,8 +227,8 @@ fn chosen(json: &[u8]) -> (ToolChoice, bool) {
     }
 }
 
-/// Some custom tool takes no other input than its grammar knows.
-pub(super) fn has_grammar(tools: &[u8]) -> bool {
+/// Whether there is a custom tool, and one that takes no other input than its grammar knows.
+pub(super) fn customs(tools: &[u8]) -> (bool, bool) {
     #[derive(Deserialize)]
     struct Tool<'a> {
         #[serde(borrow, default)]
@@ -244,9 +244,15 @@ pub(super) fn has_grammar(tools: &[u8]) -> bool {
         #[serde(rename = "type", borrow, default)]
         kind: Cow<'a, str>,
     }
-    let tools: Vec<Tool<'_>> = serde_json::from_slice(tools).unwrap_or_default();
-    let mut formats = tools.into_iter().filter_map(|tool| tool.custom?.format);
-    formats.any(|format| format.kind == "grammar")
+    impl Format<'_> {
+        fn is_grammar(&self) -> bool {
+            self.kind == "grammar"
+        }
+    }
+    let Ok(tools) = serde_json::from_slice::<Vec<Tool<'_>>>(tools) else { return (true, false) };
+    let customs: Vec<Custom<'_>> = tools.into_iter().filter_map(|tool| tool.custom).collect();
+    let binds = |custom: &Custom<'_>| custom.format.as_ref().is_some_and(Format::is_grammar);
+    (!customs.is_empty(), customs.iter().any(binds))
 }
 
 pub(super) fn response_format(cursor: &mut Cursor<'_>) -> Result<ResponseFormat, ScanError> {

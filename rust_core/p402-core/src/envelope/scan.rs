@@ -113,9 +113,11 @@ fn place(scan: &mut Scan, name: &str, field: Field, body: &[u8]) {
             scan.tools_bytes += field.value.len() as u64;
             scan.tools_field = Some(field);
             let tools = field.value.of(body);
+            // Few have the word, and fewer the tool: it may stand in any function's schema.
             if contains(tools, b"\"custom\"") {
-                scan.own_tools = true;
-                scan.grammar = contains(tools, b"\"grammar\"") && fields::has_grammar(tools);
+                let (own, grammar) = fields::customs(tools);
+                scan.own_tools |= own;
+                scan.grammar = grammar;
             }
         }
         // The older name of the same schemas; they are input all the same.

@@ -19,7 +19,7 @@ use matching::Both;
 pub use reading::Reading;
 
 /// Raised when a rule or a list of this folder changes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Why a pair was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

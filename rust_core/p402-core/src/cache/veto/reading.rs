@@ -43,7 +43,8 @@ const JOINING: &[&str] = &["and", "or", "vs", "versus"];
 const COURTESIES: &[&str] = &["please", "kindly", "hi", "hello", "hey", "thanks", "thank"];
 /// After these a courtesy is what is asked about: "How do you say thanks?"
 const MENTIONING: &[&str] = &["say", "spell", "write", "pronounce", "translate", "word"];
-/// Before these any word is: "What does just mean?"
+/// Between these and those any word is: "What does just mean?" (and not "the mean of 1 and 3").
+const ASKING: &[&str] = &["does", "do", "did"];
 const MEANING: &[&str] = &["mean", "means"];
 
 /// A text as the vetoes see it.
@@ -213,6 +214,7 @@ impl<'a> Reading<'a> {
 fn is_mentioned(words: &[Word<'_>], at: usize) -> bool {
     let among =
         |at: usize, list: &[&str]| words.get(at).is_some_and(|word| list.contains(&&*word.folded));
-    among(at + 1, MEANING)
-        || among(at, COURTESIES) && at.checked_sub(1).is_some_and(|at| among(at, MENTIONING))
+    let Some(before) = at.checked_sub(1) else { return false };
+    among(before, ASKING) && among(at + 1, MEANING)
+        || among(before, MENTIONING) && among(at, COURTESIES)
 }

@@ -2,6 +2,7 @@
 //! Does not lay out the transcript (turns.rs).
 
 use super::{schema, turns};
+use crate::dialect::customs::chosen;
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::{Object, array};
 use crate::dialect::{Dropped, Unsaid};
@@ -135,17 +136,10 @@ fn choice(value: &[u8], chat: &mut Object<'_>) -> Result<(), Unsaid> {
     let Some(calling) = top.present("functionCallingConfig") else { return Ok(()) };
     let calling: Calling<'_> = read("toolConfig", calling)?;
     let word = match (&*calling.mode, calling.allowed_function_names.as_slice()) {
-        ("ANY", [only]) => {
-            let name = quoted(only);
-            [b"{\"type\":\"function\",\"function\":{\"name\":", &name[..], b"}}"].concat()
-        }
+        ("ANY", [only]) => chosen(&quoted(only)),
         ("ANY", []) => quoted("required"),
         ("ANY", several) => {
-            let named = |name: &String| {
-                let name = quoted(name);
-                [b"{\"type\":\"function\",\"function\":{\"name\":", &name[..], b"}}"].concat()
-            };
-            let named: Vec<Vec<u8>> = several.iter().map(named).collect();
+            let named: Vec<Vec<u8>> = several.iter().map(|name| chosen(&quoted(name))).collect();
             let tools = array(named.iter().map(Vec::as_slice));
             let inner = [b"{\"mode\":\"required\",\"tools\":", &tools[..], b"}"].concat();
             [b"{\"type\":\"allowed_tools\",\"allowed_tools\":", &inner[..], b"}"].concat()

@@ -2,6 +2,7 @@
 //! Does not lay out the transcript (turns.rs).
 
 use super::turns;
+use crate::dialect::customs::chosen;
 use crate::dialect::wire::json::quoted;
 use crate::dialect::wire::object::Object;
 use crate::dialect::{Dropped, Unsaid};
@@ -151,10 +152,7 @@ fn tool_choice(value: &[u8], chat: &mut Object<'_>) -> Result<(), Unsaid> {
     let word = match &*choice.kind {
         "any" => quoted("required"),
         "none" => quoted("none"),
-        "tool" => {
-            let name = quoted(&choice.name.unwrap_or_default());
-            [b"{\"type\":\"function\",\"function\":{\"name\":", &name[..], b"}}"].concat()
-        }
+        "tool" => chosen(&quoted(&choice.name.unwrap_or_default())),
         _ => quoted("auto"),
     };
     chat.put("tool_choice", &word);
